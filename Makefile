@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh machine with Python >= 3.10 and g++: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STUDY := teacher_student
+
+.PHONY: demo test lint set-up clean
+
+demo: set-up
+	$(BIN)/testbed run benchmarks/studies/$(STUDY).toml
+
+test: set-up
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: set-up
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+set-up: $(VENV)/done
+
+# constraints.txt pins what was tested; the native kernel is compiled for this machine
+$(VENV)/done: setup.py pyproject.toml constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.h)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info kernels/native/_native*.so

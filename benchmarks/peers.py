@@ -1,0 +1,249 @@
+"""Speed of the native kernel beside the best that general tools do on this CPU, in one run.
+
+    python benchmarks/peers.py [--quick] [--json]
+
+Training: full-batch gradient descent on ½ mean squared error, float32. Paths: 25 alphas, float32. Peers: torch.compile(vmap(grad)),
+torch.bmm with hand-written gradients (also under torch.compile), JAX jit(vmap(scan)) and a plain torch loop over networks.
+Every contender is checked against the reference backend before it is timed; rounds are interleaved, and a row gives the median with
+its 20th and 80th percentiles, the ratio to the native kernel's median, and the share of the machine's measured FMA peak.
+Install the peers with `pip install .[peers]`; a peer that is missing is left out by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import kernels
+from kernels import SGD, Architecture, Training, path_losses, train
+from kernels.native import fma_peak
+
+LR = 0.05
+
+
+@dataclass(frozen=True)
+class Workload:
+    """n_networks (or pairs) of `widths` on n_samples; `steps` a call; `alphas` is 0 for training."""
+
+    name: str
+    widths: tuple[int, ...]
+    n_samples: int
+    n_networks: int
+    steps: int
+    alphas: int = 0
+
+    @property
+    def fma_per_item(self) -> int:
+        """Fused multiply-adds of one network-step (forward, weight gradients, deltas) or of one evaluation (forward)."""
+        forward = sum(i * o for i, o in zip(self.widths[:-1], self.widths[1:], strict=True))
+        deltas = sum(i * o for i, o in zip(self.widths[1:-1], self.widths[2:], strict=True))
+        return self.n_samples * (forward if self.alphas else 2 * forward + deltas)
+
+    @property
+    def items(self) -> int:
+        """Network-steps, or evaluations, of one call."""
+        return self.n_networks * (self.alphas or self.steps)
+
+
+WORKLOADS = (
+    Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024, 200),
+    Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 1024, 20),
+    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 8192, 1, 25),
+)
+
+Contender = Callable[[Tensor, Tensor], Tensor]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]
+
+
+def split(widths: tuple[int, ...], p: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of a parameter vector (or an array of them)."""
+    return [(w, b) for w, b in Architecture(widths).layers(p) if b is not None]
+
+
+def torch_loss(widths: tuple[int, ...], p: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Loss of one network."""
+    h = x
+    layers = split(widths, p)
+    for k, (w, b) in enumerate(layers):
+        h = torch.nn.functional.linear(h, w, b)
+        h = torch.relu(h) if k < len(layers) - 1 else h
+    return 0.5 * (h - y).square().sum(1).mean()
+
+
+def bmm_step(widths: tuple[int, ...], x: Tensor, y: Tensor, p: Tensor) -> Tensor:
+    """One step of gradient descent on all networks by batched products and hand-written gradients."""
+    layers = split(widths, p)
+    inputs = [x.expand(len(p), *x.shape)]
+    for k, (w, b) in enumerate(layers):
+        z = torch.baddbmm(b[:, None], inputs[-1], w.mT)
+        inputs.append(torch.relu(z) if k < len(layers) - 1 else z)
+    delta = (inputs.pop() - y) / len(x)
+    gradients: list[Tensor] = []
+    for k in reversed(range(len(layers))):
+        gradients = [torch.bmm(delta.mT, inputs[k]).flatten(1), delta.sum(1), *gradients]
+        if k:
+            delta = torch.bmm(delta, layers[k][0]) * (inputs[k] > 0)
+    return p - LR * torch.cat(gradients, 1)
+
+
+def repeat(step: Callable[[Tensor], Tensor], steps: int) -> Contender:
+    """`steps` calls of `step`."""
+
+    def run(p: Tensor, _: Tensor) -> Tensor:
+        for _step in range(steps):
+            p = step(p)
+        return p
+
+    return run
+
+
+def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
+    """A plain torch loop: one nn.Sequential and one torch.optim.SGD per network."""
+
+    def run(p: Tensor, _: Tensor) -> Tensor:
+        architecture, out = Architecture(work.widths), []
+        for row in p:
+            model = architecture.to_torch(row)
+            optimizer = torch.optim.SGD(model.parameters(), lr=LR)
+            for _step in range(work.steps):
+                optimizer.zero_grad()
+                (0.5 * (model(x) - y).square().sum(1).mean()).backward()
+                optimizer.step()
+            out.append(architecture.from_torch(model))
+        return torch.stack(out)
+
+    return run
+
+
+def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
+    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths."""
+    import jax
+    import jax.numpy as jnp
+
+    jx, jy, alphas = jnp.asarray(x.numpy()), jnp.asarray(y.numpy()), jnp.linspace(0, 1, max(work.alphas, 1))
+    layout = Architecture(work.widths).layout
+
+    def loss(p):
+        h = jx
+        for k, layer in enumerate(layout):
+            stop = layer.weight + layer.fan_in * layer.fan_out
+            h = h @ p[layer.weight : stop].reshape(layer.fan_out, layer.fan_in).T + p[stop : stop + layer.fan_out]
+            h = jnp.maximum(h, 0) if k < len(layout) - 1 else h
+        return 0.5 * jnp.square(h - jy).sum(1).mean()
+
+    if work.alphas:
+        compiled = jax.jit(jax.vmap(lambda a, b: jax.vmap(lambda t: loss((1 - t) * a + t * b))(alphas)))
+        call = compiled
+    else:
+        gradient = jax.grad(loss)
+        one = lambda p: jax.lax.scan(lambda q, _: (q - LR * gradient(q), None), p, None, length=work.steps)[0]  # noqa: E731
+        compiled = jax.jit(jax.vmap(one))
+        call = lambda a, b: compiled(a)  # noqa: E731
+    return lambda a, b: torch.from_numpy(np.array(call(jnp.asarray(a.numpy()), jnp.asarray(b.numpy()))))
+
+
+def contenders(work: Workload, x: Tensor, y: Tensor, quick: bool) -> dict[str, Contender]:
+    """Everything that can run this workload here."""
+    architecture = Architecture(work.widths)
+    loss = partial(torch_loss, work.widths, x=x, y=y)
+    grid = torch.linspace(0, 1, max(work.alphas, 1))
+    native: Contender
+    if work.alphas:
+        native = lambda a, b: path_losses(architecture, a, b, grid, (x, y), dtype=torch.float32, backend="native").loss  # noqa: E731
+        theta = lambda a, b, t: (1 - t) * a + t * b  # noqa: E731
+        vmapped = torch.vmap(lambda a, b: torch.vmap(lambda t: loss(theta(a, b, t)))(grid))
+        found = {"native": native, "torch.compile(vmap)": torch.compile(vmapped)}
+    else:
+        native = lambda a, b: train(architecture, a, (x, y), Training(work.steps, SGD(LR)), backend="native").params  # noqa: E731
+        gradient = torch.vmap(torch.func.grad(loss))
+        step = partial(bmm_step, work.widths, x, y)
+        found = {
+            "native": native,
+            "torch.compile(vmap(grad))": repeat(torch.compile(lambda p: p - LR * gradient(p)), work.steps),
+            "torch.compile(bmm)": repeat(torch.compile(step), work.steps),
+            "torch.bmm": repeat(step, work.steps),
+            "torch loop": loop_train(work, x, y),
+        }
+    try:
+        found["JAX jit(vmap(scan))" if not work.alphas else "JAX jit(vmap)"] = jax_contender(work, x, y)
+    except ImportError:
+        print("JAX is not installed and is left out (pip install .[peers]).", file=sys.stderr)
+    return found
+
+
+def measure(work: Workload, rounds: int, quick: bool) -> list[dict[str, object]]:
+    """A row per contender: items a second (median, 20th and 80th percentile), ratio to native, share of peak."""
+    torch.manual_seed(0)
+    architecture = Architecture(work.widths)
+    x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
+    y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
+    a, b = architecture.initial(work.n_networks, 0), architecture.initial(work.n_networks, 1)
+    few = {"torch loop": 8}  # networks of the loop: it is linear in them
+    if work.alphas:
+        want = path_losses(architecture, a, b, torch.linspace(0, 1, work.alphas), (x, y), backend="reference").loss
+    else:
+        want = train(architecture, a.double(), (x, y), Training(work.steps, SGD(LR)), backend="reference").params
+    running = {}
+    for name, contender in contenders(work, x, y, quick).items():
+        n = few.get(name, work.n_networks)
+        got = contender(a[:n], b[:n]).double()  # also compiles
+        error = ((got - want[:n]).norm() / want[:n].norm()).item()
+        if not error < 1e-4:
+            raise SystemExit(f"{name} is wrong on {work.name}: relative error {error:.2e} against the reference; not timed.")
+        running[name] = (contender, n, error)
+    rates: dict[str, list[float]] = {name: [] for name in running}
+    peaks = []
+    for _ in range(rounds):
+        peaks.append(fma_peak(torch.float32, seconds=0.1))
+        for name, (contender, n, _error) in running.items():
+            start = time.perf_counter()
+            contender(a[:n], b[:n])
+            rates[name].append(work.items * n / work.n_networks / (time.perf_counter() - start))
+    peak, base = float(np.median(peaks)), float(np.median(rates["native"]))
+    rows = []
+    for name, (_contender, _n, error) in running.items():
+        p20, p50, p80 = np.percentile(rates[name], [20, 50, 80])
+        row = {"workload": work.name, "contender": name, "per_s_p20": p20, "per_s_p50": p50, "per_s_p80": p80, "native_over_this": base / p50}
+        rows.append(row | {"share_of_peak": p50 * work.fma_per_item / peak, "relative_error": error})
+    return rows
+
+
+def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+    """Print the table.
+
+    Args:
+        quick: fewer rounds.
+        json_rows: one JSON object a row instead of the table.
+    """
+    rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9, quick)]
+    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__, "backends": kernels.BACKENDS}
+    if json_rows:
+        for row in rows:
+            print(json.dumps(row | machine))
+        return
+    table = Table(title=f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}")
+    for column in ("workload", "contender", "M/s: p20", "p50", "p80", "native over this", "share of FMA peak", "relative error"):
+        table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
+    for r in rows:
+        millions = [f"{r[k] / 1e6:.4g}" for k in ("per_s_p20", "per_s_p50", "per_s_p80")]  # type: ignore[operator]
+        table.add_row(
+            r["workload"], r["contender"], *millions, f"{r['native_over_this']:.1f}", f"{r['share_of_peak']:.1%}", f"{r['relative_error']:.0e}"
+        )  # type: ignore[arg-type]
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,158 @@
+"""Thousands of tiny networks a call: train an ensemble, evaluate the loss along paths between its members.
+
+Two verbs, `train` and `path_losses`, and `backend=`:
+    native     C++ for CPUs, lanes are networks;
+    reference  plain torch, any device, written to be read;
+    auto       native where it is built and the tensors are on the CPU, else reference. The results are the same to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from kernels import native, reference
+from kernels.checks import nearest
+from kernels.network import ACTIVATIONS, Architecture
+from kernels.problem import Data, Seeds, path_problem, training_problem
+from kernels.training import SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
+
+__all__ = [
+    "ACTIVATIONS",
+    "BACKENDS",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Architecture",
+    "PathLosses",
+    "PerNetwork",
+    "Run",
+    "Schedule",
+    "Teacher",
+    "Training",
+    "path_losses",
+    "train",
+]
+
+BACKENDS = ("auto", "native", "reference")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained ensemble.
+
+    params `[n_networks, n_parameters]`: after the last step; losses `[n_networks, n_records]`: of the batches of `loss_steps`, before
+    their updates; snapshots `[n_snapshots, n_networks, n_parameters]`: after as many updates as `snapshot_steps` says;
+    diverged_at `[n_networks]`: the first step whose batch loss was not finite (`steps` if only the last update broke), −1 for none.
+    """
+
+    params: Float[Tensor, "n_networks n_parameters"]
+    losses: Float[Tensor, "n_networks n_records"]
+    loss_steps: tuple[int, ...]
+    snapshots: Float[Tensor, "n_snapshots n_networks n_parameters"]
+    snapshot_steps: tuple[int, ...]
+    diverged_at: Int[Tensor, " n_networks"]
+    backend: str
+
+
+@dataclass(frozen=True, eq=False)
+class PathLosses:
+    """Loss along paths θ(α) = (1 − α) θ_A + α θ_B, float64 `[n_pairs, n_alphas]`.
+
+    loss: mean over the samples; standard_error: of that mean as an estimate of the population's (√(variance/n));
+    error: share of samples misclassified, for cross-entropy (None for mse).
+    """
+
+    alphas: Float[Tensor, " n_alphas"]
+    loss: Float[Tensor, "n_pairs n_alphas"]
+    standard_error: Float[Tensor, "n_pairs n_alphas"]
+    error: Float[Tensor, "n_pairs n_alphas"] | None
+    backend: str
+
+
+def train(
+    architecture: Architecture,
+    params: Float[Tensor, "n_networks n_parameters"],
+    data: Data,
+    training: Training,
+    *,
+    data_seeds: Seeds = 0,
+    spawn_steps: Tensor | np.ndarray | Sequence[int] | int | None = None,
+    spawn_seeds: Seeds | None = None,
+    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    mask: Tensor | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train every network of an ensemble; the arithmetic is in the dtype of `params` (float32 or float64).
+
+    params: initial parameters `[n_networks, n_parameters]`.
+    data: (x, y) with x `[n_samples, n_inputs]` and y `[n_samples, n_outputs]` (mse) or class numbers `[n_samples]` (cross-entropy), or
+        several data sets `[n_datasets, n_samples, …]` with `dataset` `[n_networks]` choosing; or a Teacher, which makes fresh samples.
+    data_seeds: seed of each network's batches: one number (network k's is derived from it and k) or `[n_networks]`.
+    spawn_steps, spawn_seeds: from step spawn_steps[k] on, network k draws its batches with spawn_seeds[k]: siblings share
+        params and data seed and differ in spawn seed.
+    mask: bool `[n_parameters]` or `[n_networks, n_parameters]`; a parameter where it is False is held at 0.
+    threads: of the native backend (None: one a core); the result does not depend on it.
+    progress: called with (done, total) now and then from this thread.
+
+    A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments that do not fit.
+    """
+    problem = training_problem(architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask)
+    chosen = _choose(backend, params)
+    result = native.train(problem, threads, progress) if chosen == "native" else reference.train(problem, progress)
+    final, losses, snapshots, diverged_at = result
+    return Run(final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, chosen)
+
+
+def path_losses(
+    architecture: Architecture,
+    params_a: Float[Tensor, "n_pairs n_parameters"],
+    params_b: Float[Tensor, "n_pairs n_parameters"],
+    alphas: Float[Tensor, " n_alphas"] | np.ndarray | Sequence[float],
+    data: Data,
+    loss: str = "mse",
+    *,
+    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    n_samples: int | None = None,
+    seeds: Seeds = 0,
+    dtype: torch.dtype = torch.float64,
+    backend: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> PathLosses:
+    """Loss of the networks on the straight lines between pairs, at every alpha, in float64 unless `dtype` says otherwise.
+
+    params_a, params_b: endpoints `[n_pairs, n_parameters]`, α = 0 and α = 1.
+    data: as for `train`, with `dataset` `[n_pairs]`; or a Teacher: each pair is then measured on `n_samples` fresh Gaussian inputs of its own,
+        drawn with its seed (`seeds`: one number, or `[n_pairs]`), the same inputs at every alpha.
+    """
+    nearest("loss", loss, ("mse", "cross_entropy"))
+    problem = path_problem(architecture, params_a, params_b, alphas, data, loss, dtype, dataset, n_samples, seeds)
+    chosen = _choose(backend, params_a)
+    if chosen == "native":
+        mean, variance, error = native.path_losses(problem, threads, progress)
+    else:
+        mean, variance, error = reference.path_losses(problem, progress)
+    standard_error = (variance / problem.samples.n_samples).sqrt()
+    return PathLosses(problem.alphas, mean, standard_error, error if loss == "cross_entropy" else None, chosen)
+
+
+def _choose(backend: str, params: Tensor) -> str:
+    """The backend that `auto` stands for; ValueError where the one asked for cannot run here."""
+    nearest("backend", backend, BACKENDS)
+    on_cpu = params.device.type == "cpu"
+    if backend == "native" and not on_cpu:
+        raise ValueError(f"backend 'native' runs on the CPU, the parameters are on {params.device}: backend 'reference' runs there.")
+    if backend == "native" and (why := native.missing()):
+        raise ValueError(f"backend 'native' is not available: {why} Backend 'reference' runs everywhere.")
+    if backend == "auto":
+        return "native" if on_cpu and not native.missing() else "reference"
+    return backend

@@ -1,0 +1,274 @@
+"""The CPU backend: one call trains an ensemble or evaluates its paths; a lane of a vector register is a network.
+
+The C++ beside this file is compiled when the package is installed (by `setup.py`, for the machine's own instruction set) into one
+shared library with a plain C interface, which is called here through ctypes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from ctypes import c_double, c_int32, c_int64, c_void_p
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kernels.checks import whole
+from kernels.network import ACTIVATIONS, Architecture
+from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
+from kernels.training import SGD, Adam, AdamW
+
+Progress = Callable[[int, int], None]
+POLL_SECONDS = 0.1
+
+
+class _Network(ctypes.Structure):
+    _fields_ = (
+        ("n_layers", c_int64),
+        ("widths", c_void_p),
+        ("activation", c_int32),
+        ("biases", c_int32),
+        ("negative_slope", c_double),
+    )
+
+
+class _Samples(ctypes.Structure):
+    _fields_ = (
+        ("n_samples", c_int64),
+        ("x", c_void_p),
+        ("y", c_void_p),
+        ("dataset", c_void_p),
+        ("teacher_params", c_void_p),
+        ("teacher", _Network),
+        ("has_teacher", c_int32),
+    )
+
+
+class _Monitor(ctypes.Structure):
+    _fields_ = (("done", c_int64), ("cancel", c_int32))
+
+
+class _Train(ctypes.Structure):
+    _fields_ = (
+        ("net", _Network),
+        ("samples", _Samples),
+        *((name, c_int64) for name in ("n_networks", "steps", "batch_size", "record_every", "n_records", "n_snapshots", "threads")),
+        *((name, c_int32) for name in ("is_double", "loss", "sampling", "optimizer")),
+        *((name, c_double) for name in ("beta_1", "beta_2", "eps")),
+        *((name, c_void_p) for name in ("lr", "momentum", "weight_decay", "data_seeds", "spawn_steps", "spawn_seeds", "mask")),
+        *((name, c_void_p) for name in ("factors", "correction_1", "correction_2", "snapshot_steps")),
+        *((name, c_void_p) for name in ("params", "losses", "snapshots", "diverged_at", "monitor")),
+    )
+
+
+class _Paths(ctypes.Structure):
+    _fields_ = (
+        ("net", _Network),
+        ("samples", _Samples),
+        *((name, c_int64) for name in ("n_pairs", "n_alphas", "threads")),
+        *((name, c_int32) for name in ("is_double", "loss")),
+        *((name, c_void_p) for name in ("params_a", "params_b", "alphas", "seeds", "mean", "variance", "error", "monitor")),
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL | str:
+    """The compiled library, or a sentence that says why there is none."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name("_native" + suffix)
+        if path.exists():
+            try:
+                library = ctypes.CDLL(str(path))
+            except OSError as error:
+                return f"the compiled kernel does not load ({error}); reinstall the package on this machine."
+            library.lmc_fma_peak.restype = c_double
+            library.lmc_fma_peak.argtypes = (c_int32, c_int64, c_double)
+            return library
+    return "its C++ was not compiled when the package was installed; install g++ and reinstall the package."
+
+
+def missing() -> str:
+    """Why the native backend cannot run here, in a sentence; empty where it can."""
+    library = _library()
+    return library if isinstance(library, str) else ""
+
+
+def vector_bytes() -> int:
+    """Bytes of the vector registers that the kernel was compiled for: 64 (AVX-512), 32 (AVX2), 16."""
+    return int(_loaded().lmc_vector_bytes())
+
+
+def fma_peak(dtype: torch.dtype = torch.float32, threads: int | None = None, seconds: float = 0.3) -> float:
+    """Measured fused multiply-adds a second of this machine, all threads together."""
+    return float(_loaded().lmc_fma_peak(dtype is torch.float64, _threads(threads), seconds))
+
+
+def stream_samples(seeds: np.ndarray, step: int, position: int, limit: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """What the kernel draws for each seed at one step: integers below `limit`, a permutation's images, normals; each `[n_seeds]`.
+
+    In the words of `kernels.streams`: the integer from word `position` of REPLACEMENT, where epoch `step` sends position mod limit, and
+    normal number `position` of GAUSSIAN.
+    """
+    seeds = np.ascontiguousarray(seeds, np.int64)
+    integer, permuted, normal = np.empty(len(seeds), np.uint32), np.empty(len(seeds), np.uint32), torch.empty(len(seeds), dtype=dtype)
+    _loaded().lmc_streams(
+        c_int32(dtype is torch.float64),
+        c_int64(len(seeds)),
+        c_void_p(_address(seeds)),
+        c_int64(step),
+        c_int64(position),
+        c_int64(limit),
+        c_void_p(_address(integer)),
+        c_void_p(_address(permuted)),
+        c_void_p(_address(normal)),
+    )
+    return integer, permuted, normal
+
+
+def _loaded() -> ctypes.CDLL:
+    library = _library()
+    if isinstance(library, str):
+        raise ValueError(f"backend 'native' is not available: {library}")
+    return library
+
+
+def _threads(threads: int | None) -> int:
+    if threads is not None:
+        return whole("threads", threads, least=1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _address(array: Tensor | np.ndarray | None) -> int | None:
+    if array is None:
+        return None
+    return array.data_ptr() if isinstance(array, Tensor) else array.ctypes.data
+
+
+def _network(architecture: Architecture | None, keep: list[np.ndarray]) -> _Network:
+    """The architecture as the C++ reads it; `keep` holds what it points at until the call is over."""
+    if architecture is None:
+        return _Network()
+    keep.append(np.array(architecture.widths, np.int64))
+    activation = ACTIVATIONS.index(architecture.activation)
+    return _Network(len(architecture.layout), _address(keep[-1]), activation, architecture.biases, architecture.negative_slope)
+
+
+def _samples(samples: Samples, keep: list[np.ndarray]) -> _Samples:
+    return _Samples(
+        samples.n_samples,
+        _address(samples.x),
+        _address(samples.y),
+        _address(samples.dataset),
+        _address(samples.teacher_params),
+        _network(samples.teacher, keep),
+        samples.teacher is not None,
+    )
+
+
+def _call(function: Callable[..., int], spec: ctypes.Structure, monitor: _Monitor, total: int, progress: Progress | None) -> None:
+    """Run the call in a thread of its own (ctypes lets go of the interpreter), so that progress is shown and Ctrl-C stops it."""
+    status: list[int] = []
+    worker = threading.Thread(target=lambda: status.append(function(ctypes.byref(spec))), name="lmc-native")
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(POLL_SECONDS if progress is not None else 1.0)
+            if progress is not None:
+                progress(min(monitor.done, total), total)
+    except BaseException:
+        monitor.cancel = 1
+        worker.join()
+        raise
+    if progress is not None:
+        progress(monitor.done, total)
+    if status != [0]:
+        raise MemoryError("the native backend ran out of memory; train fewer networks at a time or use fewer threads.")
+
+
+def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `kernels.reference.train` returns, computed by the native kernel."""
+    training, n, dtype = problem.training, len(problem.params), problem.params.dtype
+    largest = max(problem.samples.n_samples, problem.batch_size * -(-problem.architecture.n_inputs // 4))
+    if largest >= 2**32:
+        raise ValueError("n_samples and batch_size × n_inputs / 4 must be below 2^32: the random streams count them in 32 bits.")
+    params = problem.params.clone()
+    losses = torch.full((n, len(training.loss_steps)), torch.nan, dtype=dtype)
+    snapshots = torch.full((len(training.snapshots), *params.shape), torch.nan, dtype=dtype)
+    diverged_at = torch.full((n,), -1, dtype=torch.int64)
+    optimizer = training.optimizer
+    kind = {SGD: 0, Adam: 2, AdamW: 3}[type(optimizer)] + (isinstance(optimizer, SGD) and optimizer.nesterov)
+    betas, eps = (optimizer.betas, optimizer.eps) if isinstance(optimizer, Adam) else ((0.0, 0.0), 0.0)
+    factors = np.ascontiguousarray(problem.factors, np.float64)
+    corrections = bias_corrections(optimizer, training.steps)
+    snapshot_steps = np.array(training.snapshots, np.int64)
+    monitor, keep = _Monitor(), [factors, *corrections, snapshot_steps]
+    spec = _Train(
+        net=_network(problem.architecture, keep),
+        samples=_samples(problem.samples, keep),
+        n_networks=n,
+        steps=training.steps,
+        batch_size=problem.batch_size,
+        record_every=training.loss_steps.step,
+        n_records=len(training.loss_steps),
+        n_snapshots=len(training.snapshots),
+        threads=_threads(threads),
+        is_double=dtype is torch.float64,
+        loss=training.loss == "cross_entropy",
+        sampling=("full", "epoch", "replacement", "online").index(problem.sampling),
+        optimizer=kind,
+        beta_1=betas[0],
+        beta_2=betas[1],
+        eps=eps,
+        lr=_address(problem.lr),
+        momentum=_address(problem.momentum),
+        weight_decay=_address(problem.weight_decay),
+        data_seeds=_address(problem.data_seeds),
+        spawn_steps=_address(problem.spawn_steps),
+        spawn_seeds=_address(problem.spawn_seeds),
+        mask=_address(problem.mask),
+        factors=_address(factors),
+        correction_1=_address(corrections[0]),
+        correction_2=_address(corrections[1]),
+        snapshot_steps=_address(snapshot_steps),
+        params=_address(params),
+        losses=_address(losses),
+        snapshots=_address(snapshots),
+        diverged_at=_address(diverged_at),
+        monitor=ctypes.addressof(monitor),
+    )
+    _call(_loaded().lmc_train, spec, monitor, n * training.steps, progress)
+    return params, losses, snapshots, diverged_at
+
+
+def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """What `kernels.reference.path_losses` returns, computed by the native kernel."""
+    n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
+    if problem.samples.teacher is not None and problem.samples.n_samples * -(-problem.architecture.n_inputs // 4) >= 2**32:
+        raise ValueError("n_samples × n_inputs / 4 must be below 2^32: the random streams count blocks in 32 bits.")
+    mean, variance, error = (torch.full((n_pairs, n_alphas), torch.nan, dtype=torch.float64) for _ in range(3))
+    monitor, keep = _Monitor(), list[np.ndarray]()
+    spec = _Paths(
+        net=_network(problem.architecture, keep),
+        samples=_samples(problem.samples, keep),
+        n_pairs=n_pairs,
+        n_alphas=n_alphas,
+        threads=_threads(threads),
+        is_double=problem.params_a.dtype is torch.float64,
+        loss=problem.loss == "cross_entropy",
+        params_a=_address(problem.params_a),
+        params_b=_address(problem.params_b),
+        alphas=_address(problem.alphas),
+        seeds=_address(problem.seeds),
+        mean=_address(mean),
+        variance=_address(variance),
+        error=_address(error),
+        monitor=ctypes.addressof(monitor),
+    )
+    _call(_loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, progress)
+    return mean, variance, error

@@ -1,0 +1,147 @@
+// Where a tile's inputs and labels come from: a table, or a teacher that labels fresh Gaussian inputs. And the losses.
+#pragma once
+#include "network.h"
+#include "streams.h"
+
+enum Loss : int32_t { kMse, kCrossEntropy };
+enum Sampling : int32_t { kFull, kEpoch, kReplacementSampling, kOnline };
+
+struct SamplesSpec {  // mirrored by kernels/native/__init__.py
+  int64_t n_samples;
+  const void* x;  // [n_datasets][n_samples][n_inputs], T
+  const void* y;  // [n_datasets][n_samples][n_outputs], T; or [n_datasets][n_samples], int64 classes
+  const int64_t* dataset;  // [n_networks or n_pairs]
+  const void* teacher_params;  // [n_datasets][n_parameters of the teacher], T
+  NetworkSpec teacher;
+  int32_t has_teacher;
+};
+
+// n rows of a table [rows][n], one a lane, as n vectors
+template <class T> inline void gather(const T* const (&row)[kLanes<T>], int64_t n, int64_t stride, Vec<T>* out) {
+  for (int64_t i = 0; i < n; i++) {
+    T* lane = reinterpret_cast<T*>(out + i * stride);
+    for (int l = 0; l < kLanes<T>; l++) lane[l] = row[l][i];
+  }
+}
+
+// A tile of S samples for the lanes of one group, [input][sample] and [output][sample] (or [sample] classes as numbers).
+template <class T> struct Tile {
+  static constexpr int L = kLanes<T>;
+  const SamplesSpec& spec;
+  int64_t n_inputs, n_outputs;  // n_outputs: columns of y, 1 for classes
+  Loss loss;
+  int64_t dataset[L];
+  bool one_dataset = true;  // all lanes see the same data set
+  Aligned<T> x, y, teacher_params;
+  Workspace<T> teacher_work;
+
+  Tile(const SamplesSpec& spec, int64_t n_inputs, int64_t n_outputs, Loss loss)
+      : spec(spec), n_inputs(n_inputs), n_outputs(loss == kMse ? n_outputs : 1), loss(loss), x(n_inputs * kTile + 2 * kTile),
+        y(n_outputs * kTile), teacher_params(spec.has_teacher ? spec.teacher.n_parameters() : 0), teacher_work(spec.teacher, false) {}
+
+  void set_lanes(const int64_t (&item)[L]) {  // item: the network or pair of each lane
+    one_dataset = true;
+    const T* teacher[L];
+    for (int l = 0; l < L; l++) {
+      dataset[l] = spec.dataset[item[l]];
+      one_dataset &= dataset[l] == dataset[0];
+      if (spec.has_teacher) teacher[l] = static_cast<const T*>(spec.teacher_params) + dataset[l] * spec.teacher.n_parameters();
+    }
+    if (spec.has_teacher) gather<T>(teacher, spec.teacher.n_parameters(), 1, teacher_params);
+  }
+
+  const T* shared_rows(int64_t first) const { return static_cast<const T*>(spec.x) + (dataset[0] * spec.n_samples + first) * n_inputs; }
+
+  // labels of rows index[s][lane]
+  template <int S> void labels(const int64_t (&index)[S][L]) {
+    for (int s = 0; s < S; s++) {
+      if (loss == kMse) {
+        const T* row[L];
+        for (int l = 0; l < L; l++) row[l] = static_cast<const T*>(spec.y) + (dataset[l] * spec.n_samples + index[s][l]) * n_outputs;
+        gather<T>(row, n_outputs, S, y + s);
+      } else {
+        Vec<T> v;
+        for (int l = 0; l < L; l++) v[l] = T(static_cast<const int64_t*>(spec.y)[dataset[l] * spec.n_samples + index[s][l]]);
+        y[s] = v;
+      }
+    }
+  }
+  template <int S> void shared_labels(int64_t first) {
+    const int64_t base = dataset[0] * spec.n_samples + first;
+    for (int s = 0; s < S; s++)
+      for (int64_t o = 0; o < n_outputs; o++)
+        y[o * S + s] = splat<T>(loss == kMse ? static_cast<const T*>(spec.y)[(base + s) * n_outputs + o] : T(static_cast<const int64_t*>(spec.y)[base + s]));
+  }
+
+  template <int S> void rows(const int64_t (&index)[S][L]) {
+    for (int s = 0; s < S; s++) {
+      const T* row[L];
+      for (int l = 0; l < L; l++) row[l] = static_cast<const T*>(spec.x) + (dataset[l] * spec.n_samples + index[s][l]) * n_inputs;
+      gather<T>(row, n_inputs, S, x + s);
+    }
+    labels<S>(index);
+  }
+
+  // samples first … first + S − 1 of each lane's stream, labelled by its teacher
+  template <int S> void fresh(const Stream<T>& stream, uint64_t step, int64_t first) {
+    const int64_t blocks = (n_inputs + 3) / 4;
+    for (int s = 0; s < S; s++)
+      for (int64_t block = 0; block < blocks; block++) {
+        Words<T> w[4];
+        stream.block(uint32_t((first + s) * blocks + block), step, kGaussian, w);
+        Vec<T> z[4];
+        normals<T>(w[0], w[1], z[0], z[1]);
+        normals<T>(w[2], w[3], z[2], z[3]);
+        for (int64_t i = 4 * block; i < std::min(n_inputs, 4 * block + 4); i++) x[i * S + s] = z[i - 4 * block];
+      }
+    LaneInputs<T> in{x};
+    const Vec<T>* out = with_activation(spec.teacher.activation, [&](auto a) {
+      return Passes<T, decltype(a)::value>::template outputs<S>(spec.teacher, teacher_params, in, teacher_work);
+    });
+    const int64_t outputs = spec.teacher.outputs();
+    if (loss == kMse) {
+      std::memcpy(static_cast<void*>(y), static_cast<const void*>(out), size_t(outputs * S) * sizeof(Vec<T>));
+    } else {
+      for (int s = 0; s < S; s++) y[s] = largest<S>(out + s, outputs);
+    }
+  }
+
+  // number of the largest output (the first of equals)
+  template <int S> static Vec<T> largest(const Vec<T>* out, int64_t outputs) {
+    Vec<T> best = out[0], number{};
+    for (int64_t o = 1; o < outputs; o++) {
+      auto higher = out[o * S] > best;
+      best = higher ? out[o * S] : best;
+      number = higher ? splat<T>(T(o)) : number;
+    }
+    return number;
+  }
+
+  // Each sample's loss, and its derivative by the outputs times `scale`; both [.][sample].
+  template <int S> void losses(const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d) const {
+    for (int s = 0; s < S; s++) value[s] = Vec<T>{};
+    if (loss == kMse) {
+      for (int64_t o = 0; o < outputs; o++)
+        for (int s = 0; s < S; s++) {
+          Vec<T> e = out[o * S + s] - y[o * S + s];
+          value[s] = fma(e, T(0.5) * e, value[s]);
+          if (d) d[o * S + s] = e * scale;
+        }
+      return;
+    }
+    for (int s = 0; s < S; s++) {
+      Vec<T> top = out[s], sum{}, chosen{};
+      for (int64_t o = 1; o < outputs; o++) top = out[o * S + s] > top ? out[o * S + s] : top;
+      for (int64_t o = 0; o < outputs; o++) {
+        Vec<T> centred = out[o * S + s] - top;
+        chosen = y[s] == T(o) ? centred : chosen;
+        sum += exp<T>(centred);
+      }
+      for (int64_t o = 0; d && o < outputs; o++) {
+        Vec<T> p = exp<T>(out[o * S + s] - top) / sum;
+        d[o * S + s] = (y[s] == T(o) ? p - 1 : p) * scale;
+      }
+      value[s] = log<T>(sum) - chosen;
+    }
+  }
+};

@@ -1,0 +1,177 @@
+"""The network family and its parameter layout.
+
+A network is f(x) = W_L σ(… σ(W_1 x + b_1) …) + b_L. An ensemble of networks is one array `[n_networks, n_parameters]`: for each
+layer the weight `[fan_out, fan_in]` row by row, then the bias `[fan_out]`. That is the order of `torch.nn.Sequential.parameters()`
+over `torch.nn.Linear` layers, and the contract that every backend shares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kernels import streams
+from kernels.checks import nearest, whole
+
+ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "tanh", "square")
+INITIALISATIONS = ("kaiming", "xavier", "torch")
+
+
+class Erf(nn.Module):
+    """erf(x / √2), the activation of Saad & Solla (1995)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.erf(x / math.sqrt(2))
+
+
+class Square(nn.Module):
+    """x², the activation of quadratic networks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where one affine layer lies in the parameter vector: the weight from `weight` on, the bias from `bias` on (None: no bias)."""
+
+    fan_in: int
+    fan_out: int
+    weight: int
+    bias: int | None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A multilayer perceptron.
+
+    widths: units of each layer, inputs first and outputs last, at least two numbers.
+    activation: σ between affine layers, one of identity, relu, leaky_relu, erf (erf(x/√2)), tanh, square.
+    biases: whether the affine layers have biases.
+    negative_slope: slope of leaky_relu below zero.
+
+    Raises ValueError, naming the field, for anything else.
+    """
+
+    widths: tuple[int, ...]
+    activation: str = "relu"
+    biases: bool = True
+    negative_slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        widths = tuple(whole("widths", w, least=1) for w in self.widths)
+        if len(widths) < 2:
+            raise ValueError(f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {self.widths}.")
+        object.__setattr__(self, "widths", widths)
+        nearest("activation", self.activation, ACTIVATIONS)
+        if not isinstance(self.biases, bool):
+            raise ValueError(f"biases must be true or false, not {self.biases!r}.")
+        if not 0 <= self.negative_slope < 1:
+            raise ValueError(f"negative_slope must lie in [0, 1), not {self.negative_slope}.")
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return self.widths[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.widths[-1]
+
+    @property
+    def layout(self) -> tuple[Layer, ...]:
+        """Place of each affine layer in the parameter vector."""
+        layers, start = [], 0
+        for fan_in, fan_out in zip(self.widths[:-1], self.widths[1:], strict=True):
+            bias = start + fan_out * fan_in if self.biases else None
+            layers.append(Layer(fan_in, fan_out, start, bias))
+            start += fan_out * (fan_in + self.biases)
+        return tuple(layers)
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of one network's parameter vector."""
+        return sum(layer.fan_out * (layer.fan_in + self.biases) for layer in self.layout)
+
+    def layers(self, params: Float[Tensor, "*networks n_parameters"]) -> list[tuple[Tensor, Tensor | None]]:
+        """Views of the parameters, layer by layer: weight `[…, fan_out, fan_in]` and bias `[…, fan_out]` (or None)."""
+        views: list[tuple[Tensor, Tensor | None]] = []
+        for layer in self.layout:
+            stop = layer.weight + layer.fan_out * layer.fan_in
+            weight = params[..., layer.weight : stop].unflatten(-1, (layer.fan_out, layer.fan_in))
+            views.append((weight, params[..., stop : stop + layer.fan_out] if self.biases else None))
+        return views
+
+    def initial(
+        self,
+        n_networks: int,
+        seed: int | Sequence[int] | np.ndarray | Tensor = 0,
+        *,
+        scheme: str = "kaiming",
+        scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+    ) -> Float[Tensor, "n_networks n_parameters"]:
+        """Random initial parameters, `[n_networks, n_parameters]`; network k is a function of its own seed alone.
+
+        seed: one number (network k then has the seed `streams.network_seeds(seed, n_networks)[k]`), or a seed per network.
+        scheme: `kaiming`: weights N(0, 2/fan_in) behind relu, leaky_relu and square, N(0, 1/fan_in) elsewhere and in the last
+            layer, biases 0 (He et al. 2015); `xavier`: weights N(0, 2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010);
+            `torch`: weights and biases uniform in ±1/√fan_in, as torch.nn.Linear draws them.
+        scale: every weight and bias is multiplied by it.
+        """
+        nearest("scheme", scheme, INITIALISATIONS)
+        seeds = streams.network_seeds(seed, whole("n_networks", n_networks, least=1))
+        draw = streams.uniforms if scheme == "torch" else streams.normals
+        values = draw(streams.INITIAL, seeds, 0, self.n_parameters)
+        std = np.zeros(self.n_parameters)
+        for i, layer in enumerate(self.layout):
+            stop = layer.weight + layer.fan_out * layer.fan_in
+            gain = 2.0 if self.activation in ("relu", "leaky_relu", "square") and i < len(self.layout) - 1 else 1.0
+            if scheme == "torch":
+                std[layer.weight : stop + layer.fan_out * self.biases] = layer.fan_in**-0.5
+            elif scheme == "xavier":
+                std[layer.weight : stop] = (2 / (layer.fan_in + layer.fan_out)) ** 0.5
+            else:
+                std[layer.weight : stop] = (gain / layer.fan_in) ** 0.5
+        if scheme == "torch":
+            values = 2 * values - 1
+        return torch.from_numpy(scale * std * values).to(dtype)
+
+    def _activation_module(self) -> nn.Module:
+        if self.activation == "leaky_relu":
+            return nn.LeakyReLU(self.negative_slope)
+        return {"identity": nn.Identity, "relu": nn.ReLU, "erf": Erf, "tanh": nn.Tanh, "square": Square}[self.activation]()
+
+    def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
+        """One network as a plain torch.nn.Sequential of Linear layers and activations, with a copy of `params` `[n_parameters]`."""
+        if params.shape != (self.n_parameters,):
+            raise ValueError(f"params must have shape [{self.n_parameters}] (one network), not {list(params.shape)}.")
+        modules: list[nn.Module] = []
+        for weight, bias in self.layers(params.detach()):
+            linear = nn.Linear(weight.shape[1], weight.shape[0], bias=self.biases, dtype=params.dtype, device=params.device)
+            linear.weight.data.copy_(weight)
+            if bias is not None:
+                linear.bias.data.copy_(bias)
+            modules += [linear, self._activation_module()]
+        return nn.Sequential(*modules[:-1])
+
+    def from_torch(self, model: nn.Sequential) -> Float[Tensor, " n_parameters"]:
+        """The parameter vector `[n_parameters]` of a torch.nn.Sequential as `to_torch` makes it; ValueError if it does not fit."""
+        kinds = (nn.Linear, type(self._activation_module()))
+        expected = ([kinds[0], kinds[1]] * len(self.layout))[:-1]
+        linears = [m for m in model if isinstance(m, nn.Linear)]
+        widths = tuple([m.in_features for m in linears[:1]] + [m.out_features for m in linears])
+        biases = [m.bias is not None for m in linears]
+        slopes = [m.negative_slope for m in model if isinstance(m, nn.LeakyReLU)]
+        if [type(m) for m in model] != expected or widths != self.widths or biases != [self.biases] * len(linears):
+            raise ValueError(f"the model does not have this architecture ({self}): it is {model}.")
+        if any(slope != self.negative_slope for slope in slopes):
+            raise ValueError(f"the model's negative_slope is {slopes[0]}, this architecture's is {self.negative_slope}.")
+        return torch.cat([p.detach().flatten() for p in model.parameters()])

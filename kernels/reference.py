@@ -1,0 +1,189 @@
+"""The readable backend: plain torch, any device, float32 or float64. What the other backends must equal.
+
+Shapes: n networks (or evaluations), b samples, i inputs and o outputs of a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kernels import streams
+from kernels.network import Architecture
+from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
+from kernels.training import SGD, AdamW
+
+Progress = Callable[[int, int], None]
+
+
+def activation(architecture: Architecture, z: Tensor) -> tuple[Tensor, Tensor]:
+    """σ(z) and σ′(z); at the kink of relu and leaky relu the derivative is that of the left side, as in torch."""
+    match architecture.activation:
+        case "identity":
+            return z, torch.ones_like(z)
+        case "relu":
+            return z.clamp(min=0), (z > 0).to(z.dtype)
+        case "leaky_relu":
+            slope = torch.where(z > 0, torch.ones_like(z), torch.full_like(z, architecture.negative_slope))
+            return z * slope, slope
+        case "erf":
+            return torch.erf(z / math.sqrt(2)), math.sqrt(2 / math.pi) * torch.exp(-0.5 * z * z)
+        case "tanh":
+            h = torch.tanh(z)
+            return h, 1 - h * h
+        case _:  # square
+            return z * z, 2 * z
+
+
+def forward(architecture: Architecture, params: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`; inputs of every layer; σ′ of the hidden ones."""
+    inputs: list[Tensor] = [x]
+    slopes: list[Tensor] = []
+    layers = architecture.layers(params)
+    for index, (weight, bias) in enumerate(layers):
+        z = inputs[-1] @ weight.mT
+        if bias is not None:
+            z = z + bias[:, None]
+        if index == len(layers) - 1:
+            return z, inputs, slopes
+        h, slope = activation(architecture, z)
+        inputs.append(h)
+        slopes.append(slope)
+    raise AssertionError("an architecture has at least one layer")
+
+
+def sample_losses(loss: str, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of each sample `[n, b]` and its derivative by the outputs `[n, b, o]`."""
+    if loss == "mse":
+        residual = outputs - y
+        return 0.5 * residual.square().sum(-1), residual
+    log_p = outputs.log_softmax(-1)
+    chosen = log_p.gather(-1, y[..., None])[..., 0]
+    return -chosen, log_p.exp() - torch.nn.functional.one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+
+
+def loss_and_gradient(architecture: Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str) -> tuple[Tensor, Tensor]:
+    """Mean loss `[n]` over the samples x `[n, b, i]`, y, and its gradient `[n, n_parameters]`, by back-propagation."""
+    outputs, inputs, slopes = forward(architecture, params, x)
+    losses, delta = sample_losses(loss, outputs, y)
+    delta = delta / x.shape[1]
+    gradient = torch.zeros_like(params)
+    layers, gradients = architecture.layers(params), architecture.layers(gradient)
+    for index in reversed(range(len(layers))):
+        d_weight, d_bias = gradients[index]
+        d_weight.copy_(delta.mT @ inputs[index])
+        if d_bias is not None:
+            d_bias.copy_(delta.sum(1))
+        if index:
+            delta = (delta @ layers[index][0]) * slopes[index - 1]
+    return losses.mean(1), gradient
+
+
+def fresh_samples(samples: Samples, seeds: Tensor, step: int, count: int, loss: str, like: Tensor, first: int = 0):
+    """Samples first … first + count − 1 of a teacher's stream: x `[n, count, i]` and its labels."""
+    assert samples.teacher is not None and samples.teacher_params is not None
+    z = streams.gaussian_inputs(seeds.cpu().numpy(), step, count, samples.teacher.n_inputs, first)
+    x = torch.from_numpy(z).to(like)
+    outputs = forward(samples.teacher, samples.teacher_params[samples.dataset], x)[0]
+    return x, outputs if loss == "mse" else outputs.argmax(-1)
+
+
+def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
+    """The samples of one step: x `[n, b, i]` and y `[n, b, o]` (mse) or `[n, b]` (cross-entropy)."""
+    samples, size = problem.samples, problem.batch_size
+    seeds = torch.where(step >= problem.spawn_steps, problem.spawn_seeds, problem.data_seeds)
+    if problem.sampling == "online":
+        return fresh_samples(samples, seeds, step, size, problem.training.loss, problem.params)
+    assert samples.x is not None and samples.y is not None
+    if problem.sampling == "full":
+        return samples.x[samples.dataset], samples.y[samples.dataset]
+    if problem.sampling == "replacement":
+        words = streams.words(streams.REPLACEMENT, seeds.cpu().numpy(), step, size)
+        chosen = streams.integers(words, samples.n_samples)
+    else:
+        steps_per_epoch = -(-samples.n_samples // size)
+        epoch, start = step // steps_per_epoch, step % steps_per_epoch * size
+        positions = torch.arange(start, min(start + size, samples.n_samples)).numpy()
+        chosen = streams.permutation(seeds.cpu().numpy(), epoch, positions, samples.n_samples)
+    index = torch.from_numpy(chosen).to(problem.params.device)
+    return samples.x[samples.dataset[:, None], index], samples.y[samples.dataset[:, None], index]
+
+
+def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Final parameters `[n, P]`, recorded losses `[n, n_records]`, snapshots `[n_snapshots, n, P]`, first bad step `[n]` (or −1)."""
+    architecture, training = problem.architecture, problem.training
+    optimizer, mask = training.optimizer, problem.mask
+    params = problem.params.clone() if mask is None else problem.params * mask
+    n = len(params)
+    losses, snapshots = [], []
+    diverged_at = torch.full((n,), -1, dtype=torch.int64, device=params.device)
+    momentum, weight_decay = problem.momentum[:, None], problem.weight_decay[:, None]
+    m, v = torch.zeros_like(params), torch.zeros_like(params)  # first and second moments; SGD's velocity is m
+    correction_1, correction_2 = bias_corrections(optimizer, training.steps)
+    for step in range(training.steps):
+        if step in training.snapshots:
+            snapshots.append(params.clone())
+        loss, gradient = loss_and_gradient(architecture, params, *batch(problem, step), training.loss)
+        if step in training.loss_steps:
+            losses.append(loss)
+        diverged_at[(diverged_at < 0) & ~loss.isfinite()] = step
+        if mask is not None:
+            gradient = torch.where(mask, gradient, 0)
+        lr = problem.lr[:, None] * problem.factors[step]
+        if isinstance(optimizer, AdamW):
+            params = params * (1 - lr * weight_decay)
+        else:
+            gradient = gradient + weight_decay * params
+        if isinstance(optimizer, SGD):
+            m = momentum * m + gradient
+            params = params - lr * (gradient + momentum * m if optimizer.nesterov else m)
+        else:
+            beta_1, beta_2 = optimizer.betas
+            m = beta_1 * m + (1 - beta_1) * gradient
+            v = beta_2 * v + (1 - beta_2) * gradient.square()
+            params = params - lr * correction_1[step] * m / (v.sqrt() * correction_2[step] + optimizer.eps)
+        if progress is not None:
+            progress(step + 1, training.steps)
+    if training.steps in training.snapshots:
+        snapshots.append(params.clone())
+    diverged_at[(diverged_at < 0) & ~params.isfinite().all(1)] = training.steps
+    n_records = len(training.loss_steps)
+    return (
+        params,
+        torch.stack(losses, 1) if n_records else params.new_zeros(n, 0),
+        torch.stack(snapshots) if snapshots else params.new_zeros(0, *params.shape),
+        diverged_at,
+    )
+
+
+def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean loss, variance of the samples' losses (n − 1 in the denominator) and share misclassified, float64 `[n_pairs, n_alphas]`."""
+    n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
+    samples, loss = problem.samples, problem.loss
+    mean, variance, error = (torch.zeros(n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device) for _ in range(3))
+    width = max(problem.architecture.widths)
+    chunk = max(1, 2**22 // (samples.n_samples * width))  # evaluations at a time, to bound the memory
+    flat = n_pairs * n_alphas
+    for start in range(0, flat, chunk):
+        item = torch.arange(start, min(start + chunk, flat), device=problem.params_a.device)
+        pair, column = item // n_alphas, item % n_alphas
+        alpha = problem.alphas[column, None].to(problem.params_a.dtype)
+        params = (1 - alpha) * problem.params_a[pair] + alpha * problem.params_b[pair]
+        if samples.teacher is not None:
+            local = Samples(samples.n_samples, samples.dataset[pair], None, None, samples.teacher, samples.teacher_params)
+            x, y = fresh_samples(local, problem.seeds[pair], 0, samples.n_samples, loss, params)
+        else:
+            assert samples.x is not None and samples.y is not None
+            x, y = samples.x[samples.dataset[pair]], samples.y[samples.dataset[pair]]
+        outputs = forward(problem.architecture, params, x)[0]
+        each = sample_losses(loss, outputs, y)[0].double()
+        mean[pair, column] = each.mean(1)
+        variance[pair, column] = each.var(1) if samples.n_samples > 1 else 0.0
+        if loss == "cross_entropy":
+            error[pair, column] = (outputs.argmax(-1) != y).double().mean(1)
+        if progress is not None:
+            progress(min(start + chunk, flat), flat)
+    return mean, variance, error

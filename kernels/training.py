@@ -1,0 +1,157 @@
+"""What a training run is: optimizer, schedule, batches, loss.
+
+Every number that may differ between networks (learning rate, momentum, weight decay) is one number or an array `[n_networks]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kernels.checks import finite, nearest, whole
+from kernels.network import Architecture
+
+PerNetwork: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
+
+LOSSES = ("mse", "cross_entropy")
+SAMPLING = ("epoch", "replacement")
+SCHEDULES = ("constant", "cosine", "step", "linear")
+
+
+@dataclass(frozen=True, eq=False)
+class SGD:
+    """Stochastic gradient descent, as torch.optim.SGD: g ← ∇L + λθ, v ← μv + g, θ ← θ − η v (Nesterov: θ − η (g + μv)).
+
+    lr η, momentum μ, weight_decay λ: one number, or one per network.
+    """
+
+    lr: PerNetwork = 0.05
+    momentum: PerNetwork = 0.0
+    nesterov: bool = False
+    weight_decay: PerNetwork = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            finite(name, getattr(self, name), least=0)
+        if self.nesterov and not bool((torch.as_tensor(self.momentum) > 0).all()):
+            raise ValueError("nesterov needs a momentum above 0.")
+
+
+@dataclass(frozen=True, eq=False)
+class Adam:
+    """Adam (Kingma & Ba 2015), as torch.optim.Adam: the weight decay λθ is added to the gradient.
+
+    m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², θ ← θ − η m̂ / (√v̂ + ε) with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ).
+    lr η and weight_decay λ: one number, or one per network.
+    """
+
+    lr: PerNetwork = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: PerNetwork = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "weight_decay", "eps"):
+            finite(name, getattr(self, name), least=0)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), not {self.betas}.")
+
+
+@dataclass(frozen=True, eq=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW: θ ← (1 − ηλ)θ before Adam's step."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate's factor at each step.
+
+    The first `warmup_steps` steps rise linearly, (t+1)/warmup_steps. With s the share of the remaining steps that is done,
+    s = (t − warmup_steps)/(steps − warmup_steps): `constant` 1; `linear` 1 + (final_factor − 1) s;
+    `cosine` final_factor + (1 − final_factor)(1 + cos πs)/2; `step` γ^⌊(t − warmup_steps)/step_size⌋.
+    """
+
+    kind: str = "constant"
+    warmup_steps: int = 0
+    final_factor: float = 0.0
+    step_size: int = 1000
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        nearest("schedule.kind", self.kind, SCHEDULES)
+        whole("schedule.warmup_steps", self.warmup_steps)
+        whole("schedule.step_size", self.step_size, least=1)
+        finite("schedule.final_factor", self.final_factor, least=0)
+        finite("schedule.gamma", self.gamma, least=0)
+
+    def factors(self, steps: int) -> np.ndarray:
+        """The factor of every step, float64 `[steps]`."""
+        t = np.arange(steps, dtype=np.float64)
+        after = np.maximum(t - self.warmup_steps, 0)
+        share = after / max(steps - self.warmup_steps, 1)
+        factor = {
+            "constant": np.ones(steps),
+            "linear": 1 + (self.final_factor - 1) * share,
+            "cosine": self.final_factor + (1 - self.final_factor) * (1 + np.cos(np.pi * share)) / 2,
+            "step": self.gamma ** np.floor(after / self.step_size),
+        }[self.kind]
+        warm = t < self.warmup_steps
+        return np.where(warm, (t + 1) / max(self.warmup_steps, 1), factor)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training run, the same for every network but for what optimizer fields hold per network.
+
+    steps: number of updates.
+    loss: `mse`, ½ mean over samples of ‖f(x) − y‖²; or `cross_entropy`, mean softmax cross-entropy in nats.
+    batch_size: samples a step; None is the full batch. A teacher's online samples need a number.
+    sampling: `epoch`, reshuffled without replacement each epoch (the last batch of an epoch may be smaller); or `replacement`.
+    record_every: the loss of the step's batch, before the update, is recorded at steps 0, k, 2k, …; None: about 100 records.
+    snapshots: numbers of updates after which the parameters are kept (0: the initial ones, `steps`: the last).
+    """
+
+    steps: int
+    optimizer: SGD | Adam | AdamW = field(default_factory=SGD)
+    loss: str = "mse"
+    batch_size: int | None = None
+    sampling: str = "epoch"
+    schedule: Schedule = field(default_factory=Schedule)
+    record_every: int | None = None
+    snapshots: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        whole("steps", self.steps, least=0)
+        nearest("loss", self.loss, LOSSES)
+        nearest("sampling", self.sampling, SAMPLING)
+        if not isinstance(self.optimizer, SGD | Adam):
+            raise ValueError(f"optimizer must be an SGD, Adam or AdamW, not {self.optimizer!r}.")
+        if self.batch_size is not None:
+            whole("batch_size", self.batch_size, least=1)
+        if self.record_every is not None:
+            whole("record_every", self.record_every, least=1)
+        snapshots = tuple(sorted({whole("snapshots", s) for s in self.snapshots}))
+        if snapshots and snapshots[-1] > self.steps:
+            raise ValueError(f"snapshots must be at most steps ({self.steps}), not {snapshots[-1]}.")
+        object.__setattr__(self, "snapshots", snapshots)
+
+    @property
+    def loss_steps(self) -> range:
+        """Steps at which the loss is recorded."""
+        return range(0, self.steps, self.record_every or max(1, -(-self.steps // 100)))
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """Fresh samples without end: x ~ N(0, I), labelled by a teacher network (the class of its largest output for cross-entropy).
+
+    params: `[n_parameters]`, or `[n_teachers, n_parameters]` with `dataset` saying which teacher a network learns from.
+    """
+
+    architecture: Architecture
+    params: Tensor

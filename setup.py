@@ -1,0 +1,87 @@
+"""Distribution lmc-testbed: packages kernels, theory, testbed; the command `testbed`; the native kernel, where a C++ compiler is found.
+
+The kernel is a shared library with a plain C interface: building it needs g++ (or clang++) and no Python headers.
+"""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+NATIVE = Path("kernels/native")
+# contraction is off because every fused multiply-add is written out: a lane's bits do not depend on the template it ran in
+FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+# gcc 12 warns of the deliberately undefined operand inside its own square-root intrinsic
+FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+
+
+class BuildNative(build_ext):
+    """Compiles for this machine's own instruction set; LMC_MARCH names another (for a wheel that has to run elsewhere)."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile the extension with the flags this compiler has."""
+        march = os.environ.get("LMC_MARCH", "native")
+        ext.extra_compile_args = [flag for flag in [*FLAGS, f"-march={march}", "-pthread"] if self._accepts(flag)]
+        ext.extra_link_args = ["-pthread"] if self._accepts("-pthread") else []
+        super().build_extension(ext)
+
+    def _accepts(self, flag: str) -> bool:
+        compiler = getattr(self.compiler, "compiler_so_cxx", None) or self.compiler.compiler_so
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "empty.cpp")
+            source.write_text("int main() { return 0; }\n")
+            command = [compiler[0], "-Werror", flag, "-c", str(source), "-o", str(source.with_suffix(".o"))]
+            try:
+                return subprocess.run(command, capture_output=True, check=False).returncode == 0
+            except OSError:
+                return False
+
+
+setup(
+    name="lmc-testbed",
+    version="0.1.0",
+    description="Linear mode connectivity in minimal settings: massive ensembles of tiny networks, beside exact theory",
+    long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["kernels*", "theory*", "testbed*"]),
+    package_data={
+        "kernels.native": ["*.h", "*.cpp"],
+        "testbed": ["*.mplstyle", "templates/*"],
+    },
+    ext_modules=[
+        Extension(
+            "kernels.native._native",
+            sources=[str(path) for path in sorted(NATIVE.glob("*.cpp"))],
+            depends=[str(path) for path in sorted(NATIVE.glob("*.h"))],
+            language="c++",
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildNative},
+    install_requires=[
+        "jaxtyping>=0.2.30",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
+        "mpmath>=1.3",
+        "numpy>=1.26",
+        "polars>=1.0",
+        "pydantic>=2.7",
+        "rich>=13",
+        "safetensors>=0.4",
+        "scipy>=1.11",
+        "sympy>=1.12",
+        "tomli>=2; python_version < '3.11'",
+        "torch>=2.4",
+        "tyro>=0.9",
+    ],
+    extras_require={
+        "test": ["beartype>=0.18", "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
+        "peers": ["jax>=0.4.30"],
+    },
+    entry_points={"console_scripts": ["testbed = testbed.cli:main"]},
+)

@@ -1,0 +1,15 @@
+"""Settings of the whole suite: hypothesis repeats itself in CI and digs deeper on demand (`HYPOTHESIS_PROFILE=deep make test`)."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from hypothesis import HealthCheck, settings
+
+slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("repeat", derandomize=True, deadline=None, max_examples=50, suppress_health_check=slow_is_fine)
+settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=slow_is_fine)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+torch.set_num_threads(1)  # workers share the machine

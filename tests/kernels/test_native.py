@@ -1,0 +1,152 @@
+"""The native kernel equals the reference: float64 to 1e-10 after 100 steps, float32 to 1e-4 after 20, over everything it can be asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from kernels import ACTIVATIONS, SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, native, path_losses, train
+from tests.kernels.test_reference import data
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
+STEPS = {torch.float64: 100, torch.float32: 20}
+
+
+def relative_error(got, want):
+    return ((got - want).norm() / want.norm().clamp(min=1e-30)).item()
+
+
+@st.composite
+def problems(draw):
+    """Everything that `train` takes, in small."""
+    dtype = draw(st.sampled_from([torch.float64, torch.float32]))
+    loss = draw(st.sampled_from(["mse", "cross_entropy"]))
+    sizes = st.sampled_from([1, 2, 3, 4, 5, 8, 17])
+    outputs = draw(st.integers(2 if loss == "cross_entropy" else 1, 3))
+    widths = (*draw(st.lists(sizes, min_size=1, max_size=5)), outputs)
+    # 'square' explodes in depth, where rounding differs before anything else does
+    activation = draw(st.sampled_from(ACTIVATIONS if len(widths) <= 3 else tuple(a for a in ACTIVATIONS if a != "square")))
+    architecture = Architecture(widths, activation, draw(st.booleans()))
+    n, n_samples, n_datasets = draw(st.sampled_from([1, 5, 19, 33])), draw(st.sampled_from([1, 7, 16, 37])), draw(st.sampled_from([1, 3]))
+    seed = draw(st.integers(0, 10_000))
+    generator = torch.Generator().manual_seed(seed)
+    numbers = lambda low, high: low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)  # noqa: E731
+    sampling = draw(st.sampled_from(["full", "epoch", "replacement", "online"]))
+    if sampling == "online":
+        teacher = Architecture((widths[0], 4, widths[-1]), draw(st.sampled_from(ACTIVATIONS)))
+        source = Teacher(teacher, teacher.initial(n_datasets, seed + 1))
+    else:
+        source = data(architecture, loss, n_samples, seed, n_datasets)
+    optimizer = draw(
+        st.sampled_from(
+            [
+                SGD(lr=numbers(0.001, 0.02), momentum=numbers(0, 0.9), weight_decay=numbers(0, 0.1)),
+                SGD(lr=0.02, momentum=numbers(0.1, 0.9), nesterov=True),
+                Adam(lr=numbers(0.001, 0.01), weight_decay=0.01, eps=1e-6),
+                AdamW(lr=0.01, weight_decay=numbers(0, 1), betas=(0.8, 0.95), eps=1e-6),
+            ]
+        )
+    )
+    steps = STEPS[dtype]
+    training = Training(
+        steps,
+        optimizer,
+        loss,
+        batch_size=None if sampling == "full" else draw(st.integers(1, 20 if sampling == "online" else n_samples)),
+        sampling="replacement" if sampling == "replacement" else "epoch",
+        schedule=Schedule(draw(st.sampled_from(["constant", "cosine", "step", "linear"])), draw(st.integers(0, 5)), step_size=7),
+        record_every=draw(st.integers(1, 7)),
+        snapshots=(0, 5, steps),
+    )
+    options = {
+        "data_seeds": seed,
+        "spawn_steps": torch.randint(0, steps + 5, (n,), generator=generator),
+        "spawn_seeds": seed + 1,
+        "dataset": torch.randint(0, n_datasets, (n,), generator=generator),
+        "mask": draw(st.sampled_from([None, torch.rand(n, architecture.n_parameters, generator=generator) > 0.3])),
+    }
+    scheme = draw(st.sampled_from(["kaiming", "xavier", "torch"]))
+    return architecture, architecture.initial(n, seed, dtype=dtype, scheme=scheme), source, training, options
+
+
+@given(problem=problems())
+def test_training_equals_the_reference(native_backend, problem):
+    architecture, params, source, training, options = problem
+    want = train(architecture, params, source, training, **options, backend="reference")
+    assume(bool(want.losses.isfinite().all()) and want.params.abs().max() < 1e3)
+    got = train(architecture, params, source, training, **options, backend="native", threads=2)
+    assert got.backend == "native" and want.backend == "reference"
+    assert torch.equal(got.diverged_at, want.diverged_at)
+    for name in ("params", "losses", "snapshots"):
+        assert relative_error(getattr(got, name), getattr(want, name)) < TOLERANCE[params.dtype], name
+
+
+@given(problem=problems(), n_alphas=st.integers(1, 7), n_samples=st.integers(2, 40), dtype=st.sampled_from([torch.float64, torch.float32]))
+def test_paths_equal_the_reference(native_backend, problem, n_alphas, n_samples, dtype):
+    architecture, params, source, training, options = problem
+    ends = architecture.initial(len(params), 77, dtype=params.dtype)
+    fresh = {"n_samples": n_samples, "seeds": 3} if isinstance(source, Teacher) else {}
+    arguments = (architecture, params, ends, torch.linspace(-0.5, 1.5, n_alphas, dtype=torch.float64), source, training.loss)
+    want = path_losses(*arguments, dataset=options["dataset"], dtype=torch.float64, backend="reference", **fresh)
+    got = path_losses(*arguments, dataset=options["dataset"], dtype=dtype, backend="native", **fresh)
+    tolerance = 1e-10 if dtype is torch.float64 else 1e-4
+    assert relative_error(got.loss, want.loss) < tolerance
+    # a variance is known to rounding of the losses it is of
+    assert ((got.standard_error - want.standard_error).abs() <= tolerance * (want.standard_error + want.loss.abs())).all()
+    if want.error is not None:
+        assert got.error is not None
+        assert (got.error - want.error).abs().max() <= (0 if dtype is torch.float64 else 0.2)
+
+
+@pytest.mark.parametrize("widths", [(4096, 3, 1), (5, 256, 256, 2), (3, 9, 8, 7, 6, 5, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_large_networks(native_backend, widths, dtype):
+    architecture = Architecture(widths)
+    params = architecture.initial(3, 0, dtype=dtype)
+    source = data(architecture, "mse", 11)
+    training = Training(10, SGD(lr=0.001, momentum=0.5), batch_size=9, record_every=1)
+    want = train(architecture, params, source, training, backend="reference")
+    got = train(architecture, params, source, training, backend="native")
+    assert relative_error(got.params, want.params) < TOLERANCE[dtype]
+    assert relative_error(got.losses, want.losses) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize(("activation", "bound"), [("erf", 4), ("tanh", 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_activations_to_rounding(native_backend, activation, bound, dtype):
+    """f(1) = σ(z) for 21,000 z, read off the loss ½ f²; erf's argument is z/√2."""
+    architecture = Architecture((1, 1, 1), activation, biases=False)
+    z = torch.cat([torch.linspace(-9, 9, 20_001, dtype=dtype), torch.logspace(-6, 1, 1000, dtype=dtype)])
+    params = torch.stack([z, torch.ones_like(z)], 1)
+    loss = path_losses(architecture, params, params, [0.0], (torch.ones(1, 1), torch.zeros(1, 1)), dtype=dtype, backend="native").loss[:, 0]
+    exact = torch.erf(z.double() / 2**0.5) if activation == "erf" else torch.tanh(z.double())
+    error = ((2 * loss).sqrt() - exact.abs()).abs() / exact.abs().clamp(min=1e-30)
+    assert error[exact != 0].max() < bound * torch.finfo(dtype).eps
+
+
+def test_the_backend_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(native, "_library", lambda: "its C++ was not compiled when the package was installed; install g++.")
+    architecture = Architecture((2, 3, 1))
+    params, source = architecture.initial(2), data(architecture, "mse", 4)
+    with pytest.raises(ValueError, match=r"'native' is not available: its C\+\+ was not compiled.*'reference' runs everywhere"):
+        train(architecture, params, source, Training(1), backend="native")
+    assert train(architecture, params, source, Training(1), backend="auto").backend == "reference"
+    with pytest.raises(ValueError, match="Did you mean 'native'"):
+        train(architecture, params, source, Training(1), backend="nativ")
+
+
+def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monkeypatch):
+    monkeypatch.setattr(native, "POLL_SECONDS", 0.005)
+    architecture = Architecture((2, 16, 1))
+    params, source = architecture.initial(64), data(architecture, "mse", 64)
+    seen: list[tuple[int, int]] = []
+    train(architecture, params, source, Training(300), backend="native", progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (64 * 300, 64 * 300) and [s[0] for s in seen] == sorted(s[0] for s in seen)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # would take minutes
+        train(architecture, params, source, Training(10**7), backend="native", progress=interrupt)

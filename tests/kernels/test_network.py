@@ -1,0 +1,92 @@
+"""The network family and its parameter layout, against torch.nn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernels import ACTIVATIONS, Architecture, reference, streams
+
+architectures = st.builds(
+    Architecture,
+    widths=st.lists(st.integers(1, 9), min_size=2, max_size=7).map(tuple),
+    activation=st.sampled_from(ACTIVATIONS),
+    biases=st.booleans(),
+    negative_slope=st.sampled_from([0.0, 0.01, 0.3]),
+)
+
+
+@given(architectures)
+def test_layout_is_that_of_torch(architecture):
+    params = architecture.initial(3, seed=4, dtype=torch.float64, scheme="torch")
+    model = architecture.to_torch(params[1])
+    assert sum(p.numel() for p in model.parameters()) == architecture.n_parameters
+    assert torch.equal(architecture.from_torch(model), params[1])
+    x = torch.randn(5, architecture.n_inputs, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    outputs = reference.forward(architecture, params[1:2], x[None])[0][0]
+    assert torch.allclose(outputs, model(x), rtol=1e-12, atol=1e-14)
+
+
+def test_to_torch_copies():
+    architecture = Architecture((2, 3, 1))
+    params = architecture.initial(1)
+    architecture.to_torch(params[0])[0].weight.data.zero_()
+    assert params.abs().sum() > 0
+
+
+def test_a_model_of_another_architecture_is_refused():
+    model = Architecture((2, 3, 1)).to_torch(Architecture((2, 3, 1)).initial(1)[0])
+    for other in (Architecture((2, 4, 1)), Architecture((2, 3, 1), "tanh"), Architecture((2, 3, 1), biases=False)):
+        with pytest.raises(ValueError, match="does not have this architecture"):
+            other.from_torch(model)
+
+
+def test_initial_parameters_are_a_function_of_the_seed():
+    architecture = Architecture((4, 8, 2))
+    whole = architecture.initial(100, seed=5)
+    assert torch.equal(architecture.initial(10, seed=5), whole[:10])
+    assert torch.equal(architecture.initial(3, seed=streams.network_seeds(5, 100)[40:43]), whole[40:43])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "activation", "hidden_std", "output_std", "bias_std"),
+    [
+        ("kaiming", "relu", (2 / 50) ** 0.5, (1 / 20) ** 0.5, 0),
+        ("kaiming", "tanh", (1 / 50) ** 0.5, (1 / 20) ** 0.5, 0),
+        ("xavier", "relu", (2 / 70) ** 0.5, (2 / 25) ** 0.5, 0),
+        ("torch", "relu", (1 / 150) ** 0.5, (1 / 60) ** 0.5, (1 / 150) ** 0.5),
+    ],
+)
+def test_initialisation_schemes(scheme, activation, hidden_std, output_std, bias_std):
+    architecture = Architecture((50, 20, 5), activation)
+    (w1, b1), (w2, _) = architecture.layers(architecture.initial(400, 1, scheme=scheme, dtype=torch.float64))
+    for values, std in ((w1, hidden_std), (w2, output_std), (b1, bias_std)):
+        assert abs(values.mean()) <= 5 * std / values.numel() ** 0.5
+        assert abs(values.std() - std) <= 5 * std / values.numel() ** 0.5
+    twice = architecture.initial(400, 1, scheme=scheme, dtype=torch.float64, scale=2.0)
+    assert torch.equal(architecture.layers(twice)[0][0], 2 * w1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"widths": (2,)}, "widths must hold at least"),
+        ({"widths": (2, 0, 1)}, "widths must be a whole number of at least 1"),
+        ({"widths": (2, 2.5, 1)}, "widths must be a whole number"),
+        ({"widths": (2, 3, 1), "activation": "rleu"}, "Did you mean 'relu'"),
+        ({"widths": (2, 3, 1), "negative_slope": 2.0}, "negative_slope must lie"),
+        ({"widths": (2, 3, 1), "biases": 1}, "biases must be true or false"),
+    ],
+)
+def test_bad_architectures_are_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Architecture(**arguments)
+
+
+def test_parameters_of_the_issue():
+    assert Architecture((2, 16, 1)).n_parameters == 65
+    assert Architecture((2, 16, 1)).initial(n_networks=1024, seed=0).shape == (1024, 65)
+    assert np.isfinite(Architecture((2, 32, 32, 1)).initial(2).numpy()).all()

@@ -1,0 +1,167 @@
+"""The readable backend against torch: autograd, torch.optim, and gradient descent's closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernels import SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, path_losses, reference, streams, train
+from tests.kernels.test_network import architectures
+
+DOUBLE = torch.float64
+
+
+def data(architecture, loss, n_samples, seed=0, n_datasets=None):
+    generator = torch.Generator().manual_seed(seed)
+    front = () if n_datasets is None else (n_datasets,)
+    x = torch.randn(*front, n_samples, architecture.n_inputs, dtype=DOUBLE, generator=generator)
+    if loss == "mse":
+        return x, torch.randn(*front, n_samples, architecture.n_outputs, dtype=DOUBLE, generator=generator)
+    return x, torch.randint(0, architecture.n_outputs, (*front, n_samples), generator=generator)
+
+
+def torch_loss(model, x, y, loss):
+    if loss == "mse":
+        return 0.5 * (model(x) - y).square().sum(1).mean()
+    return torch.nn.functional.cross_entropy(model(x), y)
+
+
+@given(architectures, st.sampled_from(["mse", "cross_entropy"]), st.integers(1, 9))
+def test_gradient_is_that_of_autograd(architecture, loss, n_samples):
+    if loss == "cross_entropy" and architecture.n_outputs == 1:
+        return
+    params = architecture.initial(2, seed=1, dtype=DOUBLE, scheme="torch")
+    x, y = data(architecture, loss, n_samples)
+    losses, gradients = reference.loss_and_gradient(architecture, params, x.expand(2, *x.shape), y.expand(2, *y.shape), loss)
+    for k in range(2):
+        model = architecture.to_torch(params[k])
+        value = torch_loss(model, x, y, loss)
+        value.backward()
+        expected = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in model.parameters()])
+        assert torch.allclose(losses[k], value, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(gradients[k], expected, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (SGD(lr=0.1), lambda p: torch.optim.SGD(p, 0.1)),
+        (SGD(lr=0.1, momentum=0.9, weight_decay=0.02), lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.02)),
+        (SGD(lr=0.1, momentum=0.8, nesterov=True), lambda p: torch.optim.SGD(p, 0.1, 0.8, nesterov=True)),
+        (Adam(lr=0.01, betas=(0.8, 0.99), weight_decay=0.1), lambda p: torch.optim.Adam(p, 0.01, (0.8, 0.99), weight_decay=0.1)),
+        (AdamW(lr=0.01, weight_decay=0.3, eps=1e-6), lambda p: torch.optim.AdamW(p, 0.01, eps=1e-6, weight_decay=0.3)),
+    ],
+)
+def test_optimizers_are_those_of_torch(ours, theirs):
+    architecture = Architecture((3, 5, 2), "tanh")
+    x, y = data(architecture, "mse", 11)
+    params = architecture.initial(1, 2, dtype=DOUBLE)
+    run = train(architecture, params, (x, y), Training(60, ours, record_every=1), backend="reference")
+    model = architecture.to_torch(params[0])
+    optimizer = theirs(model.parameters())
+    for step in range(60):
+        optimizer.zero_grad()
+        value = torch_loss(model, x, y, "mse")
+        assert abs(run.losses[0, step] - value.item()) < 1e-11
+        value.backward()
+        optimizer.step()
+    assert torch.allclose(run.params[0], architecture.from_torch(model), rtol=1e-10, atol=1e-12)
+
+
+def test_gradient_descent_on_linear_regression_has_its_closed_form():
+    """w_t = w* + (I − ηH)^t (w_0 − w*), computed here through the eigenvectors of H."""
+    architecture = Architecture((4, 1), "identity", biases=False)
+    x, y = data(architecture, "mse", 30)
+    rates = torch.tensor([0.01, 0.1, 0.3], dtype=DOUBLE)
+    params = architecture.initial(3, 0, dtype=DOUBLE)
+    run = train(architecture, params, (x, y), Training(200, SGD(lr=rates), snapshots=(50,)), backend="reference")
+    hessian, target = (x.T @ x / 30).numpy(), (x.T @ y / 30).numpy()[:, 0]
+    optimum = np.linalg.solve(hessian, target)
+    values, vectors = np.linalg.eigh(hessian)
+    for k, rate in enumerate(rates.numpy()):
+        for steps, got in ((50, run.snapshots[0, k]), (200, run.params[k])):
+            expected = optimum + vectors @ ((1 - rate * values) ** steps * (vectors.T @ (params[k].numpy() - optimum)))
+            assert np.allclose(got.numpy(), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_schedules():
+    t = np.arange(100)
+    assert np.allclose(Schedule("cosine", final_factor=0.1).factors(100), 0.1 + 0.45 * (1 + np.cos(np.pi * t / 100)))
+    assert np.allclose(Schedule("linear", warmup_steps=20).factors(100)[20:], 1 - (t[20:] - 20) / 80)
+    assert np.allclose(Schedule("linear", warmup_steps=20).factors(100)[:20], (t[:20] + 1) / 20)
+    assert np.allclose(Schedule("step", step_size=30, gamma=0.5).factors(100), 0.5 ** (t // 30))
+    assert (Schedule().factors(5) == 1).all() and Schedule().factors(0).shape == (0,)
+    with pytest.raises(ValueError, match="Did you mean 'cosine'"):
+        Schedule("cosin")
+
+
+def test_schedule_scales_the_rate():
+    architecture = Architecture((2, 1), "identity")
+    x, y = data(architecture, "mse", 5)
+    params = architecture.initial(1, dtype=DOUBLE)
+    run = train(architecture, params, (x, y), Training(1, SGD(lr=0.4), schedule=Schedule(warmup_steps=4)), backend="reference")
+    plain = train(architecture, params, (x, y), Training(1, SGD(lr=0.1)), backend="reference")
+    assert torch.allclose(run.params, plain.params, rtol=1e-14)
+
+
+def test_batches_of_an_epoch_cover_the_data_once():
+    architecture = Architecture((1, 1), "identity", biases=False)
+    x = torch.arange(1.0, 11, dtype=DOUBLE)[:, None]
+    problem = train_problem(architecture, x, Training(8, batch_size=3))
+    seen = torch.cat([reference.batch(problem, step)[0][:, :, 0] for step in range(4)], 1)
+    assert seen.shape == (2, 10) and torch.equal(seen.sort(1).values, x[:, 0].expand(2, 10))
+    again = torch.cat([reference.batch(problem, step)[0][:, :, 0] for step in range(4, 8)], 1)
+    assert torch.equal(again.sort(1).values, seen.sort(1).values) and not torch.equal(again, seen)
+    assert not torch.equal(seen[0], seen[1])
+
+
+def train_problem(architecture, x, training):
+    from kernels.problem import training_problem
+
+    return training_problem(architecture, architecture.initial(2, dtype=DOUBLE), (x, x), training, 0, None, None, None, None)
+
+
+def test_online_samples_are_gaussian_and_labelled_by_the_teacher():
+    teacher = Architecture((3, 4, 2), "erf")
+    weights = teacher.initial(2, 9, dtype=DOUBLE)
+    architecture = Architecture((3, 2, 2))
+    params = architecture.initial(2, dtype=DOUBLE)
+    run = train(
+        architecture,
+        params,
+        Teacher(teacher, weights),
+        Training(1, SGD(lr=0), batch_size=500, record_every=1),
+        data_seeds=[5, 6],
+        dataset=[1, 0],
+        backend="reference",
+    )
+    x = torch.from_numpy(streams.gaussian_inputs(np.array([5, 6]), 0, 500, 3))
+    for k, which in enumerate((1, 0)):
+        target = teacher.to_torch(weights[which])(x[k])
+        expected = torch_loss(architecture.to_torch(params[k]), x[k], target, "mse")
+        assert abs(run.losses[k, 0] - expected.item()) < 1e-12
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_path_losses_are_the_interpolated_networks(loss):
+    architecture = Architecture((3, 6, 4, 3), "tanh")
+    a, b = architecture.initial(2, 0), architecture.initial(2, 1)
+    x, y = data(architecture, loss, 40)
+    alphas = [0.0, 0.25, 1.0, 1.5]
+    curves = path_losses(architecture, a, b, alphas, (x, y), loss, backend="reference")
+    for k in range(2):
+        for column, alpha in enumerate(alphas):
+            model = architecture.to_torch((1 - alpha) * a[k].double() + alpha * b[k].double())
+            assert abs(curves.loss[k, column] - torch_loss(model, x, y, loss).item()) < 1e-12
+            if loss == "cross_entropy":
+                each = torch.nn.functional.cross_entropy(model(x), y, reduction="none")
+                assert curves.error[k, column] == (model(x).argmax(1) != y).double().mean()
+            else:
+                each = 0.5 * (model(x) - y).square().sum(1)
+                assert curves.error is None
+            assert math.isclose(curves.standard_error[k, column], each.std().item() / 40**0.5, rel_tol=1e-10)
