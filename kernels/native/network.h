@@ -41,6 +41,12 @@ template <class T> struct Aligned {  // vectors on their natural boundary
 };
 
 constexpr int kTile = 8;
+// units of a block: the sums of 2 × 8 fit 32 registers, those of 1 × 8 fit 16; a lone sample takes 8 units
+#if defined(__AVX512F__) || defined(__aarch64__)
+template <int S> constexpr int kUnits = S == 1 ? 8 : 2;
+#else
+template <int S> constexpr int kUnits = S == 1 ? 8 : 1;
+#endif
 
 // The inputs of a tile: one table row for every lane (scalars, [sample][input]), or a row per lane (vectors, [input][sample]).
 template <class T> struct RowInputs {
@@ -153,7 +159,7 @@ template <class T, Activation A> struct Passes {
       if (fan_in == 4) return few_inputs<4, S>(in, fan_out, w, b, finish);
       if (fan_in == 8) return few_inputs<8, S>(in, fan_out, w, b, finish);
     }
-    constexpr int J = S == 1 ? 8 : 2;
+    constexpr int J = kUnits<S>;
     int64_t j = 0;
     for (; j + J <= fan_out; j += J) units<J, S>(in, fan_in, w, b, j, finish);
     for (; j < fan_out; j++) units<1, S>(in, fan_in, w, b, j, finish);
@@ -244,7 +250,7 @@ template <class T, Activation A> struct Passes {
   template <int S, class In>
   static void layer_back(const In& in, int64_t fan_in, int64_t units, int64_t above, const V* w_above, const V* d_above, const V* kept, T slope, V* d_out,
                          V* gw, V* gb) {
-    constexpr int J = S == 1 ? 8 : 2;
+    constexpr int J = kUnits<S>;
     int64_t j = 0;
     for (; j + J <= units; j += J)
       units_back<J, S>(in, fan_in, above, units, w_above + j, d_above, kept + j * S, slope, d_out ? d_out + j * S : nullptr, gw + j * fan_in,

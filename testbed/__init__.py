@@ -1,0 +1,35 @@
+"""Asks the questions: studies in TOML, trained ensembles, measured paths beside predicted ones, tables, figures, a report.
+
+    study.toml → Study → data, seeds → kernels.train → parameters → pairs → kernels.path_losses → measured curves
+    → comparison ← theory curves ← parameters → store → figures, report.html
+
+`run_study(Study.load("teacher_student"), out)` is the whole of it; `testbed run teacher_student` is the same from a shell.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+
+def _check_neighbours() -> None:
+    """ImportError where `kernels` or `theory` is not the one that lies beside this package."""
+    home = Path(__file__).resolve().parent.parent
+    for name in ("kernels", "theory"):
+        spec = importlib.util.find_spec(name)
+        found = Path(spec.origin).resolve().parent if spec is not None and spec.origin else None
+        if found != home / name:
+            raise ImportError(
+                f"testbed needs the package '{name}' of this project, at {home / name}, but Python finds "
+                f"{found or 'none'}: other projects publish a '{name}' too. Uninstall that one, or put {home} on PYTHONPATH."
+            )
+
+
+_check_neighbours()
+
+from testbed.errors import StudyError  # noqa: E402
+from testbed.report import write_report  # noqa: E402
+from testbed.run import run_study  # noqa: E402
+from testbed.study import Study  # noqa: E402
+
+__all__ = ["Study", "StudyError", "run_study", "write_report"]

@@ -1,0 +1,121 @@
+"""The command `testbed`: run a study, write a report anew, list the shipped studies, look at this machine."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from testbed import doctor
+from testbed.comparison import group_means
+from testbed.errors import StudyError
+from testbed.report import answers, interval, write_report
+from testbed.results import Results, label
+from testbed.run import run_study
+from testbed.study import SHIPPED, Study, find
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a study, or continue it where it was cut off; prints where the report is."""
+
+    study: tyro.conf.Positional[str]
+    """Path of a study's TOML file, or the name of a shipped study."""
+    set: tyro.conf.UseAppendAction[Annotated[list[str], tyro.conf.arg(metavar="KEY=VALUE")]] = field(default_factory=list)
+    """A setting that replaces the file's, the value in TOML: training.steps=100. May be given several times."""
+    out: Path | None = None
+    """Run folder; runs/NAME-OF-THE-STUDY (with -quick) if it is not given."""
+    backend: Literal["auto", "native", "reference"] = "auto"
+    """What trains and measures."""
+    quick: bool = False
+    """Shrink the study to a few seconds: a tenth of the families, a twentieth of the steps, and so on."""
+
+    def __call__(self) -> None:
+        """Run the study."""
+        study = Study.load(self.study, self.set, self.quick)
+        out = self.out or Path("runs") / (find(self.study).stem + ("-quick" if self.quick else ""))
+        report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty())
+        _summary(report)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Draw the figures and write report.html of a finished run anew."""
+
+    folder: tyro.conf.Positional[Path]
+    """Run folder."""
+
+    def __call__(self) -> None:
+        """Write the report."""
+        _summary(write_report(self.folder))
+
+
+@dataclass(frozen=True)
+class Studies:
+    """List the shipped studies and their questions."""
+
+    def __call__(self) -> None:
+        """Print the list."""
+        table = Table("study", "question", box=None)
+        if not SHIPPED.is_dir():
+            raise StudyError(f"The studies lie in {SHIPPED}, which is not there: run this from a clone of the repository.")
+        for path in sorted(SHIPPED.glob("*.toml")):
+            table.add_row(path.stem, Study.load(path).question)
+        Console().print(table)
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine can run, and how fast."""
+
+    def __call__(self) -> None:
+        """Print the table."""
+        doctor.examine(Console())
+
+
+def _summary(report: Path) -> None:
+    """The answer, mean barriers by the first factor, and where the report is."""
+    results = Results.load(report.parent)
+    console = Console(soft_wrap=True, highlight=False)
+    for sentence in answers(results):
+        console.print(f"• {sentence}", markup=False)
+    column, by = f"{results.part}_loss_barrier_linear", ["kind", *results.factors[:1]]
+    table = Table("pairs", *(label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None)
+    for row in group_means(results.pairs, by, column).to_dicts():
+        table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
+    console.print(table)
+    console.print(f"report: {report}", markup=False)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console entry point. Exit code 2 and one sentence on stderr for what the user can put right."""
+    command = tyro.cli(Run | Report | Studies | Doctor, prog="testbed", args=arguments)
+    try:
+        command()
+    except StudyError as error:
+        sys.exit(_refuse(str(error)))
+    except OSError as error:
+        full = (
+            "the disk is full; free some space and run the same command again, it continues."
+            if error.errno == errno.ENOSPC
+            else str(error)
+        )
+        sys.exit(_refuse(full))
+    except KeyboardInterrupt:
+        print("testbed: stopped; the same command continues.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"testbed: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Measured against predicted: z-scores, their distribution, and means over pairs with honest intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+CONFIDENCE = 0.95
+REPLICATES = 1000
+
+
+@dataclass(frozen=True)
+class ZSummary:
+    """z-scores beside the standard normal: mean, standard deviation, Kolmogorov–Smirnov distance and p, share beyond 2 and 3."""
+
+    n: int
+    mean: float
+    std: float
+    ks: float
+    p: float
+    beyond_2: float
+    beyond_3: float
+
+    @property
+    def standard_normal(self) -> bool:
+        """Whether mean, spread and shape are those of n independent standard normals, each test failing one time in 1,000."""
+        mean_ok = abs(self.mean) * self.n**0.5 < 3.3
+        low, high = stats.chi2.ppf([0.0005, 0.9995], self.n - 1)
+        return bool(mean_ok and low < (self.n - 1) * self.std**2 < high and self.p > 1e-3)
+
+
+def z_summary(z: np.ndarray) -> ZSummary:
+    """The summary of z-scores `[n]`, one a pair, independent given the networks; at least two of them."""
+    ks, p = stats.kstest(z, "norm")
+    return ZSummary(
+        len(z), float(z.mean()), float(z.std(ddof=1)), float(ks), float(p), float((abs(z) > 2).mean()), float((abs(z) > 3).mean())
+    )
+
+
+def z_scores(curves: pl.DataFrame) -> pl.DataFrame:
+    """Columns alpha and z = (test_loss − population_loss)/test_standard_error of every pair that was measured."""
+    z = (pl.col("test_loss") - pl.col("population_loss")) / pl.col("test_standard_error")
+    return curves.select("alpha", z.alias("z")).filter(pl.col("z").is_finite())
+
+
+def nearest_alpha(curves: pl.DataFrame, alpha: float) -> float:
+    """The grid's alpha nearest to `alpha`."""
+    grid = curves["alpha"].unique().sort().to_numpy()
+    return float(grid[np.argmin(abs(grid - alpha))])
+
+
+def mean_interval(values: np.ndarray, family_a: np.ndarray, family_b: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of a number per pair, `[n_pairs]`, and the ends of its 95 % bootstrap interval over families.
+
+    Pairs that share a network are not independent, so families are drawn with replacement, not pairs: a pair of families i and j
+    weighs w_i w_j, one within family i weighs w_i, where w counts how often a family was drawn (the pigeonhole bootstrap,
+    Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021 for pairs). The ends are NaN with fewer than three families.
+    """
+    families, index = np.unique(np.concatenate([family_a, family_b]), return_inverse=True)
+    a, b = index[: len(values)], index[len(values) :]
+    mean = float(values.mean())
+    if len(families) < 3:
+        return mean, float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    n = len(families)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
+    means = np.empty(REPLICATES)
+    for start in range(0, REPLICATES, 100):  # bounds the memory
+        w = drawn[start : start + 100]
+        weight = np.where(a == b, w[:, a], w[:, a] * w[:, b])
+        total = weight.sum(1)
+        means[start : start + 100] = np.divide(weight @ values, total, out=np.full(len(w), np.nan), where=total > 0)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(means, [tail, 1 - tail])
+    return mean, float(low), float(high)
+
+
+def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame:
+    """Mean of a column over the pairs measured in each group: columns `by`, n, mean, low, high, sorted by the groups."""
+    rows = []
+    measured = pairs.filter(~pl.col("left_out") & pl.col(column).is_not_null())
+    for key, group in measured.group_by(by, maintain_order=True):
+        values, family_a, family_b = (group[name].to_numpy() for name in (column, "family_a", "family_b"))
+        mean, low, high = mean_interval(values, family_a, family_b)
+        rows.append((*key, len(group), mean, low, high))
+    schema: dict[str, pl.DataType] = {name: pairs.schema[name] for name in by}
+    schema |= {"n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    return table.sort(by)
+
+
+def with_families(pairs: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
+    """The table of pairs with the families of both networks, as family_a and family_b."""
+    for side in "ab":
+        family = networks.select(pl.col("network").alias(f"network_{side}"), pl.col("family").alias(f"family_{side}"))
+        pairs = pairs.join(family, on=f"network_{side}", maintain_order="left")
+    return pairs

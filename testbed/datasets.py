@@ -1,0 +1,144 @@
+"""Data sets: what a student is trained on and what it is tested on.
+
+Every number is a function of the seeds in `[data]` through `kernels.streams`. Values are rounded to the dtype of training once,
+so that losses are measured, and predicted, on precisely the numbers that the networks saw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import kernels
+from kernels import streams
+from testbed.errors import StudyError
+from testbed.spec import FileData, GaussianMixtureData, SpiralsData, TeacherStudentData
+from testbed.study import Study
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test samples of one data set, float64 (class numbers int64).
+
+    train: x `[n, n_inputs]` and y `[n, n_outputs]` (regression) or `[n]` (classes); None when training is online.
+    test: the same held out; None where there is none, or where `teacher` makes fresh ones.
+    teacher: the network that labels x ~ N(0, I), without noise.
+    """
+
+    n_inputs: int
+    n_outputs: int
+    train: tuple[Tensor, Tensor] | None
+    test: tuple[Tensor, Tensor] | None = None
+    teacher: kernels.Teacher | None = None
+
+
+def make(study: Study) -> Dataset:
+    """The data set of a study without vary; StudyError if its file cannot be used."""
+    data, n_test, dtype = study.data, study.measure.test_samples, getattr(torch, study.training.dtype)
+    if isinstance(data, TeacherStudentData):
+        return _teacher_student(data, dtype)
+    if isinstance(data, FileData):
+        train, test = _read(data, study.training.loss)
+    else:
+        draw = _gaussian_mixture if isinstance(data, GaussianMixtureData) else _spirals
+        centre, *seeds = streams.network_seeds(data.seed, 5).tolist()
+        train, test = draw(data, data.n_train, centre, seeds[:2]), draw(data, n_test, centre, seeds[2:])  # type: ignore[arg-type]
+    labels = [y for _, y in (train, test or train)]
+    n_outputs = train[1].shape[1] if train[1].ndim == 2 else 1 + int(max(y.max() for y in labels))
+    return Dataset(train[0].shape[1], n_outputs, _tensors(train, dtype), None if test is None else _tensors(test, dtype))
+
+
+def _tensors(samples: Arrays, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    x, y = (torch.from_numpy(np.ascontiguousarray(array)) for array in samples)
+    return x.to(dtype).double(), y.to(dtype).double() if y.is_floating_point() else y.long()
+
+
+def _normals(seed: int, n: int, columns: int) -> np.ndarray:
+    return streams.gaussian_inputs(np.asarray(seed), 0, n, columns)
+
+
+def _teacher_student(data: TeacherStudentData, dtype: torch.dtype) -> Dataset:
+    architecture = data.teacher.build(data.inputs, data.outputs)
+    params = architecture.initial(1, data.teacher.seed, scale=data.teacher.scale, dtype=torch.float64)[0].to(dtype).double()
+    train = None
+    if data.n_train is not None:
+        inputs, noise = streams.network_seeds(data.seed, 2).tolist()
+        x = torch.from_numpy(_normals(inputs, data.n_train, data.inputs)).to(dtype).double()
+        y = architecture.to_torch(params)(x).detach()
+        y = y + data.noise * torch.from_numpy(_normals(noise, data.n_train, data.outputs))
+        train = (x, y.to(dtype).double())
+    return Dataset(data.inputs, data.outputs, train, teacher=kernels.Teacher(architecture, params))
+
+
+def _gaussian_mixture(data: GaussianMixtureData, n: int, centre: int, seeds: list[int]) -> Arrays:
+    means = _normals(centre, data.classes, data.inputs)
+    means *= data.separation / np.linalg.norm(means, axis=1, keepdims=True)
+    label = np.arange(n) % data.classes
+    return means[label] + _normals(seeds[0], n, data.inputs), label
+
+
+def _spirals(data: SpiralsData, n: int, centre: int, seeds: list[int]) -> Arrays:
+    label = np.arange(n) % data.classes
+    radius = np.sqrt(streams.uniforms(streams.GAUSSIAN, np.asarray(seeds[1]), 0, n))
+    angle = 2 * np.pi * (data.turns * radius + label / data.classes)
+    arm = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+    return arm + data.noise * _normals(seeds[0], n, 2), label
+
+
+def _read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:
+    """The arrays of a .npz, checked: (x, y) and, if the file has them, (x_test, y_test)."""
+    path = Path(data.path)
+    if not path.is_file():
+        raise StudyError(f"data.path: there is no file {path}.")
+    if data.sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != data.sha256:
+        raise StudyError(f"data.sha256: {path} is not the file that the study names; it has changed.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError):
+        raise StudyError(f"data.path: {path} is not a .npz of plain number arrays, as numpy.savez writes them.") from None
+    known = {"x", "y", "x_test", "y_test"}
+    if extra := sorted(set(arrays) - known):
+        raise StudyError(f"data.path: {path} holds {extra[0]!r}; it may hold x, y, x_test and y_test.")
+    for name in ("x", "y") + (("x_test", "y_test") if known & {"x_test", "y_test"} & set(arrays) else ()):
+        if name not in arrays:
+            raise StudyError(f"data.path: {path} has no array {name!r}.")
+    train = _checked(arrays, "x", "y", loss)
+    if "x_test" not in arrays:
+        return train, None
+    test = _checked(arrays, "x_test", "y_test", loss)
+    for a, b, name in ((train[0], test[0], "x_test"), (train[1], test[1], "y_test")):
+        if a.shape[1:] != b.shape[1:]:
+            raise StudyError(f"data.{name} must have the columns of {name[0]}, {list(a.shape[1:])}, not {list(b.shape[1:])}.")
+    return train, test
+
+
+def _checked(arrays: dict[str, np.ndarray], name_x: str, name_y: str, loss: str) -> Arrays:
+    x, y = arrays[name_x], arrays[name_y]
+    if x.dtype.kind not in "fiu" or x.ndim != 2 or not x.size:
+        raise StudyError(f"data.{name_x} must be numbers of shape [n_samples, n_inputs], not {x.dtype} {list(x.shape)}.")
+    if not np.isfinite(x).all():
+        raise StudyError(f"data.{name_x} must be finite; it has {np.count_nonzero(~np.isfinite(x))} values that are not.")
+    if len(x) != len(y) if y.ndim else True:
+        raise StudyError(f"data.{name_y} must have as many samples as {name_x}, {len(x)}, not shape {list(y.shape)}.")
+    if loss == "mse":
+        if y.dtype.kind != "f" or y.ndim != 2:
+            raise StudyError(
+                f"data.{name_y} must be floats of shape [n_samples, n_outputs] for loss 'mse', not {y.dtype} {list(y.shape)}."
+            )
+        if not np.isfinite(y).all():
+            raise StudyError(f"data.{name_y} must be finite; it has {np.count_nonzero(~np.isfinite(y))} values that are not.")
+    elif y.dtype.kind not in "iu" or y.ndim != 1 or y.min() < 0 or (name_y == "y" and y.max() < 1):
+        raise StudyError(
+            f"data.{name_y} must be class numbers 0, 1, … of shape [n_samples] for loss 'cross_entropy', not {y.dtype} "
+            f"{list(y.shape)}" + (f" from {y.min()} to {y.max()}." if y.dtype.kind in "iu" and y.size else ".")
+        )
+    return x.astype(np.float64), y

@@ -1,0 +1,48 @@
+"""What this machine can run, and how fast."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import kernels
+from testbed.run import environment
+
+
+def examine(console: Console) -> None:
+    """Print versions, compiler, native kernel (or why there is none), vector width, cores, and the speed of each backend."""
+    why = kernels.native.missing()
+    compiler = next((found for name in ("g++", "clang++", "c++") if (found := shutil.which(name))), "none")
+    rows = {**environment("reference" if why else "native"), "cores": str(len(os.sched_getaffinity(0))), "C++ compiler": compiler}
+    rows["native kernel"] = f"missing: {why}" if why else "present"
+    rows["backend"] = "reference" if why else "native, reference"
+    rows["processor"] = platform.processor() or platform.machine()
+    table = Table("this machine", "", box=None)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+    speeds = Table("training 2-16-1 on 64 samples, full batch, float32", "network-steps/s", box=None)
+    for backend in ("reference",) if why else ("native", "reference"):
+        speeds.add_row(backend, f"{speed(backend):,.0f}")
+    console.print(speeds)
+
+
+def speed(backend: str, seconds: float = 0.5, n_networks: int = 1024) -> float:
+    """Network-steps a second of a backend, the best of three runs that last about `seconds` each."""
+    architecture = kernels.Architecture((2, 16, 1))
+    params, x = architecture.initial(n_networks), torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    data = (x, torch.sin(x.sum(1, keepdim=True)))
+    steps, best = 10, 0.0
+    for _ in range(4):
+        start = time.perf_counter()
+        kernels.train(architecture, params, data, kernels.Training(steps=steps), backend=backend)
+        took = time.perf_counter() - start
+        best = max(best, n_networks * steps / took)
+        steps = max(10, int(steps * seconds / took))
+    return best

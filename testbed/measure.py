@@ -1,0 +1,148 @@
+"""One shard of work: train some networks of a launch, or measure some of its pairs and put the theory beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+import kernels
+import theory
+from testbed.ensembles import Launch
+
+Progress = Callable[[int, int], None]
+
+DEFINITIONS = theory.BARRIER_DEFINITIONS
+
+
+def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progress | None = None) -> dict[str, Tensor]:
+    """Train these networks of a launch (rows of its table).
+
+    params `[n, n_parameters]` in the dtype of training; losses float64 `[n, n_records]`, of batches; diverged_at int64 `[n]`
+    (−1: never); train_loss float64 `[n]`: of the final network on the whole training set (NaN if it diverged, or if training is
+    online).
+    """
+    samples, training = launch.samples("train"), launch.training(networks)
+    data = samples if samples is not None else launch.teacher
+    assert data is not None
+    dataset = networks["dataset"].to_numpy(writable=True)
+    run = kernels.train(
+        launch.architecture,
+        launch.initial(networks),
+        data,
+        training,
+        data_seeds=networks["data_seed"].to_numpy(writable=True),
+        spawn_steps=networks["spawn_step"].to_numpy(writable=True),
+        spawn_seeds=networks["spawn_seed"].to_numpy(writable=True),
+        dataset=dataset,
+        backend=backend,
+        progress=progress,
+    )
+    final = torch.full((len(networks),), torch.nan, dtype=torch.float64)
+    good = run.diverged_at < 0
+    if samples is not None and bool(good.any()):
+        params = run.params[good]
+        final[good] = kernels.path_losses(
+            launch.architecture, params, params, [0.0], samples, training.loss, dataset=dataset[good.numpy()], backend=backend
+        ).loss[:, 0]
+    return {"params": run.params, "losses": run.losses.double(), "diverged_at": run.diverged_at, "train_loss": final}
+
+
+def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
+    """Measured and predicted curves of these pairs of a launch; params and diverged_at are the whole launch's.
+
+    Float64 `[n_pairs, n_alphas]`: train_loss, test_loss, test_standard_error, train_error, test_error, population_loss,
+    exact_training_loss, each where it exists; `[n_pairs, 4, 2]`: population_barriers and exact_training_barriers, value and
+    argmax under each of DEFINITIONS. Rows of pairs with a diverged network are NaN.
+    """
+    start = launch.networks["network"]
+    row = {
+        side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True)) for side in "ab"
+    }
+    good = ((diverged_at[row["a"]] < 0) & (diverged_at[row["b"]] < 0)).numpy()
+    if not good.any():
+        return {}
+    a, b = params[row["a"][good]], params[row["b"][good]]
+    study, dataset = launch.study, pairs["dataset"].to_numpy(writable=True)[good]
+    alphas = torch.tensor(study.measure.alphas, dtype=torch.float64)
+    result: dict[str, Tensor] = {}
+
+    def paths(part: str, data: kernels.Teacher | tuple[Tensor, Tensor], **keywords: Any) -> None:
+        curves = kernels.path_losses(
+            launch.architecture, a, b, alphas, data, study.training.loss, dataset=dataset, backend=backend, **keywords
+        )
+        result[f"{part}_loss"] = curves.loss
+        if part == "test":
+            result["test_standard_error"] = curves.standard_error
+        if curves.error is not None:
+            result[f"{part}_error"] = curves.error
+
+    if (train_set := launch.samples("train")) is not None:
+        paths("train", train_set)
+    if launch.teacher is not None:
+        paths(
+            "test", launch.teacher, n_samples=study.measure.test_samples, seeds=pairs["test_seed"].to_numpy(writable=True)[good]
+        )
+    elif (test_set := launch.samples("test")) is not None:
+        paths("test", test_set)
+    for name in study.measure.theory:
+        predict = {"population": _population, "exact_training": _exact_training}[name]
+        result |= predict(launch, a, b, dataset, alphas.numpy())
+    return {key: _spread(value, good) for key, value in result.items()}
+
+
+def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> theory.Curve:
+    """The exact population loss along the paths a, b `[n_pairs, n_parameters]`, each with its data set's teacher."""
+    architecture, teacher = launch.architecture, launch.teacher
+    assert teacher is not None
+    slope = architecture.negative_slope if architecture.activation == "leaky_relu" else teacher.architecture.negative_slope
+    return theory.population_path(
+        layers(architecture, a),
+        layers(architecture, b),
+        layers(teacher.architecture, teacher.params[dataset]),
+        architecture.activation,
+        teacher_activation=teacher.architecture.activation,
+        negative_slope=slope,
+    )
+
+
+def _population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray, alphas: np.ndarray) -> dict[str, Tensor]:
+    curve = population(launch, a, b, dataset)
+    barriers = [curve.barrier(definition) for definition in DEFINITIONS]
+    return {"population_loss": torch.from_numpy(curve(alphas)), "population_barriers": _stacked(barriers)}
+
+
+def _exact_training(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray, alphas: np.ndarray) -> dict[str, Tensor]:
+    architecture, samples = launch.architecture, launch.samples("train")
+    assert samples is not None
+    slope = {"relu": 0.0, "leaky_relu": architecture.negative_slope, "identity": 1.0}[architecture.activation]
+    loss = torch.empty(len(a), len(alphas), dtype=torch.float64)
+    barriers = torch.empty(len(a), len(DEFINITIONS), 2, dtype=torch.float64)
+    for k in np.unique(dataset):
+        rows = torch.from_numpy(np.flatnonzero(dataset == k))
+        ends = layers(architecture, a[rows]), layers(architecture, b[rows])
+        exact = theory.piecewise_barriers(*ends, samples[0][k].numpy(), samples[1][k].numpy(), alphas, negative_slope=slope)
+        loss[rows] = torch.from_numpy(exact.losses)
+        barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
+    return {"exact_training_loss": loss, "exact_training_barriers": barriers}
+
+
+def _stacked(barriers: list[theory.Barrier]) -> Tensor:
+    """Value and argmax under each definition, `[n_pairs, 4, 2]`."""
+    return torch.from_numpy(np.stack([np.stack([barrier.value, barrier.argmax], 1) for barrier in barriers], 1))
+
+
+def layers(architecture: kernels.Architecture, params: Tensor) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Parameters as theory takes them: (W `[n, out, in]`, b `[n, out]` or None) of each layer, float64."""
+    return [(w.double().numpy(), None if b is None else b.double().numpy()) for w, b in architecture.layers(params.cpu())]
+
+
+def _spread(values: Tensor, good: np.ndarray) -> Tensor:
+    """Rows of `values` at the places where `good`, NaN elsewhere."""
+    whole = values.new_full((len(good), *values.shape[1:]), torch.nan)
+    whole[torch.from_numpy(good)] = values
+    return whole

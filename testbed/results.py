@@ -1,0 +1,100 @@
+"""What a run folder holds, read back: the tables, the study, and what the report needs to know of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from testbed.comparison import with_families
+from testbed.errors import StudyError
+from testbed.store import Store
+from testbed.study import Study, tomllib
+
+LABELS = {
+    "architecture.hidden": "hidden width (units)",
+    "architecture.activation": "activation",
+    "architecture.scale": "scale of the initial weights",
+    "ensemble.spawn_step": "split step (parameter updates)",
+    "training.optimizer.lr": "learning rate",
+    "training.optimizer.momentum": "momentum",
+    "training.optimizer.weight_decay": "weight decay",
+    "training.batch_size": "batch size (samples)",
+    "training.steps": "training steps",
+    "data.n_train": "training samples",
+    "data.noise": "noise",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A finished run. pairs has the families of both networks (family_a, family_b) and leaves nothing out."""
+
+    folder: Path
+    study: Study
+    manifest: dict[str, Any]
+    columns: dict[str, dict[str, str]]
+    networks: pl.DataFrame
+    pairs: pl.DataFrame
+    curves: pl.DataFrame
+    losses: pl.DataFrame
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """Read a run folder; StudyError if it does not hold a finished run."""
+        store = Store(folder)
+        if not (store.folder / "study.toml").is_file():
+            raise StudyError(f"{folder} is not a run folder: it has no study.toml.")
+        if not store.finished():
+            raise StudyError(
+                f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it."
+            )
+        study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
+        networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
+        manifest, columns = store.read_json("manifest.json"), store.read_json("columns.json")
+        return cls(store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses)
+
+    @property
+    def factors(self) -> list[str]:
+        """The dotted keys that vary, in the study's order."""
+        return list(self.study.vary)
+
+    @property
+    def measured(self) -> pl.DataFrame:
+        """The pairs that were measured: those with a diverged network are left out."""
+        return self.pairs.filter(~pl.col("left_out"))
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of pairs that were measured."""
+        return [kind for kind in ("independent", "siblings") if kind in self.measured["kind"]]
+
+    def has(self, column: str) -> bool:
+        """Whether the pairs have this column, with at least one value."""
+        return column in self.pairs.columns and self.pairs[column].null_count() < len(self.pairs)
+
+    @property
+    def part(self) -> str:
+        """`test`, or `train` where there is nothing to test on."""
+        return "test" if self.has("test_loss_barrier_linear") else "train"
+
+    @property
+    def unit(self) -> str:
+        """The unit of losses and barriers."""
+        return "½ mean squared error" if self.study.training.loss == "mse" else "nats"
+
+    def groups(self, kind: str) -> list[str]:
+        """The factors that a kind of pair can depend on: independent pairs have no split."""
+        return [key for key in self.factors if kind != "independent" or key != "ensemble.spawn_step"]
+
+
+def short(key: str) -> str:
+    """A factor without its unit."""
+    return label(key).split(" (")[0]
+
+
+def label(key: str) -> str:
+    """A factor as an axis or a table names it."""
+    return LABELS.get(key, key)

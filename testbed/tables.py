@@ -1,0 +1,162 @@
+"""From shards to tables: networks, pairs, curves, losses; and what every column means."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+import theory
+from testbed.ensembles import Plan
+from testbed.measure import DEFINITIONS
+
+CURVES = ("train_loss", "test_loss", "test_standard_error", "train_error", "test_error", "population_loss", "exact_training_loss")
+MEASURED = ("train_loss", "test_loss", "train_error", "test_error")
+PREDICTED = ("population", "exact_training")
+
+
+def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
+    """One row a network: plan, factors, final training loss, first bad step. shards: of all launches, one after the other."""
+    order = pl.concat([launch.networks.select("network") for launch in plan.launches])["network"]
+    result = pl.DataFrame(
+        {
+            "network": order,
+            "train_loss": torch.cat([shard["train_loss"] for shard in shards]).numpy(),
+            "diverged_at": torch.cat([shard["diverged_at"] for shard in shards]).numpy(),
+        }
+    ).with_columns(
+        pl.col("train_loss").fill_nan(None), pl.when(pl.col("diverged_at") >= 0).then("diverged_at").alias("diverged_at")
+    )
+    return plan.networks.join(plan.cells, on="cell").join(result, on="network").sort("network")
+
+
+def losses_table(plan: Plan, shards: list[list[dict[str, Tensor]]]) -> pl.DataFrame:
+    """One row a recorded training loss: network, step, loss. shards: of each launch."""
+    tables = []
+    for launch, parts in zip(plan.launches, shards, strict=True):
+        losses = torch.cat([part["losses"] for part in parts]).numpy()
+        steps = np.array(launch.study.training.build().loss_steps, dtype=np.int64)
+        network = launch.networks["network"].to_numpy()
+        tables.append(
+            pl.DataFrame(
+                {"network": np.repeat(network, len(steps)), "step": np.tile(steps, len(network)), "loss": losses.ravel()}
+            )
+        )
+    return pl.concat(tables).with_columns(pl.col("loss").fill_nan(None)).sort("network", "step")
+
+
+def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`pairs`, one row a pair (barriers, z), and `curves`, one row a pair and alpha. shards: of each launch."""
+    alphas = np.array(plan.study.measure.alphas)
+    middle = int(np.argmin(abs(alphas - 0.5)))
+    pairs, curves = [], []
+    for launch, parts in zip(plan.launches, shards, strict=True):
+        columns = _joined(parts)
+        pair = launch.pairs["pair"].to_numpy()
+        row: dict[str, np.ndarray] = {"pair": pair}
+        for name in (name for name in MEASURED if name in columns):
+            good = np.isfinite(columns[name]).all(1)
+            for definition in DEFINITIONS if 0.5 in alphas else DEFINITIONS[:3]:
+                barrier = theory.barriers_on_grid(alphas, columns[name][good], definition)
+                row[f"{name}_barrier_{definition}"] = _spread(barrier.value, good)
+                if definition != "midpoint":
+                    row[f"{name}_barrier_{definition}_alpha"] = _spread(barrier.argmax, good)
+        for name in (name for name in PREDICTED if f"{name}_barriers" in columns):
+            for k, definition in enumerate(DEFINITIONS):
+                row[f"{name}_barrier_{definition}"] = columns[f"{name}_barriers"][:, k, 0]
+                if definition != "midpoint":
+                    row[f"{name}_barrier_{definition}_alpha"] = columns[f"{name}_barriers"][:, k, 1]
+        if "population_loss" in columns:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                row["z"] = ((columns["test_loss"] - columns["population_loss"]) / columns["test_standard_error"])[:, middle]
+        pairs.append(pl.DataFrame(row))
+        long = {"pair": np.repeat(pair, len(alphas)), "alpha": np.tile(alphas, len(pair))}
+        curves.append(pl.DataFrame(long | {name: columns[name].ravel() for name in CURVES if name in columns}))
+    table = plan.pairs.join(plan.cells, on="cell").with_columns(
+        left_out=pl.col("network_a").is_in(diverged.implode()) | pl.col("network_b").is_in(diverged.implode())
+    )
+    measured = pl.concat(pairs, how="diagonal").fill_nan(None)
+    return table.join(measured, on="pair").sort("pair"), pl.concat(curves, how="diagonal").fill_nan(None).sort("pair", "alpha")
+
+
+def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
+    """The shards of a launch as one array a name; a shard without it (all its pairs left out) gives NaN."""
+    names = {name: part[name].shape[1:] for part in parts for name in part if name != "n_pairs"}
+    rows = [int(part["n_pairs"]) for part in parts]
+    return {
+        name: np.concatenate(
+            [part[name].numpy() if name in part else np.full((n, *shape), np.nan) for part, n in zip(parts, rows, strict=True)]
+        )
+        for name, shape in names.items()
+    }
+
+
+def _spread(values: np.ndarray, good: np.ndarray) -> np.ndarray:
+    whole = np.full(len(good), np.nan)
+    whole[good] = values
+    return whole
+
+
+_BARRIERS = {
+    "linear": "max over alpha of L(alpha) - ((1 - alpha) L(0) + alpha L(1))",
+    "mean_endpoints": "max over alpha of L(alpha), less (L(0) + L(1))/2",
+    "max_endpoint": "max over alpha of L(alpha), less max(L(0), L(1))",
+    "midpoint": "L(1/2) - (L(0) + L(1))/2",
+}
+_SOURCES = {
+    "train_loss": "of the measured training loss, maximum over the grid of alphas",
+    "test_loss": "of the measured test loss, maximum over the grid of alphas",
+    "train_error": "of the share of training samples misclassified, maximum over the grid",
+    "test_error": "of the share of test samples misclassified, maximum over the grid",
+    "population": "of the exact population loss (Gaussian moments)",
+    "exact_training": "of the exact training loss (piecewise polynomial), maximum over all of [0, 1]",
+}
+_COLUMNS = {
+    "network": "number of the network, from 0",
+    "cell": "number of the combination of factors, from 0",
+    "launch": "number of the call of kernels.train; parameters/launch-<launch>.safetensors holds its networks",
+    "row": "row of the network in that file's tensor params [n_networks, n_parameters]",
+    "dataset": "number of the data set within the launch",
+    "family": "number of the family: networks of one family share init_seed and data_seed",
+    "sibling": "number of the network within its family",
+    "init_seed": "seed of the initial parameters (Architecture.initial)",
+    "data_seed": "seed of the batches before spawn_step",
+    "spawn_seed": "seed of the batches from spawn_step on",
+    "spawn_step": "step from which the network draws its own batches (steps = parameter updates)",
+    "diverged_at": "first step whose batch loss was not finite; null: never",
+    "pair": "number of the pair, from 0",
+    "kind": "siblings (one family) or independent (two families)",
+    "network_a": "the network at alpha = 0",
+    "network_b": "the network at alpha = 1",
+    "test_seed": "seed of the pair's own fresh test inputs, where a teacher makes them",
+    "left_out": "true if one of the two networks diverged: not measured, and in no average",
+    "alpha": "place on the path theta(alpha) = (1 - alpha) theta_A + alpha theta_B",
+    "test_loss": "mean loss over the test samples, labels without noise",
+    "test_standard_error": "of test_loss as an estimate of the population's: sqrt(variance over samples / n)",
+    "train_error": "share of training samples misclassified, 0 to 1",
+    "test_error": "share of test samples misclassified, 0 to 1",
+    "population_loss": "exact expected loss over x ~ N(0, I), labels without noise",
+    "exact_training_loss": "training loss from the exact piecewise polynomial",
+    "step": "parameter updates made before the loss was taken",
+    "loss": "of that step's batch, before its update",
+    "z": "(test_loss - population_loss) / test_standard_error at the alpha nearest 1/2",
+}
+
+
+def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, str]]:
+    """What every column of every table means, in the units of the loss."""
+    unit = "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
+    texts = dict(_COLUMNS)
+    for source, of in _SOURCES.items():
+        for definition, formula in _BARRIERS.items():
+            measure = "share of samples" if source.endswith("error") else unit
+            texts[f"{source}_barrier_{definition}"] = f"barrier {of}: {formula} [{measure}]"
+            texts[f"{source}_barrier_{definition}_alpha"] = f"the alpha at which {source}_barrier_{definition} is reached"
+    texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
+    for name in ("train_loss", "test_loss", "test_standard_error", "population_loss", "exact_training_loss", "loss"):
+        texts[name] += f" [{unit}]"
+    return {
+        table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns}
+        for table, frame in tables.items()
+    }

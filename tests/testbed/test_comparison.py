@@ -1,0 +1,90 @@
+"""z-scores that are standard normal when the prediction is right and are not when it is wrong; intervals that cover."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+
+import kernels
+from testbed import ensembles, measure, run_study
+from testbed.comparison import group_means, mean_interval, z_scores, z_summary
+
+LARGE = {
+    "ensemble.families": 12,
+    "ensemble.independent_pairs": 200,
+    "measure.test_samples": 4096,
+    "measure.alphas": 3,
+    "measure.theory": ["population"],
+    "training.steps": 100,
+}
+
+
+def test_z_scores_of_a_run_are_standard_normal(study, tmp_path):
+    pairs = pl.read_parquet(run_study(study(LARGE), tmp_path / "run").parent / "pairs.parquet")
+    summary = z_summary(pairs["z"].to_numpy())
+    assert summary.n == 212
+    assert summary.standard_normal, summary
+
+
+def test_a_wrong_teacher_is_found_out(study):
+    """The same measurement against the population loss of a teacher whose weights are 2 % larger."""
+    (launch,) = ensembles.plan(study(LARGE)).launches
+    trained = measure.train(launch, launch.networks, "auto")
+    result = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
+    ends = (trained["params"][launch.pairs[f"network_{side}"].to_numpy(writable=True)] for side in "ab")
+    alphas = np.array([0.5])
+    (data,) = launch.data
+    teacher = kernels.Teacher(data.teacher.architecture, 1.02 * data.teacher.params)
+    mistaken = dataclasses.replace(launch, data=(dataclasses.replace(data, teacher=teacher),))
+    wrong = measure.population(mistaken, *ends, launch.pairs["dataset"].to_numpy(writable=True))(alphas)[:, 0]
+    measured, error = result["test_loss"][:, 1].numpy(), result["test_standard_error"][:, 1].numpy()
+    assert z_summary((measured - result["population_loss"][:, 1].numpy()) / error).standard_normal
+    assert not z_summary((measured - wrong) / error).standard_normal
+
+
+@pytest.mark.parametrize(("shift", "scale", "right"), [(0, 1, True), (0.3, 1, False), (0, 1.3, False), (0, 0.7, False)])
+def test_the_verdict_on_known_samples(shift, scale, right):
+    z = shift + scale * np.random.default_rng(5).standard_normal(500)
+    summary = z_summary(z)
+    assert summary.standard_normal is right
+    assert summary.mean == pytest.approx(shift, abs=0.2)
+    assert summary.std == pytest.approx(scale, abs=0.15)
+
+
+def test_z_scores_by_hand():
+    curves = pl.DataFrame(
+        {"alpha": [0.0, 1.0], "test_loss": [3.0, None], "population_loss": [1.0, 2.0], "test_standard_error": [0.5, 1.0]}
+    )
+    assert z_scores(curves).rows() == [(0.0, 4.0)]
+
+
+def test_intervals_over_families_cover_where_those_over_pairs_do_not():
+    """Pair values x_i + x_j with family effects x: the interval must hold the mean 0 in about 95 % of draws."""
+    rng = np.random.default_rng(1)
+    n, covered, naive = 20, 0, 0
+    a, b = np.triu_indices(n, 1)
+    for trial in range(200):
+        x = rng.standard_normal(n)
+        values = x[a] + x[b]
+        _, low, high = mean_interval(values, a, b, seed=trial)
+        covered += low < 0 < high
+        naive += abs(values.mean()) < 1.96 * values.std(ddof=1) / len(values) ** 0.5
+    assert covered / 200 > 0.86
+    assert naive / 200 < 0.7
+
+
+def test_group_means_leave_out_and_count():
+    pairs = pl.DataFrame(
+        {
+            "kind": ["a", "a", "b", "b"],
+            "left_out": [False, True, False, False],
+            "family_a": [0, 1, 2, 3],
+            "family_b": [1, 2, 3, 4],
+            "barrier": [1.0, 100.0, 2.0, 4.0],
+        }
+    )
+    rows = group_means(pairs, ["kind"], "barrier").select("kind", "n", "mean").rows()
+    assert rows == [("a", 1, 1.0), ("b", 2, 3.0)]
