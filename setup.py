@@ -68,7 +68,7 @@ setup(
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "mpmath>=1.3",
-        "numpy>=1.26",
+        "numpy>=2.0",
         "polars>=1.30",
         "pydantic>=2.7",
         "rich>=13",

@@ -101,11 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     except StudyError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
-        full = (
-            "the disk is full; free some space and run the same command again, it continues."
-            if error.errno == errno.ENOSPC
-            else str(error)
-        )
+        full = "the disk is full; free some space and run the same command again, it continues." if error.errno == errno.ENOSPC else str(error)
         sys.exit(_refuse(full))
     except KeyboardInterrupt:
         print("testbed: stopped; the same command continues.", file=sys.stderr)

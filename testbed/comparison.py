@@ -35,9 +35,7 @@ class ZSummary:
 def z_summary(z: np.ndarray) -> ZSummary:
     """The summary of z-scores `[n]`, one a pair, independent given the networks; at least two of them."""
     ks, p = stats.kstest(z, "norm")
-    return ZSummary(
-        len(z), float(z.mean()), float(z.std(ddof=1)), float(ks), float(p), float((abs(z) > 2).mean()), float((abs(z) > 3).mean())
-    )
+    return ZSummary(len(z), float(z.mean()), float(z.std(ddof=1)), float(ks), float(p), float((abs(z) > 2).mean()), float((abs(z) > 3).mean()))
 
 
 def z_scores(curves: pl.DataFrame) -> pl.DataFrame:

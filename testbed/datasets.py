@@ -131,9 +131,7 @@ def _checked(arrays: dict[str, np.ndarray], name_x: str, name_y: str, loss: str)
         raise StudyError(f"data.{name_y} must have as many samples as {name_x}, {len(x)}, not shape {list(y.shape)}.")
     if loss == "mse":
         if y.dtype.kind != "f" or y.ndim != 2:
-            raise StudyError(
-                f"data.{name_y} must be floats of shape [n_samples, n_outputs] for loss 'mse', not {y.dtype} {list(y.shape)}."
-            )
+            raise StudyError(f"data.{name_y} must be floats of shape [n_samples, n_outputs] for loss 'mse', not {y.dtype} {list(y.shape)}.")
         if not np.isfinite(y).all():
             raise StudyError(f"data.{name_y} must be finite; it has {np.count_nonzero(~np.isfinite(y))} values that are not.")
     elif y.dtype.kind not in "iu" or y.ndim != 1 or y.min() < 0 or (name_y == "y" and y.max() < 1):

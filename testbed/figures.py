@@ -56,9 +56,7 @@ def curves(results: Results) -> Figure | None:
         row[0].set_ylabel(f"loss ({results.unit})", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("α")
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.5
-    )
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.5)
     return figure
 
 
@@ -145,9 +143,7 @@ def by_factor(results: Results, key: str) -> Figure | None:
             _means(ax, results, kind, quantity, key, split, levels)
             pooled = [short(other) for other in others if other != split]
             ax.set_title(f"{PAIRS[kind]}" + (f", pooled over {', '.join(pooled)}" if pooled else ""))
-            ax.set_xticks(
-                range(len(levels)), [str(level) for level in levels], rotation=30 if any(len(str(x)) > 6 for x in levels) else 0
-            )
+            ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if any(len(str(x)) > 6 for x in levels) else 0)
             ax.set_xlabel(label(key))
         unit = results.unit if quantity.endswith("loss") else "share misclassified"
         row[0].set_ylabel(f"{quantity.replace('_', ' ')} barrier, linear\n({unit})")
@@ -158,18 +154,12 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
     pairs = results.measured.filter(kind=kind)
     by = [key] if split is None else [split, key]
     measured = group_means(pairs, by, f"{quantity}_barrier_linear")
-    predicted = (
-        group_means(pairs, by, "population_barrier_linear")
-        if quantity == "test_loss" and results.has("population_barrier_linear")
-        else None
-    )
+    predicted = group_means(pairs, by, "population_barrier_linear") if quantity == "test_loss" and results.has("population_barrier_linear") else None
     series = [None] if split is None else measured[split].unique().sort().to_list()
     for i, level in enumerate(series):
         color = COLORS[kind] if split is None else mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
         rows = measured if split is None else measured.filter(pl.col(split) == level)
-        x = np.array([levels.index(value) for value in rows[key]]) + (
-            0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5)
-        )
+        x = np.array([levels.index(value) for value in rows[key]]) + (0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5))
         mean = rows["mean"].to_numpy()
         error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
         ax.errorbar(x, mean, error, fmt=MARKS[kind], ms=3.5, lw=1, color=color, label="measured" if level is None else str(level))
@@ -181,9 +171,7 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
     if split is None:
         ax.legend(loc="upper left")
     else:
-        ax.legend(
-            title=label(split), title_fontsize=8, ncols=len(series) if len(series) < 5 else 3, columnspacing=1, loc="upper center"
-        )
+        ax.legend(title=label(split), title_fontsize=8, ncols=len(series) if len(series) < 5 else 3, columnspacing=1, loc="upper center")
 
 
 def grid(results: Results) -> Figure | None:
@@ -218,11 +206,7 @@ def training(results: Results) -> Figure | None:
     for i, level in enumerate(levels):
         rows = losses if level is None else losses.filter(pl.col(keys[0]) == level)
         loss = pl.col("loss")
-        table = (
-            rows.group_by("step")
-            .agg(loss.median().alias("50"), loss.quantile(0.1).alias("10"), loss.quantile(0.9).alias("90"))
-            .sort("step")
-        )
+        table = rows.group_by("step").agg(loss.median().alias("50"), loss.quantile(0.1).alias("10"), loss.quantile(0.9).alias("90")).sort("step")
         color = "C0" if level is None else mpl.colormaps["viridis"](i / max(len(levels) - 1, 1) * 0.9)
         if len(levels) == 1:
             ax.fill_between(table["step"], table["10"], table["90"], color=color, alpha=0.15, lw=0)

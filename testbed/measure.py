@@ -60,9 +60,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     argmax under each of DEFINITIONS. Rows of pairs with a diverged network are NaN.
     """
     start = launch.networks["network"]
-    row = {
-        side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True)) for side in "ab"
-    }
+    row = {side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True)) for side in "ab"}
     good = ((diverged_at[row["a"]] < 0) & (diverged_at[row["b"]] < 0)).numpy()
     if not good.any():
         return {}
@@ -72,9 +70,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     result: dict[str, Tensor] = {}
 
     def paths(part: str, data: kernels.Teacher | tuple[Tensor, Tensor], **keywords: Any) -> None:
-        curves = kernels.path_losses(
-            launch.architecture, a, b, alphas, data, study.training.loss, dataset=dataset, backend=backend, **keywords
-        )
+        curves = kernels.path_losses(launch.architecture, a, b, alphas, data, study.training.loss, dataset=dataset, backend=backend, **keywords)
         result[f"{part}_loss"] = curves.loss
         if part == "test":
             result["test_standard_error"] = curves.standard_error
@@ -84,9 +80,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     if (train_set := launch.samples("train")) is not None:
         paths("train", train_set)
     if launch.teacher is not None:
-        paths(
-            "test", launch.teacher, n_samples=study.measure.test_samples, seeds=pairs["test_seed"].to_numpy(writable=True)[good]
-        )
+        paths("test", launch.teacher, n_samples=study.measure.test_samples, seeds=pairs["test_seed"].to_numpy(writable=True)[good])
     elif (test_set := launch.samples("test")) is not None:
         paths("test", test_set)
     for name in study.measure.theory:

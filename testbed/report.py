@@ -22,8 +22,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 CAPTIONS = {
     "curves": "Loss along the straight path between two networks, for pairs of small (10 % quantile), median and the largest "
     "barrier of each kind. Points are measured, lines predicted; nothing is fitted.",
-    "predicted": "Every pair's barrier (linear definition), measured on the grid of alphas, against the predicted one. "
-    "The line is equality.",
+    "predicted": "Every pair's barrier (linear definition), measured on the grid of alphas, against the predicted one. The line is equality.",
     "z": "z = (measured test loss − exact population loss) / standard error, one a pair. Every pair has its own fresh inputs, "
     "so that given the networks the z of different pairs are independent, also of pairs that share a network. The standard "
     "error is estimated from the same inputs, and a sample's loss is skewed to the right, so that with n inputs z is skewed to "
@@ -51,9 +50,7 @@ def write_report(folder: str | Path) -> Path:
             images[kind] = base64.b64encode(buffer.getvalue()).decode()
         caption, width = CAPTIONS[name.split("_")[0]], figure.get_size_inches()[0] / 6.6
         drawn.append({"name": name, "caption": caption, "width": width, "png": images["png"]})
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     html = environment.get_template("report.html.j2").render(
         study=results.study,
         manifest=results.manifest,
@@ -102,14 +99,10 @@ def answers(results: Results) -> list[str]:
                 continue
             first, last, top = rows[0], rows[-1], max(rows, key=lambda row: row["mean"])
             peak = "" if top in (first, last) else f", with its largest value, {interval(top)}, at {top[key]}"
-            said.append(
-                f"By {label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at {last[key]}{peak}."
-            )
+            said.append(f"By {label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at {last[key]}{peak}.")
         if results.has(error := f"{results.part}_error_barrier_mean_endpoints"):
             stable = float((pairs[error] < 0.02).mean())  # type: ignore[arg-type]
-            said.append(
-                f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %."
-            )
+            said.append(f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %.")
     if results.has("z") and len(z := results.measured["z"].drop_nulls().to_numpy()) > 1:
         s = z_summary(z)
         verdict = "each is within" if s.standard_normal else "not all of them are within"

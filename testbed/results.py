@@ -48,9 +48,7 @@ class Results:
         if not (store.folder / "study.toml").is_file():
             raise StudyError(f"{folder} is not a run folder: it has no study.toml.")
         if not store.finished():
-            raise StudyError(
-                f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it."
-            )
+            raise StudyError(f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it.")
         study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
         networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
         manifest, columns = store.read_json("manifest.json"), store.read_json("columns.json")

@@ -86,9 +86,7 @@ def _resolve(backend: str, plan: Plan) -> str:
             data = launch.samples("train") or launch.teacher
             assert data is not None
             run = kernels.train(launch.architecture, launch.initial(one), data, dry, dataset=[0], backend=backend)
-            fresh: dict[str, Any] = (
-                {"n_samples": 2, "seeds": pair["test_seed"].to_numpy()} if isinstance(data, kernels.Teacher) else {}
-            )
+            fresh: dict[str, Any] = {"n_samples": 2, "seeds": pair["test_seed"].to_numpy()} if isinstance(data, kernels.Teacher) else {}
             kernels.path_losses(
                 launch.architecture,
                 run.params,
@@ -111,8 +109,7 @@ def _same_environment(store: Store, manifest: dict[str, Any]) -> None:
     for key, now in manifest["environment"].items():
         if earlier is not None and (before := earlier["environment"].get(key)) != now:
             raise StudyError(
-                f"{store.folder} was begun with {key} {before}, this is {key} {now}: a run continues only as it began. "
-                "Give another --out."
+                f"{store.folder} was begun with {key} {before}, this is {key} {now}: a run continues only as it began. Give another --out."
             )
 
 
@@ -160,9 +157,7 @@ def _execute(store: Store, plan: Plan, backend: str, timings: dict[str, float], 
                         bar.update(networks, completed=before + size * done // total)
 
                     with _timed(timings, "training"):
-                        store.write_tensors(
-                            shard.name, measure.train(launch, launch.networks[shard.start : shard.stop], backend, within)
-                        )
+                        store.write_tensors(shard.name, measure.train(launch, launch.networks[shard.start : shard.stop], backend, within))
                 bar.update(networks, completed=before + size)
             params = torch.cat([store.read_tensors(shard.name)["params"] for shard in shards])
             diverged_at = torch.cat([store.read_tensors(shard.name)["diverged_at"] for shard in shards])

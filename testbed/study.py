@@ -172,9 +172,7 @@ def check(study: Study) -> None:
         raise ValueError("training.online needs data of kind 'teacher_student', not 'file'.")
     if "siblings" in ensemble.pairs:
         if training.batch_size is None:
-            raise ValueError(
-                "ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size."
-            )
+            raise ValueError("ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size.")
         if ensemble.spawn_step > training.steps:
             raise ValueError(f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps}).")
     for name in measure.theory:
@@ -216,10 +214,7 @@ def find(source: str | Path) -> Path:
     if path.suffix != ".toml" and (shipped := SHIPPED / f"{source}.toml").is_file():
         return shipped
     names = [p.stem for p in sorted(SHIPPED.glob("*.toml"))]
-    raise StudyError(
-        f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}."
-        f"{suggestion(str(source), names)}"
-    )
+    raise StudyError(f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}.{suggestion(str(source), names)}")
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
@@ -241,9 +236,7 @@ def set_dotted(raw: dict[str, Any], key: str, value: Any) -> None:
     for i, part in enumerate(parts[:-1]):
         raw = raw.setdefault(part, {})
         if not isinstance(raw, dict):
-            raise StudyError(
-                f"{'.'.join(parts[: i + 1])} is a value, not a table: there is no key {key!r}.{suggestion(key, sorted(KEYS))}"
-            )
+            raise StudyError(f"{'.'.join(parts[: i + 1])} is a value, not a table: there is no key {key!r}.{suggestion(key, sorted(KEYS))}")
     raw[parts[-1]] = value
 
 

@@ -25,9 +25,7 @@ def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
             "train_loss": torch.cat([shard["train_loss"] for shard in shards]).numpy(),
             "diverged_at": torch.cat([shard["diverged_at"] for shard in shards]).numpy(),
         }
-    ).with_columns(
-        pl.col("train_loss").fill_nan(None), pl.when(pl.col("diverged_at") >= 0).then("diverged_at").alias("diverged_at")
-    )
+    ).with_columns(pl.col("train_loss").fill_nan(None), pl.when(pl.col("diverged_at") >= 0).then("diverged_at").alias("diverged_at"))
     return plan.networks.join(plan.cells, on="cell").join(result, on="network").sort("network")
 
 
@@ -38,11 +36,7 @@ def losses_table(plan: Plan, shards: list[list[dict[str, Tensor]]]) -> pl.DataFr
         losses = torch.cat([part["losses"] for part in parts]).numpy()
         steps = np.array(launch.study.training.build().loss_steps, dtype=np.int64)
         network = launch.networks["network"].to_numpy()
-        tables.append(
-            pl.DataFrame(
-                {"network": np.repeat(network, len(steps)), "step": np.tile(steps, len(network)), "loss": losses.ravel()}
-            )
-        )
+        tables.append(pl.DataFrame({"network": np.repeat(network, len(steps)), "step": np.tile(steps, len(network)), "loss": losses.ravel()}))
     return pl.concat(tables).with_columns(pl.col("loss").fill_nan(None)).sort("network", "step")
 
 
@@ -85,9 +79,7 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
     names = {name: part[name].shape[1:] for part in parts for name in part if name != "n_pairs"}
     rows = [int(part["n_pairs"]) for part in parts]
     return {
-        name: np.concatenate(
-            [part[name].numpy() if name in part else np.full((n, *shape), np.nan) for part, n in zip(parts, rows, strict=True)]
-        )
+        name: np.concatenate([part[name].numpy() if name in part else np.full((n, *shape), np.nan) for part, n in zip(parts, rows, strict=True)])
         for name, shape in names.items()
     }
 
@@ -156,7 +148,4 @@ def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, 
     texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
     for name in ("train_loss", "test_loss", "test_standard_error", "population_loss", "exact_training_loss", "loss"):
         texts[name] += f" [{unit}]"
-    return {
-        table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns}
-        for table, frame in tables.items()
-    }
+    return {table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns} for table, frame in tables.items()}

@@ -55,9 +55,7 @@ def test_the_verdict_on_known_samples(shift, scale, right):
 
 
 def test_z_scores_by_hand():
-    curves = pl.DataFrame(
-        {"alpha": [0.0, 1.0], "test_loss": [3.0, None], "population_loss": [1.0, 2.0], "test_standard_error": [0.5, 1.0]}
-    )
+    curves = pl.DataFrame({"alpha": [0.0, 1.0], "test_loss": [3.0, None], "population_loss": [1.0, 2.0], "test_standard_error": [0.5, 1.0]})
     assert z_scores(curves).rows() == [(0.0, 4.0)]
 
 

@@ -55,9 +55,7 @@ def test_another_program_can_read_it(study, tmp_path):
     made = study({"vary": VARY})
     report = run_study(made, tmp_path / "run")
     folder = report.parent
-    networks, pairs, curves, losses = (
-        pl.read_parquet(folder / f"{n}.parquet") for n in ("networks", "pairs", "curves", "losses")
-    )
+    networks, pairs, curves, losses = (pl.read_parquet(folder / f"{n}.parquet") for n in ("networks", "pairs", "curves", "losses"))
     columns = json.loads((folder / "columns.json").read_text())
     for name, table in (("networks", networks), ("pairs", pairs), ("curves", curves), ("losses", losses)):
         assert list(columns[name]) == table.columns

@@ -1,0 +1,273 @@
+"""Exact population loss of two-layer networks on Gaussian inputs, and its curve along straight paths.
+
+x ~ N(μ, Σ), student f(x) = V σ(W x + b) + c, teacher f*(x) = A τ(W* x + b*) + c*. The pre-activations are
+jointly Gaussian, with means m = W μ + b and covariances (order parameters, Saad & Solla 1995)
+
+    Q = W Σ Wᵀ      R = W Σ W*ᵀ      T = W* Σ W*ᵀ
+
+and the loss depends on the weights through them alone: with δ = c − c*, I the moments of `gaussian_moments`,
+e = E σ(u), e* = E τ(u*),
+
+    L = ½ E‖f − f*‖² = ½ tr(VᵀV I(Q)) + ½ tr(AᵀA I(T)) − tr(VᵀA I(R)ᵀ) + ½‖δ‖² + δ·(V e − A e*).
+
+Along θ(α) = (1−α) θ_A + α θ_B the matrices Q and VᵀV are quadratic in α and R, VᵀA, m, δ are linear, so L(α)
+and dL/dα are exact at every α. Norms Q_ii(α) are kept as |w⊥|² + (α − α*)² |Δw|², which stays accurate where
+a unit passes through zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from theory.curve import SmoothCurve
+from theory.gaussian_moments import ACTIVATIONS, Moment, pair_moment, smoothed
+from theory.layers import (
+    Array,
+    CheckedLayers,
+    Layers,
+    check_layers,
+    check_pairs,
+    covariance_factor,
+    finite,
+    known,
+    map_chunks,
+    n_networks,
+)
+
+Means = tuple["Array | None", "Array | None"]
+BLOCK = 2**15  # elements of a temporary: a few of them fit a second-level cache
+
+
+def population_loss(
+    student: Layers,
+    teacher: Layers,
+    activation: str,
+    *,
+    teacher_activation: str | None = None,
+    covariance: ArrayLike | None = None,
+    mean: ArrayLike | None = None,
+    negative_slope: float = 0.01,
+) -> Array:
+    """L = ½ E‖f(x) − f*(x)‖² of each student, [n_networks]. Arguments and errors as for `population_path`."""
+    curve = population_path(
+        student, student, teacher, activation, teacher_activation=teacher_activation, covariance=covariance, mean=mean, negative_slope=negative_slope
+    )
+    return curve(np.zeros(1))[:, 0]
+
+
+def population_path(
+    a: Layers,
+    b: Layers,
+    teacher: Layers,
+    activation: str,
+    *,
+    teacher_activation: str | None = None,
+    covariance: ArrayLike | None = None,
+    mean: ArrayLike | None = None,
+    negative_slope: float = 0.01,
+    n_threads: int | None = None,
+) -> SmoothCurve:
+    """The exact curve L(α) = ½ E‖f_α(x) − f*(x)‖², x ~ N(mean, covariance), between networks a and b.
+
+    a, b       two layers, W_1 [n_pairs, width, n_inputs], b_1 [n_pairs, width] or None,
+               W_2 [n_pairs, n_outputs, width], b_2 [n_pairs, n_outputs] or None; or single networks
+    teacher    two layers of any width with the same inputs and outputs; one for all pairs, or one each
+    activation identity, square, relu, leaky_relu or erf (meaning erf(u/√2))
+    teacher_activation  the teacher's, if it differs
+    covariance [n_inputs, n_inputs], symmetric positive semidefinite; None is the identity
+    mean       [n_inputs]; None is zero. Without it and first-layer biases, relu and erf are 20 times faster
+    n_threads  threads over chunks of pairs; default one per processor
+
+    L is a difference of sums: its absolute error is about 1e-15 Σ_ij |(VᵀV)_ij I_ij|, also where L is 0.
+    Raises ValueError where shapes do not fit, an activation is unknown, the two activations have no
+    elementary moment (relu with erf), the covariance is not one, or a number is not finite.
+    """
+    path = _PopulationPath(a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope, n_threads)
+    return SmoothCurve(path.n_pairs, path.evaluate)
+
+
+class _PopulationPath:
+    def __init__(
+        self,
+        a: Layers,
+        b: Layers,
+        teacher: Layers,
+        activation: str,
+        teacher_activation: str,
+        covariance: ArrayLike | None,
+        mean: ArrayLike | None,
+        negative_slope: float,
+        n_threads: int | None,
+    ) -> None:
+        self.activation = known("activation", activation, ACTIVATIONS)
+        self.teacher_activation = known("teacher_activation", teacher_activation, ACTIVATIONS)
+        self.slope, self.n_threads = float(finite("negative_slope", negative_slope)), n_threads
+        layers_a, layers_b, self.n_pairs = check_pairs(a, b, depth=2)
+        star = check_layers(teacher, "teacher", depth=2)
+        n_inputs, n_outputs = layers_a[0][0].shape[2], layers_a[1][0].shape[1]
+        if (star[0][0].shape[2], star[1][0].shape[1]) != (n_inputs, n_outputs):
+            raise ValueError(
+                f"teacher maps {star[0][0].shape[2]} inputs to {star[1][0].shape[1]} outputs, the networks {n_inputs} to {n_outputs}; they must agree"
+            )
+        if n_networks(star) not in (1, self.n_pairs):
+            raise ValueError(f"teacher holds {n_networks(star)} networks; give one, or one for each of the {self.n_pairs} pairs")
+        factor = covariance_factor(covariance, n_inputs)
+        centre = np.zeros(n_inputs) if mean is None else finite("mean", mean)
+        if centre.shape != (n_inputs,):
+            raise ValueError(f"mean has shape {centre.shape}; give [{n_inputs}]")
+
+        self.centred = layers_a[0][1] is None and star[0][1] is None and not centre.any()
+        self.start = _whitened(layers_a, factor, centre)
+        self.change = tuple(end - start for start, end in zip(self.start, _whitened(layers_b, factor, centre), strict=True))
+        self.teacher = _whitened(star, factor, centre)
+        self.has_output_bias = layers_a[1][1] is not None or star[1][1] is not None
+        self.teacher_mean, self.teacher_energy = self._teacher_terms()
+        self.units = np.triu_indices(self.start[0].shape[1])
+        one, none = np.ones(1), None if self.centred else np.zeros(1)
+        self.moment(self.teacher_activation, none, none, one, one, one, False)  # may refuse
+
+    def moment(self, other: str, mean_u: Array | None, mean_w: Array | None, c11: Array, c12: Array, c22: Array, gradient: bool) -> Moment:
+        """E σ(u) τ(w) of student units with units of the activation `other`."""
+        return pair_moment(self.activation, other, mean_u, mean_w, c11, c12, c22, self.slope, gradient)
+
+    def _teacher_terms(self) -> tuple[Array, Array]:
+        """A e* [n_teachers, n_outputs] and ½ tr(AᵀA I(T)) [n_teachers]."""
+        weight, mean, output, _ = self.teacher
+        overlap = weight @ weight.swapaxes(1, 2)
+        norms = np.einsum("nii->ni", overlap)
+        means: Means = (None, None) if self.centred else (mean[:, :, None], mean[:, None, :])
+        moment = pair_moment(
+            self.teacher_activation, self.teacher_activation, *means, norms[:, :, None], overlap, norms[:, None, :], self.slope, False
+        )
+        energy = ((output.swapaxes(1, 2) @ output) * moment.value).sum(axis=(1, 2)) / 2
+        first = smoothed(self.teacher_activation, mean, norms, 0, self.slope)[0]
+        return (output @ first[:, :, None])[:, :, 0], energy
+
+    def evaluate(self, rows: NDArray[np.int64], alphas: Array, with_derivative: bool) -> tuple[Array, Array | None]:
+        """L and dL/dα [n_rows, n_alphas] of the pairs `rows` [n_rows] at alphas [n_rows, n_alphas]."""
+        value = np.empty(alphas.shape)
+        derivative = np.empty(alphas.shape) if with_derivative else None
+        n_terms = self.units[0].size + self.start[0].shape[1] * self.teacher[0].shape[1]
+        alphas_per_block = max(1, BLOCK // n_terms)
+
+        def chunk(part: slice) -> None:
+            pairs = _PairTerms(self, rows[part])
+            for first in range(0, alphas.shape[1], alphas_per_block):
+                columns = slice(first, first + alphas_per_block)
+                result = pairs.evaluate(alphas[part, columns], with_derivative)
+                value[part, columns] = result[0]
+                if derivative is not None:
+                    derivative[part, columns] = result[1]
+
+        n_columns = min(alphas.shape[1], alphas_per_block)
+        map_chunks(chunk, len(rows), BLOCK // (n_terms * max(1, n_columns)), self.n_threads)
+        return value, derivative
+
+
+class _PairTerms:
+    """The coefficients in α of everything the loss of some pairs needs, and the loss itself."""
+
+    def __init__(self, path: _PopulationPath, rows: NDArray[np.int64]) -> None:
+        self.path = path
+        self.start = tuple(part[rows] for part in path.start)
+        self.change = tuple(part[rows] for part in path.change)
+        star = path.teacher if len(path.teacher[0]) == 1 else tuple(part[rows] for part in path.teacher)
+        self.star_mean = star[1]
+        self.star_norms = np.vecdot(star[0], star[0])
+        single = len(path.teacher_energy) == 1
+        self.teacher_mean, self.energy = (part if single else part[rows] for part in (path.teacher_mean, path.teacher_energy))
+        (w, _, v, c), (dw, _, dv, dc) = self.start, self.change
+        vt, dvt = v.swapaxes(1, 2), dv.swapaxes(1, 2)
+        self.overlaps = self._upper_triangle(w, dw)
+        self.outputs = self._upper_triangle(vt, dvt) * np.where(path.units[0] == path.units[1], 1.0, 2.0)
+        self.teacher_overlaps = _linear(w, dw, star[0])
+        self.teacher_outputs = _linear(vt, dvt, star[2].swapaxes(1, 2))
+        self.bias, self.has_bias = (c - star[3], dc), path.has_output_bias
+        # |w(α)|² = |w⊥|² + (α − α*)² |Δw|²
+        self.speed = np.vecdot(dw, dw)
+        inverse = np.divide(1.0, self.speed, out=np.zeros_like(self.speed), where=self.speed > 0)
+        self.nearest = -np.vecdot(w, dw) * inverse
+        closest = w + self.nearest[:, :, None] * dw
+        self.least = np.vecdot(closest, closest)
+
+    def _upper_triangle(self, x: Array, dx: Array) -> Array:
+        """Coefficients in α of the upper triangle of X Xᵀ, X = x + α dx, [n, 3, n_unit_pairs]."""
+        n, m, _ = x.shape
+        flat = self.path.units[0] * m + self.path.units[1]
+        cross = x @ dx.swapaxes(1, 2)
+        matrices = (x @ x.swapaxes(1, 2), cross + cross.swapaxes(1, 2), dx @ dx.swapaxes(1, 2))
+        return np.stack([matrix.reshape(n, m * m).take(flat, axis=1) for matrix in matrices], axis=1)
+
+    def evaluate(self, alphas: Array, with_derivative: bool) -> tuple[Array, Array | None]:
+        """L and dL/dα at alphas [n, k]."""
+        path, (first, second) = self.path, self.path.units
+        n_teacher = self.star_norms.shape[1]
+        t = alphas[:, :, None]
+        powers = np.concatenate([np.ones_like(t), t, t * t], axis=2)  # [n, k, 3]
+        away = t - self.nearest[:, None, :]
+        norms = self.least[:, None, :] + away**2 * self.speed[:, None, :]  # [n, k, width]
+        mean_rate = self.change[1][:, None, :]
+        mean = self.start[1][:, None, :] + t * mean_rate
+
+        # Students with each other: the upper triangle, [n, k, n_unit_pairs].
+        means: Means = (None, None) if path.centred else (mean.take(first, 2), mean.take(second, 2))
+        moment = path.moment(path.activation, *means, norms.take(first, 2), powers @ self.overlaps, norms.take(second, 2), with_derivative)
+        weights = self.outputs.swapaxes(1, 2)
+        weighted = moment.value @ weights  # sums over unit pairs with each coefficient of VᵀV, [n, k, 3]
+        value = np.vecdot(powers, weighted) / 2 + self.energy[:, None]
+
+        # Students with the teacher, [n, k, width · teacher width].
+        star_norms = np.tile(self.star_norms, norms.shape[2])[:, None, :]
+        star_mean = np.tile(self.star_mean, norms.shape[2])[:, None, :]
+        star_means: Means = (None, None) if path.centred else (mean.repeat(n_teacher, 2), star_mean)
+        against = path.moment(
+            path.teacher_activation, *star_means, norms.repeat(n_teacher, 2), powers[:, :, :2] @ self.teacher_overlaps, star_norms, with_derivative
+        )
+        star_weights = self.teacher_outputs.swapaxes(1, 2)
+        star_weighted = against.value @ star_weights
+        value -= np.vecdot(powers[:, :, :2], star_weighted)
+
+        if self.has_bias:
+            gap_rate, output_rate = self.bias[1][:, None, :], self.change[2][:, None]
+            gap = self.bias[0][:, None, :] + t * gap_rate
+            output = self.start[2][:, None] + t[..., None] * output_rate
+            e, e_by_mean, e_by_mean_twice = smoothed(path.activation, mean, norms, 2, path.slope)
+            surplus = np.vecdot(output, e[:, :, None, :]) - self.teacher_mean[:, None, :]  # V e − A e*
+            value += np.vecdot(gap, gap / 2 + surplus)
+        if not with_derivative:
+            return value, None
+
+        power_rates = np.concatenate([np.zeros_like(t), np.ones_like(t), 2 * t], axis=2)
+        norm_rate = 2 * away * self.speed[:, None, :]
+        log_rate = np.divide(norm_rate, norms, out=np.zeros_like(norms), where=norms > 0)
+        change = moment.c12 * (power_rates @ self.overlaps)
+        change += moment.log_c11 * log_rate.take(first, 2)
+        change += moment.log_c22 * log_rate.take(second, 2)
+        star_change = against.c12 * self.teacher_overlaps[:, 1:]
+        star_change += against.log_c11 * log_rate.repeat(n_teacher, 2)
+        if not path.centred:
+            change += moment.mean_u * mean_rate.take(first, 2) + moment.mean_w * mean_rate.take(second, 2)
+            star_change += against.mean_u * mean_rate.repeat(n_teacher, 2)
+        rate = (np.vecdot(power_rates, weighted) + np.vecdot(powers, change @ weights)) / 2
+        rate -= star_weighted[:, :, 1] + np.vecdot(powers[:, :, :2], star_change @ star_weights)
+        if self.has_bias:
+            e_rate = e_by_mean * mean_rate + e_by_mean_twice * norm_rate / 2
+            surplus_rate = np.vecdot(output_rate, e[:, :, None, :]) + np.vecdot(output, e_rate[:, :, None, :])
+            rate += np.vecdot(gap_rate, gap + surplus) + np.vecdot(gap, surplus_rate)
+        return value, rate
+
+
+def _whitened(layers: CheckedLayers, factor: Array, centre: Array) -> tuple[Array, Array, Array, Array]:
+    """W Σ^½, the means W μ + b, V, and c of two-layer networks; zeros for biases that are not there."""
+    (weight, bias), (output, output_bias) = layers
+    mean = weight @ centre
+    if bias is not None:
+        mean = mean + bias
+    return weight @ factor, mean, output, np.zeros(output.shape[:2]) if output_bias is None else output_bias
+
+
+def _linear(x: Array, dx: Array, star: Array) -> Array:
+    """Coefficients in α of (x + α dx) starᵀ, [n, 2, width · teacher width]."""
+    star = star.swapaxes(1, 2)
+    return np.stack([(part @ star).reshape(len(x), -1) for part in (x, dx)], axis=1)
