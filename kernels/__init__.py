@@ -66,12 +66,14 @@ class PathLosses:
     """Loss along paths θ(α) = (1 − α) θ_A + α θ_B, float64 `[n_pairs, n_alphas]`.
 
     loss: mean over the samples; standard_error: of that mean as an estimate of the population's (√(variance/n));
+    skewness: of the samples' losses, μ₃/μ₂^{3/2} (0 where they are all equal): what a normal approximation of the mean's error leaves out;
     error: share of samples misclassified, for cross-entropy (None for mse).
     """
 
     alphas: Float[Tensor, " n_alphas"]
     loss: Float[Tensor, "n_pairs n_alphas"]
     standard_error: Float[Tensor, "n_pairs n_alphas"]
+    skewness: Float[Tensor, "n_pairs n_alphas"]
     error: Float[Tensor, "n_pairs n_alphas"] | None
     backend: str
 
@@ -138,11 +140,11 @@ def path_losses(
     problem = path_problem(architecture, params_a, params_b, alphas, data, loss, dtype, dataset, n_samples, seeds)
     chosen = _choose(backend, params_a)
     if chosen == "native":
-        mean, variance, error = native.path_losses(problem, threads, progress)
+        mean, variance, skewness, error = native.path_losses(problem, threads, progress)
     else:
-        mean, variance, error = reference.path_losses(problem, progress)
+        mean, variance, skewness, error = reference.path_losses(problem, progress)
     standard_error = (variance / problem.samples.n_samples).sqrt()
-    return PathLosses(problem.alphas, mean, standard_error, error if loss == "cross_entropy" else None, chosen)
+    return PathLosses(problem.alphas, mean, standard_error, skewness, error if loss == "cross_entropy" else None, chosen)
 
 
 def _choose(backend: str, params: Tensor) -> str:

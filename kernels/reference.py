@@ -159,11 +159,11 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
     )
 
 
-def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean loss, variance of the samples' losses (n − 1 in the denominator) and share misclassified, float64 `[n_pairs, n_alphas]`."""
+def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean loss, variance (n − 1 in the denominator) and skewness of the samples' losses, and share misclassified, float64 `[n_pairs, n_alphas]`."""
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     samples, loss = problem.samples, problem.loss
-    mean, variance, error = (torch.zeros(n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device) for _ in range(3))
+    mean, variance, skewness, error = torch.zeros(4, n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device)
     width = max(problem.architecture.widths)
     chunk = max(1, 2**22 // (samples.n_samples * width))  # evaluations at a time, to bound the memory
     flat = n_pairs * n_alphas
@@ -181,9 +181,12 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
         outputs = forward(problem.architecture, params, x)[0]
         each = sample_losses(loss, outputs, y)[0].double()
         mean[pair, column] = each.mean(1)
-        variance[pair, column] = each.var(1) if samples.n_samples > 1 else 0.0
+        centred = each - each.mean(1, keepdim=True)
+        square = centred.square().mean(1)
+        variance[pair, column] = square * (samples.n_samples / max(samples.n_samples - 1, 1))
+        skewness[pair, column] = torch.where(square > 0, centred.pow(3).mean(1) / square.pow(1.5), 0.0)
         if loss == "cross_entropy":
             error[pair, column] = (outputs.argmax(-1) != y).double().mean(1)
         if progress is not None:
             progress(min(start + chunk, flat), flat)
-    return mean, variance, error
+    return mean, variance, skewness, error

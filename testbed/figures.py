@@ -114,7 +114,7 @@ def z_histogram(results: Results) -> Figure | None:
     grid = np.linspace(-edge, edge, 301)
     left.plot(grid, stats.norm.pdf(grid), color="black", lw=1.2, label="standard normal")
     alpha = nearest_alpha(results.curves, 0.5)
-    left.set(xlabel=f"z at α = {alpha:g} (standard errors)", ylabel="density", title=f"{len(z):,} pairs, one z each")
+    left.set(xlabel=f"z at α = {alpha:g} (standard errors)", ylabel="density", ylim=(0, 0.5), title=f"{len(z):,} pairs, one z each")
     left.legend(loc="upper right")
     n = len(z)
     normal = stats.norm.ppf((np.arange(n) + 0.5) / n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 import kernels
 import theory
 from testbed.ensembles import Launch
+from testbed.spec import TheoryName
 
 Progress = Callable[[int, int], None]
 
@@ -55,7 +57,7 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
 def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
     """Measured and predicted curves of these pairs of a launch; params and diverged_at are the whole launch's.
 
-    Float64 `[n_pairs, n_alphas]`: train_loss, test_loss, test_standard_error, train_error, test_error, population_loss,
+    Float64 `[n_pairs, n_alphas]`: train_loss, test_loss, test_standard_error, test_skewness, train_error, test_error, population_loss,
     exact_training_loss, each where it exists; `[n_pairs, 4, 2]`: population_barriers and exact_training_barriers, value and
     argmax under each of DEFINITIONS. Rows of pairs with a diverged network are NaN.
     """
@@ -73,19 +75,26 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         curves = kernels.path_losses(launch.architecture, a, b, alphas, data, study.training.loss, dataset=dataset, backend=backend, **keywords)
         result[f"{part}_loss"] = curves.loss
         if part == "test":
-            result["test_standard_error"] = curves.standard_error
+            result["test_standard_error"], result["test_skewness"] = curves.standard_error, curves.skewness
         if curves.error is not None:
             result[f"{part}_error"] = curves.error
 
-    if (train_set := launch.samples("train")) is not None:
-        paths("train", train_set)
-    if launch.teacher is not None:
-        paths("test", launch.teacher, n_samples=study.measure.test_samples, seeds=pairs["test_seed"].to_numpy(writable=True)[good])
-    elif (test_set := launch.samples("test")) is not None:
-        paths("test", test_set)
-    for name in study.measure.theory:
-        predict = {"population": _population, "exact_training": _exact_training}[name]
-        result |= predict(launch, a, b, dataset, alphas.numpy())
+    def predict(name: TheoryName) -> dict[str, Tensor]:
+        theory_of = {"population": _population, "exact_training": _exact_training}[name]
+        return theory_of(launch, a, b, dataset, alphas.numpy())
+
+    # theory has one thread of its own: its short numpy calls gain nothing from two, and beside the kernels' threads it fills the cores
+    with ThreadPoolExecutor(1) as pool:
+        predictions = [pool.submit(predict, name) for name in study.measure.theory]
+        if (train_set := launch.samples("train")) is not None:
+            paths("train", train_set)
+        if launch.teacher is not None:
+            n, seeds = study.measure.test_samples, pairs["test_seed"].to_numpy(writable=True)[good]
+            paths("test", launch.teacher, n_samples=n, seeds=seeds)
+        elif (test_set := launch.samples("test")) is not None:
+            paths("test", test_set)
+        for prediction in predictions:
+            result |= prediction.result()
     return {key: _spread(value, good) for key, value in result.items()}
 
 
@@ -119,7 +128,7 @@ def _exact_training(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray, a
     for k in np.unique(dataset):
         rows = torch.from_numpy(np.flatnonzero(dataset == k))
         ends = layers(architecture, a[rows]), layers(architecture, b[rows])
-        exact = theory.piecewise_barriers(*ends, samples[0][k].numpy(), samples[1][k].numpy(), alphas, negative_slope=slope)
+        exact = theory.piecewise_barriers(*ends, samples[0][k].numpy(), samples[1][k].numpy(), alphas, negative_slope=slope, n_threads=1)
         loss[rows] = torch.from_numpy(exact.losses)
         barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
     return {"exact_training_loss": loss, "exact_training_barriers": barriers}

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from testbed import figures
-from testbed.comparison import group_means, nearest_alpha, z_scores, z_summary
+from testbed.comparison import group_means, nearest_alpha, z_summary
 from testbed.measure import DEFINITIONS
 from testbed.results import Results, label
 from testbed.store import Store
@@ -25,8 +25,8 @@ CAPTIONS = {
     "predicted": "Every pair's barrier (linear definition), measured on the grid of alphas, against the predicted one. The line is equality.",
     "z": "z = (measured test loss − exact population loss) / standard error, one a pair. Every pair has its own fresh inputs, "
     "so that given the networks the z of different pairs are independent, also of pairs that share a network. The standard "
-    "error is estimated from the same inputs, and a sample's loss is skewed to the right, so that with n inputs z is skewed to "
-    "the left by O(1/√n).",
+    "error is estimated from the same inputs, and a sample's loss is skewed to the right: z is corrected for that to O(1/n) "
+    "(Johnson 1978).",
     "grid": "What a maximum over the grid of alphas misses of the exact training barrier, as a share of it.",
     "training": "Recorded training losses of the networks that did not diverge.",
     "barrier": "Mean barrier at each level: points measured, lines the exact population loss where it is known, bars 95 % "
@@ -127,7 +127,7 @@ def z_rows(results: Results) -> list[dict[str, Any]]:
     """The summary of z at five alphas: each row holds one z a pair; the rows share inputs and are not independent."""
     if not results.has("z"):
         return []
-    scores = z_scores(results.curves)
+    scores = results.curves.select("alpha", "z").drop_nulls()
     chosen = list(dict.fromkeys(nearest_alpha(results.curves, alpha) for alpha in (0, 0.25, 0.5, 0.75, 1)))
     parts = [(alpha, scores.filter(pl.col("alpha") == alpha)["z"].to_numpy()) for alpha in chosen]
     return [{"alpha": alpha, "summary": z_summary(z)} for alpha, z in parts if len(z) > 1]

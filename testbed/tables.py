@@ -8,10 +8,21 @@ import torch
 from torch import Tensor
 
 import theory
+from testbed.comparison import z_scores
 from testbed.ensembles import Plan
 from testbed.measure import DEFINITIONS
 
-CURVES = ("train_loss", "test_loss", "test_standard_error", "train_error", "test_error", "population_loss", "exact_training_loss")
+CURVES = (
+    "train_loss",
+    "test_loss",
+    "test_standard_error",
+    "test_skewness",
+    "train_error",
+    "test_error",
+    "population_loss",
+    "exact_training_loss",
+    "z",
+)
 MEASURED = ("train_loss", "test_loss", "train_error", "test_error")
 PREDICTED = ("population", "exact_training")
 
@@ -62,8 +73,9 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
                 if definition != "midpoint":
                     row[f"{name}_barrier_{definition}_alpha"] = columns[f"{name}_barriers"][:, k, 1]
         if "population_loss" in columns:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                row["z"] = ((columns["test_loss"] - columns["population_loss"]) / columns["test_standard_error"])[:, middle]
+            compared = (columns[name] for name in ("test_loss", "population_loss", "test_standard_error", "test_skewness"))
+            columns["z"] = z_scores(*compared, launch.study.measure.test_samples)
+            row["z"] = columns["z"][:, middle]
         pairs.append(pl.DataFrame(row))
         long = {"pair": np.repeat(pair, len(alphas)), "alpha": np.tile(alphas, len(pair))}
         curves.append(pl.DataFrame(long | {name: columns[name].ravel() for name in CURVES if name in columns}))
@@ -132,7 +144,9 @@ _COLUMNS = {
     "exact_training_loss": "training loss from the exact piecewise polynomial",
     "step": "parameter updates made before the loss was taken",
     "loss": "of that step's batch, before its update",
-    "z": "(test_loss - population_loss) / test_standard_error at the alpha nearest 1/2",
+    "test_skewness": "skewness of the loss over the test samples",
+    "z": "t + skewness (1 + 2 t^2) / (6 sqrt(n)), t = (test_loss - population_loss) / test_standard_error (Johnson 1978); "
+    "in the table of pairs, at the alpha nearest 1/2",
 }
 
 

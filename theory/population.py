@@ -36,7 +36,7 @@ from theory.layers import (
 )
 
 Means = tuple["Array | None", "Array | None"]
-BLOCK = 2**15  # elements of a temporary: a few of them fit a second-level cache
+BLOCK = 2**16  # elements of a temporary: a few of them fit a second-level cache
 
 
 def population_loss(
@@ -66,7 +66,6 @@ def population_path(
     covariance: ArrayLike | None = None,
     mean: ArrayLike | None = None,
     negative_slope: float = 0.01,
-    n_threads: int | None = None,
 ) -> SmoothCurve:
     """The exact curve L(α) = ½ E‖f_α(x) − f*(x)‖², x ~ N(mean, covariance), between networks a and b.
 
@@ -77,13 +76,12 @@ def population_path(
     teacher_activation  the teacher's, if it differs
     covariance [n_inputs, n_inputs], symmetric positive semidefinite; None is the identity
     mean       [n_inputs]; None is zero. Without it and first-layer biases, relu and erf are 20 times faster
-    n_threads  threads over chunks of pairs; default one per processor
 
     L is a difference of sums: its absolute error is about 1e-15 Σ_ij |(VᵀV)_ij I_ij|, also where L is 0.
     Raises ValueError where shapes do not fit, an activation is unknown, the two activations have no
     elementary moment (relu with erf), the covariance is not one, or a number is not finite.
     """
-    path = _PopulationPath(a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope, n_threads)
+    path = _PopulationPath(a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope)
     return SmoothCurve(path.n_pairs, path.evaluate)
 
 
@@ -98,11 +96,10 @@ class _PopulationPath:
         covariance: ArrayLike | None,
         mean: ArrayLike | None,
         negative_slope: float,
-        n_threads: int | None,
     ) -> None:
         self.activation = known("activation", activation, ACTIVATIONS)
         self.teacher_activation = known("teacher_activation", teacher_activation, ACTIVATIONS)
-        self.slope, self.n_threads = float(finite("negative_slope", negative_slope)), n_threads
+        self.slope = float(finite("negative_slope", negative_slope))
         layers_a, layers_b, self.n_pairs = check_pairs(a, b, depth=2)
         star = check_layers(teacher, "teacher", depth=2)
         n_inputs, n_outputs = layers_a[0][0].shape[2], layers_a[1][0].shape[1]
@@ -161,7 +158,8 @@ class _PopulationPath:
                     derivative[part, columns] = result[1]
 
         n_columns = min(alphas.shape[1], alphas_per_block)
-        map_chunks(chunk, len(rows), BLOCK // (n_terms * max(1, n_columns)), self.n_threads)
+        # one thread: numpy's calls are too short here for two to share the interpreter lock without loss
+        map_chunks(chunk, len(rows), BLOCK // (n_terms * max(1, n_columns)), n_threads=1)
         return value, derivative
 
 

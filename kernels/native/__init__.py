@@ -73,7 +73,7 @@ class _Paths(ctypes.Structure):
         ("samples", _Samples),
         *((name, c_int64) for name in ("n_pairs", "n_alphas", "threads")),
         *((name, c_int32) for name in ("is_double", "loss")),
-        *((name, c_void_p) for name in ("params_a", "params_b", "alphas", "seeds", "mean", "variance", "error", "monitor")),
+        *((name, c_void_p) for name in ("params_a", "params_b", "alphas", "seeds", "mean", "variance", "skewness", "error", "monitor")),
     )
 
 
@@ -246,12 +246,12 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
     return params, losses, snapshots, diverged_at
 
 
-def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.path_losses` returns, computed by the native kernel."""
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     if problem.samples.teacher is not None and problem.samples.n_samples * -(-problem.architecture.n_inputs // 4) >= 2**32:
         raise ValueError("n_samples × n_inputs / 4 must be below 2^32: the random streams count blocks in 32 bits.")
-    mean, variance, error = (torch.full((n_pairs, n_alphas), torch.nan, dtype=torch.float64) for _ in range(3))
+    mean, variance, skewness, error = (torch.full((n_pairs, n_alphas), torch.nan, dtype=torch.float64) for _ in range(4))
     monitor, keep = _Monitor(), list[np.ndarray]()
     spec = _Paths(
         net=_network(problem.architecture, keep),
@@ -267,8 +267,9 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
         seeds=_address(problem.seeds),
         mean=_address(mean),
         variance=_address(variance),
+        skewness=_address(skewness),
         error=_address(error),
         monitor=ctypes.addressof(monitor),
     )
     _call(_loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, progress)
-    return mean, variance, error
+    return mean, variance, skewness, error

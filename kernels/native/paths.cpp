@@ -10,7 +10,7 @@ struct PathSpec {  // mirrored by kernels/native/__init__.py
   const void *params_a, *params_b;  // [n_pairs][n_parameters], T
   const double* alphas;
   const int64_t* seeds;  // [n_pairs]
-  double *mean, *variance, *error;  // [n_pairs][n_alphas]
+  double *mean, *variance, *skewness, *error;  // [n_pairs][n_alphas]
   Monitor* monitor;
 };
 
@@ -27,7 +27,7 @@ template <class T, Activation A> struct Evaluator {
   static constexpr int L = kLanes<T>;
   struct Sums {
     V shift;  // the first sample's loss: moments are taken about it, so that a small variance survives a large mean
-    D sum, squares, wrong;
+    D sum, squares, cubes, wrong;
   };
   const PathSpec& spec;
   const NetworkSpec& net;
@@ -51,15 +51,18 @@ template <class T, Activation A> struct Evaluator {
     V value[S];
     tile.template losses<S>(out, net.outputs(), T(1), value, nullptr);
     Sums& to = sums[size_t(round)];
-    if (first_tile) to = Sums{value[0], D{}, D{}, D{}};
-    V first{}, second{};
+    if (first_tile) to = Sums{value[0], D{}, D{}, D{}, D{}};
+    V first{}, second{}, third{};
     for (int s = 0; s < S; s++) {
       const V centred = value[s] - to.shift;
       first += centred;
-      second = fma(centred, centred, second);
+      const V square = centred * centred;
+      second += square;
+      third = fma(square, centred, third);
     }
     to.sum += __builtin_convertvector(first, D);
     to.squares += __builtin_convertvector(second, D);
+    to.cubes += __builtin_convertvector(third, D);
     if (spec.loss == kCrossEntropy)
       for (int s = 0; s < S; s++) {
         V number = Tile<T>::template largest<S>(out + s, net.outputs());
@@ -143,9 +146,11 @@ template <class T, Activation A> struct Evaluator {
         const int64_t column = part[l] + round * parts, item = pair[l] * spec.n_alphas + column;
         if (column >= spec.n_alphas) continue;
         const Sums& from = sums[size_t(round)];
-        const double mean = from.sum[l] / double(n), spread = from.squares[l] - from.sum[l] * mean;
+        const double mean = from.sum[l] / double(n), square = from.squares[l] / double(n), spread = square - mean * mean;
+        const double third = from.cubes[l] / double(n) - 3 * mean * square + 2 * mean * mean * mean;
         spec.mean[item] = double(from.shift[l]) + mean;
-        spec.variance[item] = n > 1 ? (spread < 0 ? 0 : spread / double(n - 1)) : 0;
+        spec.variance[item] = n > 1 && !(spread < 0) ? spread * double(n) / double(n - 1) : 0;
+        spec.skewness[item] = spread > 0 ? third / (spread * std::sqrt(spread)) : 0;
         spec.error[item] = from.wrong[l] / double(n);
         done++;
       }

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from kernels import SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, path_losses, reference, streams, train
 from tests.kernels.test_network import architectures
@@ -165,3 +166,4 @@ def test_path_losses_are_the_interpolated_networks(loss):
                 each = 0.5 * (model(x) - y).square().sum(1)
                 assert curves.error is None
             assert math.isclose(curves.standard_error[k, column], each.std().item() / 40**0.5, rel_tol=1e-10)
+            assert math.isclose(curves.skewness[k, column], stats.skew(each.detach().numpy()), rel_tol=1e-9)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 import kernels
 from testbed import ensembles, measure, run_study
@@ -40,9 +41,11 @@ def test_a_wrong_teacher_is_found_out(study):
     teacher = kernels.Teacher(data.teacher.architecture, 1.02 * data.teacher.params)
     mistaken = dataclasses.replace(launch, data=(dataclasses.replace(data, teacher=teacher),))
     wrong = measure.population(mistaken, *ends, launch.pairs["dataset"].to_numpy(writable=True))(alphas)[:, 0]
-    measured, error = result["test_loss"][:, 1].numpy(), result["test_standard_error"][:, 1].numpy()
-    assert z_summary((measured - result["population_loss"][:, 1].numpy()) / error).standard_normal
-    assert not z_summary((measured - wrong) / error).standard_normal
+    measured, right, error, skewness = (
+        result[name][:, 1].numpy() for name in ("test_loss", "population_loss", "test_standard_error", "test_skewness")
+    )
+    assert z_summary(z_scores(measured, right, error, skewness, 4096)).standard_normal
+    assert not z_summary(z_scores(measured, wrong, error, skewness, 4096)).standard_normal
 
 
 @pytest.mark.parametrize(("shift", "scale", "right"), [(0, 1, True), (0.3, 1, False), (0, 1.3, False), (0, 0.7, False)])
@@ -54,9 +57,16 @@ def test_the_verdict_on_known_samples(shift, scale, right):
     assert summary.std == pytest.approx(scale, abs=0.15)
 
 
-def test_z_scores_by_hand():
-    curves = pl.DataFrame({"alpha": [0.0, 1.0], "test_loss": [3.0, None], "population_loss": [1.0, 2.0], "test_standard_error": [0.5, 1.0]})
-    assert z_scores(curves).rows() == [(0.0, 4.0)]
+def test_z_scores_of_skewed_samples_are_normal():
+    """Means of 200 exponential samples (skewness 2): the plain ratio leans, the corrected one does not."""
+    samples = np.random.default_rng(0).exponential(size=(20_000, 200))
+    error, skewness = samples.std(1, ddof=1) / 200**0.5, stats.skew(samples, axis=1)
+    plain = (samples.mean(1) - 1) / error
+    corrected = z_scores(samples.mean(1), np.ones(20_000), error, skewness, 200)
+    assert np.allclose(z_scores(samples.mean(1), np.ones(20_000), error, 0 * skewness, 200), plain)
+    assert plain.mean() == pytest.approx(-2 / (2 * 200**0.5), abs=0.02)
+    assert abs(corrected.mean()) < 4.5 / 20_000**0.5
+    assert stats.kstest(plain, "norm").pvalue < 1e-6 < stats.kstest(corrected, "norm").pvalue
 
 
 def test_intervals_over_families_cover_where_those_over_pairs_do_not():

@@ -192,12 +192,11 @@ def test_barriers_against_a_fine_grid(activation, biased):
 
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), n_pairs=st.integers(1, 70), width=st.integers(1, 9), n_alphas=st.integers(1, 40))
-def test_chunks_and_threads_do_not_matter(seed, n_pairs, width, n_alphas):
+def test_chunks_do_not_matter(seed, n_pairs, width, n_alphas):
     rng = np.random.default_rng(seed)
     a, b, teacher = networks(rng, n_pairs, width), networks(rng, n_pairs, width), networks(rng, 1, 4)
     alphas = np.sort(rng.random(n_alphas))
-    losses = population_path(a, b, teacher, "relu", n_threads=3)(alphas)
-    np.testing.assert_array_equal(losses, population_path(a, b, teacher, "relu", n_threads=1)(alphas))
+    losses = population_path(a, b, teacher, "relu")(alphas)
     row = int(rng.integers(n_pairs))
     alone = population_path([(w[row], None) for w, _ in a], [(w[row], None) for w, _ in b], teacher, "relu")
     np.testing.assert_allclose(alone(alphas)[0], losses[row], rtol=1e-13)
