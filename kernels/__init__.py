@@ -139,11 +139,8 @@ def path_losses(
     nearest("loss", loss, ("mse", "cross_entropy"))
     problem = path_problem(architecture, params_a, params_b, alphas, data, loss, dtype, dataset, n_samples, seeds)
     chosen = _choose(backend, params_a)
-    if chosen == "native":
-        mean, variance, skewness, error = native.path_losses(problem, threads, progress)
-    else:
-        mean, variance, skewness, error = reference.path_losses(problem, progress)
-    standard_error = (variance / problem.samples.n_samples).sqrt()
+    result = native.path_losses(problem, threads, progress) if chosen == "native" else reference.path_losses(problem, progress)
+    mean, standard_error, skewness, error = result
     return PathLosses(problem.alphas, mean, standard_error, skewness, error if loss == "cross_entropy" else None, chosen)
 
 

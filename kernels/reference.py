@@ -160,10 +160,10 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
 
 
 def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean loss, variance (n − 1 in the denominator) and skewness of the samples' losses, and share misclassified, float64 `[n_pairs, n_alphas]`."""
+    """Mean loss, its standard error, the skewness of the samples' losses, and the share misclassified, float64 `[n_pairs, n_alphas]`."""
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     samples, loss = problem.samples, problem.loss
-    mean, variance, skewness, error = torch.zeros(4, n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device)
+    mean, standard_error, skewness, error = torch.zeros(4, n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device)
     width = max(problem.architecture.widths)
     chunk = max(1, 2**22 // (samples.n_samples * width))  # evaluations at a time, to bound the memory
     flat = n_pairs * n_alphas
@@ -183,10 +183,10 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
         mean[pair, column] = each.mean(1)
         centred = each - each.mean(1, keepdim=True)
         square = centred.square().mean(1)
-        variance[pair, column] = square * (samples.n_samples / max(samples.n_samples - 1, 1))
+        standard_error[pair, column] = (square / max(samples.n_samples - 1, 1)).sqrt()
         skewness[pair, column] = torch.where(square > 0, centred.pow(3).mean(1) / square.pow(1.5), 0.0)
         if loss == "cross_entropy":
             error[pair, column] = (outputs.argmax(-1) != y).double().mean(1)
         if progress is not None:
             progress(min(start + chunk, flat), flat)
-    return mean, variance, skewness, error
+    return mean, standard_error, skewness, error

@@ -41,8 +41,8 @@ def z_summary(z: np.ndarray) -> ZSummary:
 def z_scores(measured: np.ndarray, predicted: np.ndarray, standard_error: np.ndarray, skewness: np.ndarray, n_samples: int) -> np.ndarray:
     """(measured − predicted) in standard errors, corrected for the skewness γ of the samples: t + γ (1 + 2 t²)/(6 √n), t = difference/error.
 
-    A loss is far from symmetric (γ ≈ 4 in the shipped study), and the mean of n samples over its own estimated error then leans to the left by γ/(2 √n),
-    which 10,000 pairs can see; so corrected it is standard normal to O(1/n) (Johnson 1978, JASA 73, 536).
+    A loss is far from symmetric (γ ≈ 4 in the shipped study), and the mean of n samples over its own estimated error then leans to
+    the left by γ/(2 √n), which 10,000 pairs can see; so corrected it is standard normal to O(1/n) (Johnson 1978, JASA 73, 536).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         t = (measured - predicted) / standard_error

@@ -73,7 +73,7 @@ class _Paths(ctypes.Structure):
         ("samples", _Samples),
         *((name, c_int64) for name in ("n_pairs", "n_alphas", "threads")),
         *((name, c_int32) for name in ("is_double", "loss")),
-        *((name, c_void_p) for name in ("params_a", "params_b", "alphas", "seeds", "mean", "variance", "skewness", "error", "monitor")),
+        *((name, c_void_p) for name in ("params_a", "params_b", "alphas", "seeds", "mean", "standard_error", "skewness", "error", "monitor")),
     )
 
 
@@ -193,14 +193,15 @@ def _call(function: Callable[..., int], spec: ctypes.Structure, monitor: _Monito
 
 def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.train` returns, computed by the native kernel."""
-    training, n, dtype = problem.training, len(problem.params), problem.params.dtype
+    training, n = problem.training, len(problem.params)
     largest = max(problem.samples.n_samples, problem.batch_size * -(-problem.architecture.n_inputs // 4))
     if largest >= 2**32:
         raise ValueError("n_samples and batch_size × n_inputs / 4 must be below 2^32: the random streams count them in 32 bits.")
-    params = problem.params.clone()
-    losses = torch.full((n, len(training.loss_steps)), torch.nan, dtype=dtype)
-    snapshots = torch.full((len(training.snapshots), *params.shape), torch.nan, dtype=dtype)
-    diverged_at = torch.full((n,), -1, dtype=torch.int64)
+    # numpy's arrays: torch would fill them with its own threads, which then spin for milliseconds beside the kernel's
+    params = problem.params.numpy().copy()
+    losses = np.full((n, len(training.loss_steps)), np.nan, params.dtype)
+    snapshots = np.full((len(training.snapshots), *params.shape), np.nan, params.dtype)
+    diverged_at = np.full(n, -1, np.int64)
     optimizer = training.optimizer
     kind = {SGD: 0, Adam: 2, AdamW: 3}[type(optimizer)] + (isinstance(optimizer, SGD) and optimizer.nesterov)
     betas, eps = (optimizer.betas, optimizer.eps) if isinstance(optimizer, Adam) else ((0.0, 0.0), 0.0)
@@ -218,7 +219,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         n_records=len(training.loss_steps),
         n_snapshots=len(training.snapshots),
         threads=_threads(threads),
-        is_double=dtype is torch.float64,
+        is_double=params.dtype == np.float64,
         loss=training.loss == "cross_entropy",
         sampling=("full", "epoch", "replacement", "online").index(problem.sampling),
         optimizer=kind,
@@ -243,7 +244,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         monitor=ctypes.addressof(monitor),
     )
     _call(_loaded().lmc_train, spec, monitor, n * training.steps, progress)
-    return params, losses, snapshots, diverged_at
+    return torch.from_numpy(params), torch.from_numpy(losses), torch.from_numpy(snapshots), torch.from_numpy(diverged_at)
 
 
 def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -251,7 +252,7 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     if problem.samples.teacher is not None and problem.samples.n_samples * -(-problem.architecture.n_inputs // 4) >= 2**32:
         raise ValueError("n_samples × n_inputs / 4 must be below 2^32: the random streams count blocks in 32 bits.")
-    mean, variance, skewness, error = (torch.full((n_pairs, n_alphas), torch.nan, dtype=torch.float64) for _ in range(4))
+    mean, standard_error, skewness, error = (np.full((n_pairs, n_alphas), np.nan) for _ in range(4))
     monitor, keep = _Monitor(), list[np.ndarray]()
     spec = _Paths(
         net=_network(problem.architecture, keep),
@@ -266,10 +267,10 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
         alphas=_address(problem.alphas),
         seeds=_address(problem.seeds),
         mean=_address(mean),
-        variance=_address(variance),
+        standard_error=_address(standard_error),
         skewness=_address(skewness),
         error=_address(error),
         monitor=ctypes.addressof(monitor),
     )
     _call(_loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, progress)
-    return mean, variance, skewness, error
+    return torch.from_numpy(mean), torch.from_numpy(standard_error), torch.from_numpy(skewness), torch.from_numpy(error)

@@ -10,7 +10,7 @@ struct PathSpec {  // mirrored by kernels/native/__init__.py
   const void *params_a, *params_b;  // [n_pairs][n_parameters], T
   const double* alphas;
   const int64_t* seeds;  // [n_pairs]
-  double *mean, *variance, *skewness, *error;  // [n_pairs][n_alphas]
+  double *mean, *standard_error, *skewness, *error;  // [n_pairs][n_alphas]
   Monitor* monitor;
 };
 
@@ -38,10 +38,11 @@ template <class T, Activation A> struct Evaluator {
   std::vector<std::unique_ptr<Tile<T>>> tiles;
   Stream<T> stream;
   std::unique_ptr<Sums[]> sums;
+  Tally tally;
 
   Evaluator(const PathSpec& spec, int64_t parts)
       : spec(spec), net(spec.net), n_parameters(net.n_parameters()), parts(parts), rounds((spec.n_alphas + parts - 1) / parts),
-        params(rounds * n_parameters), alphas(rounds), work(net, false), sums(new Sums[size_t(rounds)]) {
+        params(rounds * n_parameters), alphas(rounds), work(net, false), sums(new Sums[size_t(rounds)]), tally{spec.monitor} {
     for (int i = 0; i < (rounds > 1 ? kBlock : 1); i++)
       tiles.emplace_back(new Tile<T>(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)));
   }
@@ -137,10 +138,9 @@ template <class T, Activation A> struct Evaluator {
       const int64_t count = std::min(most, (n - s) / kTile);
       block<kTile>(s, count);
       s += count * kTile;
-      if (cancelled(spec.monitor)) return;
+      if (s % 4096 == 0 && cancelled(spec.monitor)) return;
     }
     for (; s < n; s++) block<1>(s, 1);
-    int64_t done = 0;
     for (int64_t round = 0; round < rounds; round++)
       for (int l = 0; l < lanes; l++) {
         const int64_t column = part[l] + round * parts, item = pair[l] * spec.n_alphas + column;
@@ -149,12 +149,11 @@ template <class T, Activation A> struct Evaluator {
         const double mean = from.sum[l] / double(n), square = from.squares[l] / double(n), spread = square - mean * mean;
         const double third = from.cubes[l] / double(n) - 3 * mean * square + 2 * mean * mean * mean;
         spec.mean[item] = double(from.shift[l]) + mean;
-        spec.variance[item] = n > 1 && !(spread < 0) ? spread * double(n) / double(n - 1) : 0;
+        spec.standard_error[item] = n > 1 && !(spread < 0) ? std::sqrt(spread / double(n - 1)) : 0;
         spec.skewness[item] = spread > 0 ? third / (spread * std::sqrt(spread)) : 0;
         spec.error[item] = from.wrong[l] / double(n);
-        done++;
+        tally.add(1);
       }
-    advance(spec.monitor, done);
   }
 };
 
