@@ -62,7 +62,7 @@ class Workload:
 WORKLOADS = (
     Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024, 200),
     Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 1024, 20),
-    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 8192, 1, 25),
+    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 1024, 1, 25),
 )
 
 Contender = Callable[[Tensor, Tensor], Tensor]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]

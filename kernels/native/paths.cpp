@@ -108,16 +108,16 @@ template <class T, Activation A> struct Evaluator {
     }
     for (int64_t round = 0; round < rounds; round++)
       for (int l = 0; l < L; l++) alphas[round][l] = T(spec.alphas[std::min(part[l] + round * parts, spec.n_alphas - 1)]);
-    for (int64_t p = 0; p < n_parameters; p++) {
+    const V* const alpha = alphas;
+    V* const theta = params;
+    const int64_t n = n_parameters, n_rounds = rounds;
+    for (int64_t p = 0; p < n; p++) {
       V start = splat<T>(a[0][p]), end = splat<T>(b[0][p]);
       for (int r = 1; r < n_runs; r++) {
         start = later[r] ? splat<T>(a[r][p]) : start;
         end = later[r] ? splat<T>(b[r][p]) : end;
       }
-      for (int64_t round = 0; round < rounds; round++) {
-        const V alpha = alphas[round];
-        params[round * n_parameters + p] = fma(alpha, end, (1 - alpha) * start);
-      }
+      for (int64_t round = 0; round < n_rounds; round++) theta[round * n + p] = fma(alpha[round], end, (1 - alpha[round]) * start);
     }
   }
 
@@ -141,19 +141,22 @@ template <class T, Activation A> struct Evaluator {
       if (s % 4096 == 0 && cancelled(spec.monitor)) return;
     }
     for (; s < n; s++) block<1>(s, 1);
-    for (int64_t round = 0; round < rounds; round++)
+    const double share = 1 / double(n), error_of_mean = n > 1 ? 1 / std::sqrt(double(n - 1)) : 0;
+    for (int64_t round = 0; round < rounds; round++) {
+      const Sums& from = sums[size_t(round)];
+      const D mean = from.sum * share, square = from.squares * share, spread = square - mean * mean;
+      const D third = from.cubes * share - 3 * mean * square + 2 * mean * mean * mean;
       for (int l = 0; l < lanes; l++) {
         const int64_t column = part[l] + round * parts, item = pair[l] * spec.n_alphas + column;
         if (column >= spec.n_alphas) continue;
-        const Sums& from = sums[size_t(round)];
-        const double mean = from.sum[l] / double(n), square = from.squares[l] / double(n), spread = square - mean * mean;
-        const double third = from.cubes[l] / double(n) - 3 * mean * square + 2 * mean * mean * mean;
-        spec.mean[item] = double(from.shift[l]) + mean;
-        spec.standard_error[item] = n > 1 && !(spread < 0) ? std::sqrt(spread / double(n - 1)) : 0;
-        spec.skewness[item] = spread > 0 ? third / (spread * std::sqrt(spread)) : 0;
-        spec.error[item] = from.wrong[l] / double(n);
-        tally.add(1);
+        const double deviation = spread[l] < 0 ? 0 : std::sqrt(spread[l]);
+        spec.mean[item] = double(from.shift[l]) + mean[l];
+        spec.standard_error[item] = deviation * error_of_mean;
+        spec.skewness[item] = spread[l] > 0 ? third[l] / (spread[l] * deviation) : 0;
+        spec.error[item] = spec.loss == kCrossEntropy ? from.wrong[l] / double(n) : 0;
       }
+    }
+    tally.add(lanes * rounds);
   }
 };
 
