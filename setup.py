@@ -81,7 +81,7 @@ setup(
         "tyro>=0.9",
     ],
     extras_require={
-        "test": ["beartype>=0.18", "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
+        "test": ["hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
         "peers": ["jax>=0.4.30"],
     },
     entry_points={"console_scripts": ["testbed = testbed.cli:main"]},

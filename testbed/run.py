@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
             store.write_json("manifest.json", manifest | {"counts": counts, "finished": True})
     with store.begin(study):
         store.drop_shards()
-        return write_report(store.folder)
+        with Console(stderr=True).status("figures and report") if progress else nullcontext():
+            return write_report(store.folder)
 
 
 def environment(backend: str) -> dict[str, str]:

@@ -73,8 +73,13 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
                 if definition != "midpoint":
                     row[f"{name}_barrier_{definition}_alpha"] = columns[f"{name}_barriers"][:, k, 1]
         if "population_loss" in columns:
-            compared = (columns[name] for name in ("test_loss", "population_loss", "test_standard_error", "test_skewness"))
-            columns["z"] = z_scores(*compared, launch.study.measure.test_samples)
+            columns["z"] = z_scores(
+                columns["test_loss"],
+                columns["population_loss"],
+                columns["test_standard_error"],
+                columns["test_skewness"],
+                launch.study.measure.test_samples,
+            )
             row["z"] = columns["z"][:, middle]
         pairs.append(pl.DataFrame(row))
         long = {"pair": np.repeat(pair, len(alphas)), "alpha": np.tile(alphas, len(pair))}

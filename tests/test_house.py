@@ -1,0 +1,74 @@
+"""The house stands as designed: arrows of import, the two commands, the README's own code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ARROWS = {"kernels": set(), "theory": set(), "testbed": {"kernels", "theory"}, "benchmarks": {"kernels", "theory", "testbed"}}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_rooms_import_only_along_the_arrows(room):
+    modules = list((ROOT / room).rglob("*.py"))
+    assert modules
+    for module in modules:
+        others = imported(module) & (set(ARROWS) - {room} - ARROWS[room])
+        assert not others, f"{module.relative_to(ROOT)} imports {others}"
+        if room == "theory":
+            assert "torch" not in imported(module)
+
+
+def test_the_code_of_the_readme_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    code = "\n".join(blocks).replace("steps=1000", "steps=20").replace('backend="native"', 'backend="auto"')
+    scope: dict = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert scope["run"].params.shape == (1024, 65) and scope["curves"].loss.shape == (512, 25)
+    grid = scope["curves"].loss.numpy()
+    measured = (grid - (grid[:, :1] + (grid[:, -1:] - grid[:, :1]) * scope["curves"].alphas.numpy())).max(1)
+    exact = scope["exact"].barriers["linear"].value
+    assert (exact >= measured - 1e-12).all() and (exact - measured).max() < 0.05 * exact.max()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed on this machine")
+@pytest.mark.parametrize(("target", "last"), [("demo", "testbed run benchmarks/studies/teacher_student.toml"), ("test", "-m pytest")])
+def test_the_two_commands_are_there(target, last):
+    plan = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert last in plan.strip().splitlines()[-1]
+
+
+def test_the_demo_in_small(tmp_path):
+    """What `make demo` runs, shrunk by --quick: trains, measures, compares, and says where the report is."""
+    command = [sys.executable, "-m", "testbed", "run", "benchmarks/studies/teacher_student.toml", "--quick", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = tmp_path / "run" / "report.html"
+    assert str(report) in done.stdout and report.stat().st_size > 100_000
+    assert {path.suffix for path in (tmp_path / "run" / "figures").iterdir()} == {".png", ".pdf"}
+
+
+def test_a_wrong_command_says_what_is_wrong(tmp_path):
+    command = [sys.executable, "-m", "testbed", "run", "teacher_student", "--set", "training.stepps=10", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    assert "training.stepps" in done.stderr and "training.steps" in done.stderr and "Traceback" not in done.stderr
