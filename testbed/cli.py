@@ -86,10 +86,11 @@ def _summary(report: Path) -> None:
     for sentence in answers(results):
         console.print(f"• {sentence}", markup=False)
     column, by = f"{results.part}_loss_barrier_linear", ["kind", *results.factors[:1]]
-    table = Table("pairs", *(label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None)
-    for row in group_means(results.pairs, by, column).to_dicts():
-        table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
-    console.print(table)
+    if results.has(column):  # not if every network diverged
+        table = Table("pairs", *(label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None)
+        for row in group_means(results.pairs, by, column).to_dicts():
+            table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
+        console.print(table)
     console.print(f"report: {report}", markup=False)
 
 

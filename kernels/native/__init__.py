@@ -87,6 +87,8 @@ def _library() -> ctypes.CDLL | str:
                 library = ctypes.CDLL(str(path))
             except OSError as error:
                 return f"the compiled kernel does not load ({error}); reinstall the package on this machine."
+            if not library.lmc_runs_here():
+                return "it was compiled for a processor with other vector instructions; reinstall the package on this machine."
             library.lmc_fma_peak.restype = c_double
             library.lmc_fma_peak.argtypes = (c_int32, c_int64, c_double)
             return library

@@ -38,3 +38,14 @@ extern "C" double lmc_fma_peak(int32_t is_double, int64_t threads, double second
 }
 
 extern "C" int32_t lmc_vector_bytes() { return kVectorBytes; }
+
+// whether this processor has the instructions that the library was compiled for
+extern "C" int32_t lmc_runs_here() {
+#if defined(__x86_64__) && defined(__AVX512F__) && defined(__AVX512DQ__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+#elif defined(__x86_64__) && defined(__AVX2__) && defined(__FMA__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 1;
+#endif
+}

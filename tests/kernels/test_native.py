@@ -140,6 +140,15 @@ def test_the_backend_that_is_not_there_is_named(monkeypatch):
         train(architecture, params, source, Training(1), backend="nativ")
 
 
+def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend, monkeypatch):
+    class Other:
+        def lmc_runs_here(self) -> int:
+            return 0
+
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda path: Other())
+    assert "compiled for a processor with other vector instructions" in native._library.__wrapped__()
+
+
 def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monkeypatch):
     monkeypatch.setattr(native, "POLL_SECONDS", 0.005)
     architecture = Architecture((2, 16, 1))

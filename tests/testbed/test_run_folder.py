@@ -19,6 +19,7 @@ import tomli_w
 
 import testbed.run as running
 from testbed import Study, StudyError, run_study
+from testbed.cli import main
 from testbed.report import answers, write_report
 from testbed.results import Results
 from testbed.store import Store
@@ -218,6 +219,8 @@ def test_diverged_networks_are_counted_and_left_out(study, tmp_path):
     assert pl.read_parquet(alone / "pairs.parquet").equals(pairs.filter(cell=0).select(kept))
 
 
-def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path):
+def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys):
     folder = run_study(study({"training.optimizer.lr": 1e6}), tmp_path / "run").parent
     assert "8 diverged" in write_report(folder).read_text()
+    main(["report", str(folder)])
+    assert "8 diverged" in capsys.readouterr().out
