@@ -1,0 +1,57 @@
+// Cycles of the native kernel's passes over one tile of 8 samples, 16 float networks; printed by tile.py as JSON, one object a line.
+#include <chrono>
+#include <cstdio>
+
+#include "../kernels/native/network.h"
+
+extern "C" double lmc_fma_peak(int32_t, int64_t, double);
+
+using V = Vec<float>;
+using P = Passes<float, kRelu>;
+
+// The best of 30 repetitions in cycles, taking the cycle from the multiply-add peak measured beside it (one vector a cycle).
+template <class F> void row(const char* what, int64_t inputs, int64_t units, int64_t multiply_adds, const F& pass) {
+  double best = 1e9, peak = 0;
+  for (int repetition = 0; repetition < 30; repetition++) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 1000; i++) {
+      pass();
+      asm volatile("" ::: "memory");
+    }
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 1000);
+    peak = std::max(peak, lmc_fma_peak(0, 1, 0.002));
+  }
+  std::printf("{\"pass\": \"%s\", \"inputs\": %d, \"units\": %d, \"multiply_adds\": %d, \"cycles\": %.0f}\n", what, int(inputs), int(units),
+              int(multiply_adds), best * peak / kLanes<float>);
+}
+
+template <int F> void rows(int64_t units) {
+  const int64_t widths[3] = {F, units, 1};
+  const NetworkSpec net{2, widths, kRelu, 1, 0.0};
+  const int64_t n = net.n_parameters();
+  Aligned<float> params(n), gradient(n), d(kTile);
+  Workspace<float> work(net, true);
+  std::vector<float> x(size_t(kTile * F));
+  for (int64_t i = 0; i < n; i++) params[i] = splat<float>(0.01f * float(i % 7 - 3));
+  for (size_t i = 0; i < x.size(); i++) x[i] = 0.1f * float(i % 5) - 0.2f;
+  for (int s = 0; s < kTile; s++) d[s] = splat<float>(0.1f);
+  const RowInputs<float> in{x.data(), F};
+  const V* bias = params + F * units;
+  const typename P::template Store<kTile, true, false> store{work.h, nullptr, 0.f};
+  row("hidden layer, a sample at a time", F, units, F * units * kTile, [&] { P::few_inputs<F, kTile>(in, units, params, bias, store); });
+  row("hidden layer, blocks of 2 units", F, units, F * units * kTile, [&] {
+    for (int64_t j = 0; j < units; j += 2) P::units<2, kTile>(in, F, params, bias, j, store);
+  });
+  row("outputs, nothing stored", F, units, (F + 1) * units * kTile, [&] { P::outputs<kTile>(net, params, in, work); });
+  row("forward and backward", F, units, (2 * F + 3) * units * kTile, [&] {
+    P::forward<kTile, false>(net, params, in, work);
+    P::backward<kTile>(net, params, in, d, work, gradient);
+  });
+}
+
+int main() {
+  for (int64_t units : {16, 64}) {
+    rows<2>(units);
+    rows<8>(units);
+  }
+}
