@@ -33,6 +33,9 @@ from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.native import fma_peak
 
 LR = 0.05
+CHUNK = 1024  # pairs at a time for the peers' paths: their intermediates (105 MB in torch) grow with it, and their speed falls
+# freed memory is kept: page faults of fresh intermediates would cost the peers a factor of four
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 SECONDS = 0.2  # of calls in a row, so that a contender's threads and memory are awake
 
 
@@ -63,7 +66,7 @@ class Workload:
 WORKLOADS = (
     Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024, 200),
     Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 1024, 20),
-    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 1024, 1, 25),
+    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 16384, 1, 25),
 )
 
 Contender = Callable[[Tensor, Tensor], Tensor]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]
@@ -129,6 +132,11 @@ def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
     return run
 
 
+def chunked(contender: Contender) -> Contender:
+    """CHUNK pairs at a time."""
+    return lambda a, b: torch.cat([contender(p, q) for p, q in zip(a.split(CHUNK), b.split(CHUNK), strict=True)])
+
+
 def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
     """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths."""
     import jax
@@ -166,7 +174,7 @@ def contenders(work: Workload, x: Tensor, y: Tensor, quick: bool) -> dict[str, C
         native = lambda a, b: path_losses(architecture, a, b, grid, (x, y), dtype=torch.float32, backend="native").loss  # noqa: E731
         theta = lambda a, b, t: (1 - t) * a + t * b  # noqa: E731
         vmapped = torch.vmap(lambda a, b: torch.vmap(lambda t: loss(theta(a, b, t)))(grid))
-        found = {"native": native, "torch.compile(vmap)": torch.compile(vmapped)}
+        found = {"native": native, "torch.compile(vmap)": chunked(torch.compile(vmapped))}
     else:
         native = lambda a, b: train(architecture, a, (x, y), Training(work.steps, SGD(LR)), backend="native").params  # noqa: E731
         gradient = torch.vmap(torch.func.grad(loss))
@@ -179,7 +187,8 @@ def contenders(work: Workload, x: Tensor, y: Tensor, quick: bool) -> dict[str, C
             "torch loop": loop_train(work, x, y),
         }
     try:
-        found["JAX jit(vmap(scan))" if not work.alphas else "JAX jit(vmap)"] = jax_contender(work, x, y)
+        jax = jax_contender(work, x, y)
+        found["JAX jit(vmap)" if work.alphas else "JAX jit(vmap(scan))"] = chunked(jax) if work.alphas else jax
     except ImportError:
         print("JAX is not installed and is left out (pip install .[peers]).", file=sys.stderr)
     return found
@@ -231,6 +240,8 @@ def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="jso
         quick: fewer rounds.
         json_rows: one JSON object a row instead of the table.
     """
+    if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
     rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9, quick)]
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__, "backends": kernels.BACKENDS}
     if json_rows:
