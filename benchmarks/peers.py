@@ -164,7 +164,7 @@ def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
     return lambda a, b: torch.from_numpy(np.array(call(jnp.asarray(a.numpy()), jnp.asarray(b.numpy()))))
 
 
-def contenders(work: Workload, x: Tensor, y: Tensor, quick: bool) -> dict[str, Contender]:
+def contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
     """Everything that can run this workload here."""
     architecture = Architecture(work.widths)
     loss = partial(torch_loss, work.widths, x=x, y=y)
@@ -194,7 +194,7 @@ def contenders(work: Workload, x: Tensor, y: Tensor, quick: bool) -> dict[str, C
     return found
 
 
-def measure(work: Workload, rounds: int, quick: bool) -> list[dict[str, object]]:
+def measure(work: Workload, rounds: int) -> list[dict[str, object]]:
     """A row per contender: items a second (median, 20th and 80th percentile), ratio to native, share of peak."""
     torch.manual_seed(0)
     architecture = Architecture(work.widths)
@@ -207,7 +207,7 @@ def measure(work: Workload, rounds: int, quick: bool) -> list[dict[str, object]]
     else:
         want = train(architecture, a.double(), (x, y), Training(work.steps, SGD(LR)), backend="reference").params
     running = {}
-    for name, contender in contenders(work, x, y, quick).items():
+    for name, contender in contenders(work, x, y).items():
         n = few.get(name, work.n_networks)
         got = contender(a[:n], b[:n]).double()  # also compiles
         error = ((got - want[:n]).norm() / want[:n].norm()).item()
@@ -242,7 +242,7 @@ def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="jso
     """
     if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
-    rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9, quick)]
+    rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9)]
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__, "backends": kernels.BACKENDS}
     if json_rows:
         for row in rows:

@@ -36,7 +36,7 @@ def piecewise_path(
     negative_slope  0 is relu, 1 the identity
     n_threads       threads over chunks of pairs; default one per processor
 
-    Holds 48 bytes a piece, and at most n_samples · width + 1 pieces a pair; for many pairs
+    Holds 56 bytes a piece, and at most n_samples · width + 1 pieces a pair; for many pairs
     `piecewise_barriers` needs no such memory. Raises ValueError where shapes do not fit or a number is not
     finite.
     """
