@@ -42,7 +42,13 @@ template <int F> void rows(int64_t units) {
   row("hidden layer, blocks of 2 units", F, units, F * units * kTile, [&] {
     for (int64_t j = 0; j < units; j += 2) P::units<2, kTile>(in, F, params, bias, j, store);
   });
-  row("outputs, nothing stored", F, units, (F + 1) * units * kTile, [&] { P::outputs<kTile>(net, params, in, work); });
+  Aligned<float> z_a(units * kTile), z_b(units * kTile), alphas(2), upper(2 * (units + 1));
+  row("path: first layer at one end", F, units, F * units * kTile, [&] { P::first_layer<kTile>(net, params, in, z_a); });
+  V out[2][kTile];
+  row("path: outputs at two alphas", F, units, 4 * units * kTile, [&] {
+    P::one_output<kTile, 2, false>(net, alphas, z_a, z_b, upper, out);
+    asm volatile("" ::"m"(out) : "memory");
+  });
   row("forward and backward", F, units, (2 * F + 3) * units * kTile, [&] {
     P::forward<kTile, false>(net, params, in, work);
     P::backward<kTile>(net, params, in, d, work, gradient);

@@ -5,6 +5,9 @@
 #include <mutex>
 #include <thread>
 #include <vector>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include "network.h"
 
@@ -30,13 +33,31 @@ struct Tally {
   ~Tally() { flush(); }
 };
 
+// Moves this thread to processor number `index` of those it may run on, and leaves it free to be moved again. Threads that start while
+// the processor of their parent is still busy begin on one processor otherwise, and a short call is over before they are spread.
+inline void spread([[maybe_unused]] int64_t index) {
+#ifdef __linux__
+  cpu_set_t all, one;
+  if (sched_getaffinity(0, sizeof all, &all)) return;
+  int64_t left = index % CPU_COUNT(&all);
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &all) || left--) continue;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (!sched_setaffinity(0, sizeof one, &one)) sched_setaffinity(0, sizeof all, &all);
+    return;
+  }
+#endif
+}
+
 // work(next) is called on every thread; next() gives the numbers 0 … n − 1, each to one thread, a few neighbours at a time, and −1 when
 // none is left. Returns 0, or 1 when memory ran out.
 template <class Work> int run_groups(int64_t n, int64_t threads, Monitor* monitor, const Work& work) {
   std::atomic<int64_t> next{0};
   std::atomic<int> failed{0};
   const int64_t span = std::clamp<int64_t>(n / (threads * 16), 1, 64);
-  auto body = [&] {
+  auto body = [&](int64_t thread) {
+    if (threads > 1) spread(thread);
     int64_t i = 0, stop = 0;
     auto take = [&]() -> int64_t {
       if (i == stop) {
@@ -53,8 +74,8 @@ template <class Work> int run_groups(int64_t n, int64_t threads, Monitor* monito
     }
   };
   std::vector<std::thread> others;
-  for (int64_t i = 1; i < std::min(threads, n); i++) others.emplace_back(body);
-  body();
+  for (int64_t i = 1; i < std::min(threads, n); i++) others.emplace_back(body, i);
+  body(0);
   for (auto& t : others) t.join();
   return failed;
 }

@@ -179,28 +179,64 @@ template <class T, Activation A> struct Passes {
 
   // Activations of every layer; returns the outputs, [output][sample].
   template <int S, bool KeepZ, class In> static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
-    const V* p = params;
-    affine<S, KeepZ>(net, 0, in, p, work);
+    affine<S, KeepZ>(net, 0, in, params, work);
+    return upper_layers<S, KeepZ>(net, params + net.widths[1] * (net.widths[0] + net.biases), work);
+  }
+
+  // The same from the first hidden layer's activations on; `upper` are the parameters of the layers above it.
+  template <int S, bool KeepZ> static const V* upper_layers(const NetworkSpec& net, const V* upper, Workspace<T>& work) {
     for (int64_t l = 1; l < net.n_layers; l++) {
-      p += net.widths[l] * (net.widths[l - 1] + net.biases);
-      affine<S, KeepZ>(net, l, LaneInputs<T>{work.h + work.unit[l - 1] * S}, p, work);
+      affine<S, KeepZ>(net, l, LaneInputs<T>{work.h + work.unit[l - 1] * S}, upper, work);
+      upper += net.widths[l + 1] * (net.widths[l] + net.biases);
     }
     return work.h + work.unit[net.n_layers - 1] * S;
   }
 
-  // The outputs alone, when no backward pass follows: with two layers and one output, hidden units go from their register straight into
-  // the output's sum (the same operations in the same order).
-  template <int S, class In> static const V* outputs(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
-    if (net.n_layers != 2 || net.outputs() != 1) return forward<S, false>(net, params, in, work);
-    const int64_t fan_in = net.widths[0], units = net.widths[1];
-    const V* v = params + units * (fan_in + net.biases);
+  // Pre-activations of the first layer, [unit][sample]
+  template <int S, class In> static void first_layer(const NetworkSpec& net, const V* params, const In& in, V* z) {
+    const V* bias = net.biases ? params + net.widths[0] * net.widths[1] : nullptr;
+    layer<S>(in, net.widths[0], net.widths[1], params, bias, [&](int64_t j, int s, V sum) __attribute__((always_inline)) { z[j * S + s] = sum; });
+  }
+
+  // Outputs on a path: the first layer is affine in its parameters, so that z(α) = z_A + α (z_B − z_A) needs no input and no weight. At α = 1 it
+  // is z_B to the last bit.
+  template <int S> static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper, Workspace<T>& work) {
+    const bool hidden = net.n_layers > 1;
     const T slope = T(net.negative_slope);
-    V sum[S];
-    for (int s = 0; s < S; s++) sum[s] = net.biases ? v[units] : V{};
-    layer<S>(in, fan_in, units, params, net.biases ? params + fan_in * units : nullptr,
-             [&](int64_t j, int s, V z) __attribute__((always_inline)) { sum[s] = fma(v[j], U::value(z, slope), sum[s]); });
-    for (int s = 0; s < S; s++) work.h[s] = sum[s];
-    return work.h;
+    for (int64_t i = 0; i < net.widths[1] * S; i++) {
+      const V z = alpha == 1 ? z_b[i] : fma(alpha, z_b[i] - z_a[i], z_a[i]);
+      work.h[i] = hidden ? U::value(z, slope) : z;
+    }
+    return upper_layers<S, false>(net, upper, work);
+  }
+
+  // The same for two layers and one output, at R alphas at a time (any α = 1 among them only if WithEnd): hidden units go from their register
+  // straight into the output's sum.
+  template <int S, int R, bool WithEnd>
+  static void one_output(const NetworkSpec& net, const V* alphas, const V* z_a, const V* z_b, const V* upper, V (&out)[R][S]) {
+    const int64_t units = net.widths[1], stride = units + net.biases;
+    const T slope = T(net.negative_slope);
+    V alpha[R], sum[R][S];
+    for (int r = 0; r < R; r++) {
+      alpha[r] = alphas[r];
+      for (int s = 0; s < S; s++) sum[r][s] = net.biases ? upper[r * stride + units] : V{};
+    }
+    for (int64_t j = 0; j < units; j++) {
+      V weight[R];
+      for (int r = 0; r < R; r++) weight[r] = upper[r * stride + j];
+#pragma GCC unroll 8
+      for (int s = 0; s < S; s++) {
+        const V start = z_a[j * S + s], end = z_b[j * S + s], change = end - start;
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+          V z = fma(alpha[r], change, start);
+          if constexpr (WithEnd) z = alpha[r] == 1 ? end : z;
+          sum[r][s] = fma(weight[r], U::value(z, slope), sum[r][s]);
+        }
+      }
+    }
+    for (int r = 0; r < R; r++)
+      for (int s = 0; s < S; s++) out[r][s] = sum[r][s];
   }
 
   // Adds the gradient by the weights [J][fan_in] and biases [J] of J units with derivatives d[J][S].

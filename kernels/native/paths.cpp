@@ -1,4 +1,7 @@
 // Losses along paths: a lane is one (pair, alpha), θ(α) = (1 − α) θ_A + α θ_B. Sums over samples are kept in double.
+#include <algorithm>
+#include <utility>
+
 #include "group.h"
 #include "samples.h"
 
@@ -16,14 +19,19 @@ struct PathSpec {  // mirrored by kernels/native/__init__.py
 
 namespace {
 
-constexpr int kBlock = 16;  // tiles of samples that are kept while the alphas take their turns
+// Alphas that share a load of the pre-activations: the sums of 2 × 8 fit 32 registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRounds = 2;
+#else
+constexpr int kRounds = 1;
+#endif
 
-// A lane belongs to one pair and takes the alphas part, part + parts, part + 2·parts, … With a table of samples every lane has one alpha
-// (parts = n_alphas). Fresh inputs cost more than a small network's forward pass: there a lane takes many alphas, so that they are drawn
-// once for all of these. A lane's arithmetic is the same either way.
+// A lane belongs to one pair and takes the alphas part, part + parts, part + 2·parts, … in turn, so that samples are drawn, and the first
+// layer's pre-activations at both ends computed, once for all of these. A lane's arithmetic does not depend on `parts`.
 template <class T, Activation A> struct Evaluator {
   using V = Vec<T>;
   using D = DoubleVec<T>;
+  using P = Passes<T, A>;
   static constexpr int L = kLanes<T>;
   struct Sums {
     V shift;  // the first sample's loss: moments are taken about it, so that a small variance survives a large mean
@@ -31,26 +39,32 @@ template <class T, Activation A> struct Evaluator {
   };
   const PathSpec& spec;
   const NetworkSpec& net;
-  const int64_t n_parameters, parts, rounds;
-  Aligned<T> params;  // [round][n_parameters]
-  Aligned<T> alphas;  // [round]
+  const int64_t n_parameters, n_first, parts, rounds, units;  // n_first: parameters of the first layer, which has `units`
+  const int64_t most;                                         // tiles of a block: their pre-activations stay in the first-level cache
+  const int64_t n_labels;                                     // vectors of a tile's labels
+  Aligned<T> params_a, params_b;  // [n_parameters]
+  Aligned<T> upper;               // [round][n_parameters - n_first], θ(α) above the first layer
+  Aligned<T> alphas;              // [round]
+  std::vector<char> at_end;       // [round], whether a lane's α is 1
+  Aligned<T> z_a, z_b;            // [tile][unit][sample]
+  Aligned<T> labels;              // [tile][output][sample]
   Workspace<T> work;
-  std::vector<std::unique_ptr<Tile<T>>> tiles;
+  Tile<T> tile;
   Stream<T> stream;
   std::unique_ptr<Sums[]> sums;
   Tally tally;
 
   Evaluator(const PathSpec& spec, int64_t parts)
-      : spec(spec), net(spec.net), n_parameters(net.n_parameters()), parts(parts), rounds((spec.n_alphas + parts - 1) / parts),
-        params(rounds * n_parameters), alphas(rounds), work(net, false), sums(new Sums[size_t(rounds)]), tally{spec.monitor} {
-    for (int i = 0; i < (rounds > 1 ? kBlock : 1); i++)
-      tiles.emplace_back(new Tile<T>(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)));
-  }
+      : spec(spec), net(spec.net), n_parameters(net.n_parameters()), n_first(net.widths[1] * (net.widths[0] + net.biases)), parts(parts),
+        rounds((spec.n_alphas + parts - 1) / parts), units(net.widths[1]),
+        most(std::clamp<int64_t>((1 << 14) / (2 * units * kTile * int64_t(sizeof(V))), 1, 16)), n_labels(net.outputs() * kTile), params_a(n_parameters),
+        params_b(n_parameters), upper(rounds * (n_parameters - n_first)), alphas(rounds), at_end(size_t(rounds) + 1), z_a(most * units * kTile), z_b(most * units * kTile),
+        labels(most * n_labels), work(net, false), tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)), sums(new Sums[size_t(rounds)]),
+        tally{spec.monitor} {}
 
-  template <int S, class In> void pass(const In& in, const Tile<T>& tile, int64_t round, bool first_tile) {
-    const V* out = Passes<T, A>::template outputs<S>(net, params + round * n_parameters, in, work);
+  template <int S, class Labels> void add(const V* out, const Labels& y, int64_t round, bool first_tile) {
     V value[S];
-    tile.template losses<S>(out, net.outputs(), T(1), value, nullptr);
+    tile.template losses<S>(y, out, net.outputs(), T(1), value, nullptr);
     Sums& to = sums[size_t(round)];
     if (first_tile) to = Sums{value[0], D{}, D{}, D{}, D{}};
     V first{}, second{}, third{};
@@ -67,72 +81,94 @@ template <class T, Activation A> struct Evaluator {
     if (spec.loss == kCrossEntropy)
       for (int s = 0; s < S; s++) {
         V number = Tile<T>::template largest<S>(out + s, net.outputs());
-        V miss = number != tile.y[s] ? splat<T>(1) : V{};
+        V miss = number != y.template load<S>(0, s) ? splat<T>(1) : V{};
         to.wrong += __builtin_convertvector(miss, D);
       }
   }
 
   // samples first … first + count·S − 1, through every round
   template <int S> void block(int64_t first, int64_t count) {
-    const bool table = !spec.samples.has_teacher, shared = table && tiles[0]->one_dataset;
+    const bool table = !spec.samples.has_teacher, shared = table && tile.one_dataset, targets = shared && spec.loss == kMse;
     for (int64_t t = 0; t < count; t++) {
       const int64_t start = first + t * S;
-      if (!table) tiles[size_t(t)]->template fresh<S>(stream, 0, start);
-      else if (shared) tiles[size_t(t)]->template shared_labels<S>(start);
-      else {
+      if (!table) tile.template fresh<S>(stream, 0, start);
+      else if (shared && !targets) tile.template shared_labels<S>(start);
+      else if (!shared) {
         int64_t index[S][L];
         for (int s = 0; s < S; s++)
           for (int l = 0; l < L; l++) index[s][l] = start + s;
-        tiles[size_t(t)]->template rows<S>(index);
+        tile.template rows<S>(index);
+      }
+      for (auto [params, z] : {std::pair{&params_a, &z_a}, std::pair{&params_b, &z_b}}) {
+        if (shared) P::template first_layer<S>(net, *params, RowInputs<T>{tile.shared_rows(start), net.inputs()}, *z + t * units * S);
+        else P::template first_layer<S>(net, *params, LaneInputs<T>{tile.x}, *z + t * units * S);
+      }
+      if (!targets) std::memcpy(static_cast<void*>(labels + t * n_labels), static_cast<const void*>(tile.y), size_t(n_labels) * sizeof(V));
+    }
+    const bool one_output = net.n_layers == 2 && net.outputs() == 1;
+    for (int64_t round = 0, taken; round < rounds; round += taken) {
+      taken = one_output && round + kRounds <= rounds && !std::any_of(&at_end[size_t(round)], &at_end[size_t(round + kRounds)], [](char end) { return end; }) ? kRounds : 1;
+      for (int64_t t = 0; t < count; t++) {
+        const V *a = z_a + t * units * S, *b = z_b + t * units * S;
+        if (taken == kRounds && kRounds > 1) {
+          V out[kRounds][S];
+          P::template one_output<S, kRounds, false>(net, alphas + round, a, b, theta(round), out);
+          for (int r = 0; r < kRounds; r++) add<S>(out[r], t, first + t * S, round + r, targets);
+        } else if (one_output) {
+          V out[1][S];
+          P::template one_output<S, 1, true>(net, alphas + round, a, b, theta(round), out);
+          add<S>(out[0], t, first + t * S, round, targets);
+        } else {
+          add<S>(P::template between<S>(net, alphas[round], a, b, theta(round), work), t, first + t * S, round, targets);
+        }
       }
     }
-    for (int64_t round = 0; round < rounds; round++)
-      for (int64_t t = 0; t < count; t++) {
-        const Tile<T>& tile = *tiles[size_t(t)];
-        const int64_t start = first + t * S;
-        if (shared) pass<S>(RowInputs<T>{tile.shared_rows(start), net.inputs()}, tile, round, start == 0);
-        else pass<S>(LaneInputs<T>{tile.x}, tile, round, start == 0);
-      }
   }
 
-  // θ(α) of every lane and round; most often one or two runs of lanes share a pair
+  const V* theta(int64_t round) const { return upper + round * (n_parameters - n_first); }
+
+  template <int S> void add(const V* out, int64_t t, int64_t start, int64_t round, bool targets) {
+    if (targets) add<S>(out, RowInputs<T>{tile.shared_targets(start), net.outputs()}, round, start == 0);
+    else add<S>(out, LaneInputs<T>{labels + t * n_labels}, round, start == 0);
+  }
+
+  // both ends of every lane, and θ(α) of every round above the first layer
   void interpolate(const int64_t (&pair)[L], const int64_t (&part)[L]) {
-    int n_runs = 0;
-    IntVec<T> later[L];  // lanes from the run's first on
     const T *a[L], *b[L];
     for (int l = 0; l < L; l++) {
-      if (l && pair[l] == pair[l - 1]) continue;
-      for (int k = 0; k < L; k++) later[n_runs][k] = k >= l ? -1 : 0;
-      a[n_runs] = static_cast<const T*>(spec.params_a) + pair[l] * n_parameters;
-      b[n_runs++] = static_cast<const T*>(spec.params_b) + pair[l] * n_parameters;
+      a[l] = static_cast<const T*>(spec.params_a) + pair[l] * n_parameters;
+      b[l] = static_cast<const T*>(spec.params_b) + pair[l] * n_parameters;
     }
-    for (int64_t round = 0; round < rounds; round++)
-      for (int l = 0; l < L; l++) alphas[round][l] = T(spec.alphas[std::min(part[l] + round * parts, spec.n_alphas - 1)]);
-    const V* const alpha = alphas;
-    V* const theta = params;
-    const int64_t n = n_parameters, n_rounds = rounds;
-    for (int64_t p = 0; p < n; p++) {
-      V start = splat<T>(a[0][p]), end = splat<T>(b[0][p]);
-      for (int r = 1; r < n_runs; r++) {
-        start = later[r] ? splat<T>(a[r][p]) : start;
-        end = later[r] ? splat<T>(b[r][p]) : end;
+    gather<T>(a, n_parameters, 1, params_a);
+    gather<T>(b, n_parameters, 1, params_b);
+    const int64_t n = n_parameters - n_first;
+    for (int64_t round = 0; round < rounds; round++) {
+      at_end[size_t(round)] = 0;
+      for (int l = 0; l < L; l++) {
+        const T value = T(spec.alphas[std::min(part[l] + round * parts, spec.n_alphas - 1)]);
+        alphas[round][l] = value;
+        at_end[size_t(round)] |= value == 1;
       }
-      for (int64_t round = 0; round < n_rounds; round++) theta[round * n + p] = fma(alpha[round], end, (1 - alpha[round]) * start);
+      const V alpha = alphas[round];
+      for (int64_t p = 0; p < n; p++) upper[round * n + p] = fma(alpha, params_b[n_first + p], (1 - alpha) * params_a[n_first + p]);
     }
   }
 
   void evaluate(int64_t group) {
     const int lanes = int(std::min<int64_t>(L, spec.n_pairs * parts - group * L));
     int64_t pair[L], part[L];
-    for (int l = 0; l < L; l++) {
-      const int64_t item = group * L + std::min(l, lanes - 1);
-      pair[l] = item / parts;
-      part[l] = item % parts;
-      stream.seed(l, spec.seeds[pair[l]]);
+    pair[0] = group * L / parts;
+    part[0] = group * L % parts;
+    for (int l = 1; l < L; l++) {  // lanes past the last repeat it
+      const bool next = l < lanes, wraps = next && part[l - 1] + 1 == parts;
+      pair[l] = pair[l - 1] + wraps;
+      part[l] = wraps ? 0 : part[l - 1] + next;
     }
+    if (spec.samples.has_teacher)
+      for (int l = 0; l < L; l++) stream.seed(l, spec.seeds[pair[l]]);
     interpolate(pair, part);
-    for (auto& tile : tiles) tile->set_lanes(pair);
-    const int64_t n = spec.samples.n_samples, most = int64_t(tiles.size());
+    tile.set_lanes(pair);
+    const int64_t n = spec.samples.n_samples;
     int64_t s = 0;
     while (s + kTile <= n) {
       const int64_t count = std::min(most, (n - s) / kTile);
@@ -144,16 +180,19 @@ template <class T, Activation A> struct Evaluator {
     const double share = 1 / double(n), error_of_mean = n > 1 ? 1 / std::sqrt(double(n - 1)) : 0;
     for (int64_t round = 0; round < rounds; round++) {
       const Sums& from = sums[size_t(round)];
-      const D mean = from.sum * share, square = from.squares * share, spread = square - mean * mean;
+      const D mean = from.sum * share, square = from.squares * share, spread = square - mean * mean, variance = spread < 0 ? D{} : spread;
       const D third = from.cubes * share - 3 * mean * square + 2 * mean * mean * mean;
+      D deviation;
+      for (int l = 0; l < L; l++) deviation[l] = std::sqrt(variance[l]);
+      const D loss = __builtin_convertvector(from.shift, D) + mean, standard_error = deviation * error_of_mean, wrong = from.wrong / double(n);
+      const D skewness = variance > 0 ? third / (variance * deviation) : D{};
       for (int l = 0; l < lanes; l++) {
         const int64_t column = part[l] + round * parts, item = pair[l] * spec.n_alphas + column;
         if (column >= spec.n_alphas) continue;
-        const double deviation = spread[l] < 0 ? 0 : std::sqrt(spread[l]);
-        spec.mean[item] = double(from.shift[l]) + mean[l];
-        spec.standard_error[item] = deviation * error_of_mean;
-        spec.skewness[item] = spread[l] > 0 ? third[l] / (spread[l] * deviation) : 0;
-        spec.error[item] = spec.loss == kCrossEntropy ? from.wrong[l] / double(n) : 0;
+        spec.mean[item] = loss[l];
+        spec.standard_error[item] = standard_error[l];
+        spec.skewness[item] = skewness[l];
+        spec.error[item] = wrong[l];
       }
     }
     tally.add(lanes * rounds);
@@ -163,7 +202,9 @@ template <class T, Activation A> struct Evaluator {
 template <class T> int evaluate_all(const PathSpec& spec) {
   constexpr int64_t L = kLanes<T>;
   const int64_t busy = 4 * L * spec.threads;  // lanes that keep every thread at work
-  const int64_t parts = spec.samples.has_teacher ? std::min(spec.n_alphas, (busy + spec.n_pairs - 1) / spec.n_pairs) : spec.n_alphas;
+  const int64_t upper = spec.net.n_parameters() - spec.net.widths[1] * (spec.net.widths[0] + spec.net.biases);
+  const int64_t rounds = std::clamp<int64_t>((1 << 19) / (std::max<int64_t>(upper, 1) * int64_t(sizeof(Vec<T>))), 1, spec.n_alphas);  // fit the cache
+  const int64_t parts = std::max((spec.n_alphas + rounds - 1) / rounds, std::min(spec.n_alphas, (busy + spec.n_pairs - 1) / spec.n_pairs));
   const int64_t groups = (spec.n_pairs * parts + L - 1) / L;
   return with_activation(spec.net.activation, [&](auto a) {
     return run_groups(groups, spec.threads, spec.monitor, [&](auto take) {

@@ -51,6 +51,7 @@ template <class T> struct Tile {
   }
 
   const T* shared_rows(int64_t first) const { return static_cast<const T*>(spec.x) + (dataset[0] * spec.n_samples + first) * n_inputs; }
+  const T* shared_targets(int64_t first) const { return static_cast<const T*>(spec.y) + (dataset[0] * spec.n_samples + first) * n_outputs; }
 
   // labels of rows index[s][lane]
   template <int S> void labels(const int64_t (&index)[S][L]) {
@@ -96,7 +97,7 @@ template <class T> struct Tile {
       }
     LaneInputs<T> in{x};
     const Vec<T>* out = with_activation(spec.teacher.activation, [&](auto a) {
-      return Passes<T, decltype(a)::value>::template outputs<S>(spec.teacher, teacher_params, in, teacher_work);
+      return Passes<T, decltype(a)::value>::template forward<S, false>(spec.teacher, teacher_params, in, teacher_work);
     });
     const int64_t outputs = spec.teacher.outputs();
     if (loss == kMse) {
@@ -117,29 +118,30 @@ template <class T> struct Tile {
     return number;
   }
 
-  // Each sample's loss, and its derivative by the outputs times `scale`; both [.][sample].
-  template <int S> void losses(const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d) const {
+  // Each sample's loss, and its derivative by the outputs times `scale`; both [.][sample]. Labels are RowInputs (mse only) or LaneInputs.
+  template <int S, class Labels> void losses(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d) const {
     for (int s = 0; s < S; s++) value[s] = Vec<T>{};
     if (loss == kMse) {
       for (int64_t o = 0; o < outputs; o++)
         for (int s = 0; s < S; s++) {
-          Vec<T> e = out[o * S + s] - y[o * S + s];
+          Vec<T> e = out[o * S + s] - labels.template load<S>(o, s);
           value[s] = fma(e, T(0.5) * e, value[s]);
           if (d) d[o * S + s] = e * scale;
         }
       return;
     }
     for (int s = 0; s < S; s++) {
+      const Vec<T> y = labels.template load<S>(0, s);
       Vec<T> top = out[s], sum{}, chosen{};
       for (int64_t o = 1; o < outputs; o++) top = out[o * S + s] > top ? out[o * S + s] : top;
       for (int64_t o = 0; o < outputs; o++) {
         Vec<T> centred = out[o * S + s] - top;
-        chosen = y[s] == T(o) ? centred : chosen;
+        chosen = y == T(o) ? centred : chosen;
         sum += exp<T>(centred);
       }
       for (int64_t o = 0; d && o < outputs; o++) {
         Vec<T> p = exp<T>(out[o * S + s] - top) / sum;
-        d[o * S + s] = (y[s] == T(o) ? p - 1 : p) * scale;
+        d[o * S + s] = (y == T(o) ? p - 1 : p) * scale;
       }
       value[s] = log<T>(sum) - chosen;
     }

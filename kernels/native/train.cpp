@@ -82,7 +82,7 @@ template <class T, Activation A> struct Trainer {
     using P = Passes<T, A>;
     const V* out = P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
     V value[S];
-    tile.template losses<S>(out, net.outputs(), scale, value, d_out);
+    tile.template losses<S>(LaneInputs<T>{tile.y}, out, net.outputs(), scale, value, d_out);
     V sum = value[0];
     for (int s = 1; s < S; s++) sum += value[s];
     loss += sum;
