@@ -254,7 +254,7 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     if problem.samples.teacher is not None and problem.samples.n_samples * -(-problem.architecture.n_inputs // 4) >= 2**32:
         raise ValueError("n_samples × n_inputs / 4 must be below 2^32: the random streams count blocks in 32 bits.")
-    mean, standard_error, skewness, error = (np.full((n_pairs, n_alphas), np.nan) for _ in range(4))
+    mean, standard_error, skewness, error = (np.empty((n_pairs, n_alphas)) for _ in range(4))
     monitor, keep = _Monitor(), list[np.ndarray]()
     spec = _Paths(
         net=_network(problem.architecture, keep),

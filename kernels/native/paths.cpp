@@ -180,12 +180,16 @@ template <class T, Activation A> struct Evaluator {
     const double share = 1 / double(n), error_of_mean = n > 1 ? 1 / std::sqrt(double(n - 1)) : 0;
     for (int64_t round = 0; round < rounds; round++) {
       const Sums& from = sums[size_t(round)];
-      const D mean = from.sum * share, square = from.squares * share, spread = square - mean * mean, variance = spread < 0 ? D{} : spread;
-      const D third = from.cubes * share - 3 * mean * square + 2 * mean * mean * mean;
-      D deviation;
-      for (int l = 0; l < L; l++) deviation[l] = std::sqrt(variance[l]);
-      const D loss = __builtin_convertvector(from.shift, D) + mean, standard_error = deviation * error_of_mean, wrong = from.wrong / double(n);
-      const D skewness = variance > 0 ? third / (variance * deviation) : D{};
+      alignas(64) double loss[L], standard_error[L], skewness[L], wrong[L];
+      for (int l = 0; l < L; l++) {  // plain arrays: GCC takes comparisons of vectors wider than a register apart
+        const double mean = from.sum[l] * share, square = from.squares[l] * share, spread = square - mean * mean;
+        const double third = from.cubes[l] * share - 3 * mean * square + 2 * mean * mean * mean;
+        const double variance = spread < 0 ? 0 : spread, deviation = std::sqrt(variance), cube = variance * deviation;
+        loss[l] = double(from.shift[l]) + mean;
+        standard_error[l] = deviation * error_of_mean;
+        skewness[l] = third / (cube > 0 ? cube : 1) * (cube > 0 ? 1 : 0);
+        wrong[l] = from.wrong[l] / double(n);
+      }
       for (int l = 0; l < lanes; l++) {
         const int64_t column = part[l] + round * parts, item = pair[l] * spec.n_alphas + column;
         if (column >= spec.n_alphas) continue;
