@@ -1,4 +1,4 @@
-"""The command `testbed`: run a study, write a report anew, list the shipped studies, look at this machine."""
+"""The command `testbed`: run a study, write a report anew, list the shipped studies, derive a formula, look at this machine."""
 
 from __future__ import annotations
 
@@ -79,6 +79,29 @@ class Doctor:
         doctor.examine(Console())
 
 
+@dataclass(frozen=True)
+class Derive:
+    """Print the derivation of a formula, from its definition, in LaTeX."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Name of the derivation; none lists them."""
+
+    def __call__(self) -> None:
+        """Print the derivation, or the list."""
+        from theory.symbolic import DERIVATIONS, derive  # sympy takes half a second to import
+
+        if self.name:
+            try:
+                print(derive(self.name))
+            except ValueError as error:
+                raise StudyError(f"{error}.") from None
+            return
+        table = Table("name", "what it derives", box=None)
+        for name, function in DERIVATIONS.items():
+            table.add_row(name, (function.__doc__ or "").splitlines()[0])
+        Console().print(table)
+
+
 def _summary(report: Path) -> None:
     """The answer, mean barriers by the first factor, and where the report is."""
     results = Results.load(report.parent)
@@ -96,7 +119,7 @@ def _summary(report: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console entry point. Exit code 2 and one sentence on stderr for what the user can put right."""
-    command = tyro.cli(Run | Report | Studies | Doctor, prog="testbed", args=arguments)
+    command = tyro.cli(Run | Report | Studies | Derive | Doctor, prog="testbed", args=arguments)
     try:
         command()
     except StudyError as error:

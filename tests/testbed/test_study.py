@@ -6,6 +6,7 @@ import pytest
 import tomli_w
 
 from testbed import Study, StudyError
+from testbed.cli import main
 from testbed.study import SHIPPED, parse_setting
 
 REFUSED = [
@@ -160,3 +161,13 @@ def test_the_shipped_teacher_student_study_is_as_large_as_it_says():
     assert sum(e.n_independent + e.families * e.siblings * (e.siblings - 1) // 2 for e in ensembles) >= 10_000
     assert len(cells[0].study.measure.alphas) == 25
     assert cells[0].study.measure.test_samples == 16384
+
+
+def test_derive_prints_and_lists(capsys):
+    main(["derive", "depth-two-barrier"])
+    assert r"\frac{N}{32}" in capsys.readouterr().out
+    main(["derive"])
+    assert "square-population" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["derive", "depth-two-barier"])
+    assert stopped.value.code == 2 and "did you mean 'depth-two-barrier'" in capsys.readouterr().err
