@@ -14,6 +14,7 @@ L, and summing these in the order of α gives all its pieces. No grid and no tol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,7 +41,11 @@ def piecewise_path(
     `piecewise_barriers` needs no such memory. Raises ValueError where shapes do not fit or a number is not
     finite.
     """
-    problem = _Problem(a, b, x, y, negative_slope)
+    return stream_curve(_Problem(a, b, x, y, negative_slope), n_threads)
+
+
+def stream_curve(problem: PieceMaker, n_threads: int | None) -> PiecewisePolynomialCurve:
+    """All pieces of all pairs, made in chunks."""
     parts: dict[int, tuple[Array, Array, NDArray[np.int64]]] = {}
 
     def chunk(rows: slice) -> None:
@@ -80,7 +85,11 @@ def piecewise_barriers(
 
     Arguments and errors as there; memory does not grow with the number of pieces.
     """
-    problem = _Problem(a, b, x, y, negative_slope)
+    return stream_barriers(_Problem(a, b, x, y, negative_slope), alphas, n_threads)
+
+
+def stream_barriers(problem: PieceMaker, alphas: ArrayLike, n_threads: int | None) -> PiecewiseBarriers:
+    """Barriers and values of all pairs; the pieces of a chunk are dropped when it is done."""
     grid = np.atleast_1d(finite("alphas", alphas))
     n_pairs = problem.n_pairs
     losses, n_pieces = np.empty((n_pairs, grid.size)), np.empty(n_pairs, dtype=np.int64)
@@ -102,26 +111,39 @@ def _curve(starts: Array, coefficients: Array, counts: NDArray[np.int64]) -> Pie
     return PiecewisePolynomialCurve(starts, coefficients, np.concatenate([[0], np.cumsum(counts)]))
 
 
+class PieceMaker(Protocol):
+    """Makes (starts [n_pieces], coefficients [n_pieces, degree + 1], pieces of each pair [n]) of any slice of pairs."""
+
+    n_pairs: int
+    pairs_per_chunk: int
+
+    def pieces(self, rows: slice) -> tuple[Array, Array, NDArray[np.int64]]: ...
+
+
+def check_data(layers: CheckedLayers, n_pairs: int, x: ArrayLike, y: ArrayLike, negative_slope: float) -> tuple[Array, Array, float]:
+    """x, y and the slope as float64; ValueError where they do not fit the networks `layers`, first and last."""
+    inputs, targets = finite("x", x), finite("y", y)
+    for name, data, size in (("x", inputs, layers[0][0].shape[2]), ("y", targets, layers[-1][0].shape[1])):
+        if data.ndim not in (2, 3) or data.shape[-1] != size or data.shape[:-1] != inputs.shape[:-1]:
+            raise ValueError(
+                f"{name} has shape {data.shape}; give [n_samples, {size}], or a data set "
+                f"for each pair, [{n_pairs}, n_samples, {size}], and as many "
+                "samples in x as in y"
+            )
+    if inputs.ndim == 3 and len(inputs) != n_pairs:
+        raise ValueError(f"x holds {len(inputs)} data sets for {n_pairs} pairs; give one, or one for each")
+    if inputs.shape[-2] == 0:
+        raise ValueError("x holds no samples; the mean loss needs one at least")
+    return inputs, targets, float(finite("negative_slope", negative_slope))
+
+
 class _Problem:
     """Checked networks and data, and the pieces of any chunk of pairs."""
 
     def __init__(self, a: Layers, b: Layers, x: ArrayLike, y: ArrayLike, negative_slope: float) -> None:
         self.a, self.b, self.n_pairs = check_pairs(a, b, depth=2)
-        self.slope = float(finite("negative_slope", negative_slope))
-        self.x, self.y = finite("x", x), finite("y", y)
-        width, n_inputs = self.a[0][0].shape[1:]
-        n_outputs = self.a[1][0].shape[1]
-        for name, data, size in (("x", self.x, n_inputs), ("y", self.y, n_outputs)):
-            if data.ndim not in (2, 3) or data.shape[-1] != size or data.shape[:-1] != self.x.shape[:-1]:
-                raise ValueError(
-                    f"{name} has shape {data.shape}; give [n_samples, {size}], or a data set "
-                    f"for each pair, [{self.n_pairs}, n_samples, {size}], and as many "
-                    "samples in x as in y"
-                )
-        if self.x.ndim == 3 and len(self.x) != self.n_pairs:
-            raise ValueError(f"x holds {len(self.x)} data sets for {self.n_pairs} pairs; give one, or one for each")
-        if self.x.shape[-2] == 0:
-            raise ValueError("x holds no samples; the mean loss needs one at least")
+        self.x, self.y, self.slope = check_data(self.a, self.n_pairs, x, y, negative_slope)
+        width = self.a[0][0].shape[1]
         self.pairs_per_chunk = max(1, CHUNK // (self.x.shape[-2] * width))
 
     def pieces(self, rows: slice) -> tuple[Array, Array, NDArray[np.int64]]:

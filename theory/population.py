@@ -17,11 +17,14 @@ a unit passes through zero.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from theory.curve import SmoothCurve
 from theory.gaussian_moments import ACTIVATIONS, Moment, pair_moment, smoothed
+from theory.hermite_series import SMALLEST_VARIANCE, Activation, coefficients, known_activation, moment_of, tail, terms_needed
 from theory.layers import (
     Array,
     CheckedLayers,
@@ -30,21 +33,46 @@ from theory.layers import (
     check_pairs,
     covariance_factor,
     finite,
-    known,
     map_chunks,
     n_networks,
 )
 
-Means = tuple["Array | None", "Array | None"]
 BLOCK = 2**16  # elements of a temporary: a few of them fit a second-level cache
+
+
+class _Units(NamedTuple):
+    """Gaussian pre-activations [..., n_units]: means (None: zero), variances, coefficients of a series if one is used."""
+
+    mean: Array | None
+    norms: Array
+    series: Array | None
+
+    def take(self, units: NDArray[np.int64]) -> _Units:
+        return _Units(*(None if part is None else part.take(units, -1) for part in self))  # type: ignore[arg-type]
+
+    def at_every_alpha(self) -> _Units:
+        return _Units(*(None if part is None else part[..., None, :] for part in self))  # type: ignore[arg-type]
+
+
+def _moment(activation: Activation, other: Activation, u: _Units, w: _Units, c12: Array, slope: float, gradient: bool) -> Moment:
+    if u.series is not None and w.series is not None and not _is_elementary(activation, other):
+        return moment_of(u.series, w.series, u.norms, c12, w.norms, gradient)
+    assert isinstance(activation, str) and isinstance(other, str)
+    return pair_moment(activation, other, u.mean, w.mean, u.norms, c12, w.norms, slope, gradient)
+
+
+def _is_elementary(activation: Activation, other: Activation) -> bool:
+    """Are the moments of both, and of one with the other, closed forms of `gaussian_moments`?"""
+    names = {activation, other}
+    return names <= set(ACTIVATIONS) and not ("erf" in names and names & {"relu", "leaky_relu"})
 
 
 def population_loss(
     student: Layers,
     teacher: Layers,
-    activation: str,
+    activation: Activation,
     *,
-    teacher_activation: str | None = None,
+    teacher_activation: Activation | None = None,
     covariance: ArrayLike | None = None,
     mean: ArrayLike | None = None,
     negative_slope: float = 0.01,
@@ -60,9 +88,9 @@ def population_path(
     a: Layers,
     b: Layers,
     teacher: Layers,
-    activation: str,
+    activation: Activation,
     *,
-    teacher_activation: str | None = None,
+    teacher_activation: Activation | None = None,
     covariance: ArrayLike | None = None,
     mean: ArrayLike | None = None,
     negative_slope: float = 0.01,
@@ -72,17 +100,24 @@ def population_path(
     a, b       two layers, W_1 [n_pairs, width, n_inputs], b_1 [n_pairs, width] or None,
                W_2 [n_pairs, n_outputs, width], b_2 [n_pairs, n_outputs] or None; or single networks
     teacher    two layers of any width with the same inputs and outputs; one for all pairs, or one each
-    activation identity, square, relu, leaky_relu or erf (meaning erf(u/√2))
+    activation identity, square, relu, leaky_relu or erf (meaning erf(u/√2)), in closed form; a `Polynomial`, exact; or
+               tanh or gelu, or relu with erf, by Hermite series: then the curve's kind is "approximate", and its
+               `error` [n_pairs] the estimate of `hermite_series` at both ends of the path
     teacher_activation  the teacher's, if it differs
     covariance [n_inputs, n_inputs], symmetric positive semidefinite; None is the identity
     mean       [n_inputs]; None is zero. Without it and first-layer biases, relu and erf are 20 times faster
 
     L is a difference of sums: its absolute error is about 1e-15 Σ_ij |(VᵀV)_ij I_ij|, also where L is 0.
-    Raises ValueError where shapes do not fit, an activation is unknown, the two activations have no
-    elementary moment (relu with erf), the covariance is not one, or a number is not finite.
+    Raises ValueError where shapes do not fit, an activation is unknown, the covariance is not one, or a number is
+    not finite.
     """
     path = _PopulationPath(a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope)
-    return SmoothCurve(path.n_pairs, path.evaluate)
+    curve = SmoothCurve(path.n_pairs, path.evaluate)
+    if path.n_terms:
+        error = path.series_error()
+        if error.any():
+            curve.kind, curve.error = "approximate", error
+    return curve
 
 
 class _PopulationPath:
@@ -91,14 +126,19 @@ class _PopulationPath:
         a: Layers,
         b: Layers,
         teacher: Layers,
-        activation: str,
-        teacher_activation: str,
+        activation: Activation,
+        teacher_activation: Activation,
         covariance: ArrayLike | None,
         mean: ArrayLike | None,
         negative_slope: float,
     ) -> None:
-        self.activation = known("activation", activation, ACTIVATIONS)
-        self.teacher_activation = known("teacher_activation", teacher_activation, ACTIVATIONS)
+        self.activation = known_activation(activation)
+        self.teacher_activation = known_activation(teacher_activation, "teacher_activation")
+        self.n_terms = (
+            0
+            if _is_elementary(activation, teacher_activation)
+            else max(terms_needed(activation, activation), terms_needed(teacher_activation, teacher_activation))
+        )  # 0: closed form
         self.slope = float(finite("negative_slope", negative_slope))
         layers_a, layers_b, self.n_pairs = check_pairs(a, b, depth=2)
         star = check_layers(teacher, "teacher", depth=2)
@@ -120,32 +160,66 @@ class _PopulationPath:
         self.teacher = _whitened(star, factor, centre)
         self.has_output_bias = layers_a[1][1] is not None or star[1][1] is not None
         self.teacher_mean, self.teacher_energy = self._teacher_terms()
-        self.units = np.triu_indices(self.start[0].shape[1])
-        one, none = np.ones(1), None if self.centred else np.zeros(1)
-        self.moment(self.teacher_activation, none, none, one, one, one, False)  # may refuse
+        self.pairs_of_units = np.triu_indices(self.start[0].shape[1])
 
-    def moment(self, other: str, mean_u: Array | None, mean_w: Array | None, c11: Array, c12: Array, c22: Array, gradient: bool) -> Moment:
-        """E σ(u) τ(w) of student units with units of the activation `other`."""
-        return pair_moment(self.activation, other, mean_u, mean_w, c11, c12, c22, self.slope, gradient)
+    def moment(self, other: Activation, u: _Units, w: _Units, c12: Array, gradient: bool) -> Moment:
+        """E σ(u) τ(w) of student units u with units w of the activation `other`."""
+        return _moment(self.activation, other, u, w, c12, self.slope, gradient)
+
+    def units(self, activation: Activation, mean: Array, norms: Array) -> _Units:
+        """Units with these means and variances [...]; for a series, with their coefficients."""
+        series = coefficients(activation, mean, norms, self.n_terms + 2, self.slope) if self.n_terms else None
+        return _Units(None if self.centred else mean, norms, series)
+
+    def first_moments(self, units: _Units, mean: Array) -> list[Array]:
+        """E σ(u), and its first and second derivative by the mean."""
+        if units.series is None:
+            assert isinstance(self.activation, str)
+            return smoothed(self.activation, mean, units.norms, 2, self.slope)
+        root = np.sqrt(np.maximum(units.norms, SMALLEST_VARIANCE))
+        return [units.series[0], units.series[1] / root, np.sqrt(2) * units.series[2] / root**2]
+
+    def series_error(self) -> Array:
+        """Estimated error of L, [n_pairs]: of every moment at both ends, by the weight it has there."""
+        star = tail(self.teacher_activation, self.teacher[1], np.vecdot(self.teacher[0], self.teacher[0]), self.n_terms, self.slope)
+        worst = np.zeros(self.n_pairs)
+        for t in (0.0, 1.0):
+            weight, mean, output, _ = (start + t * change for start, change in zip(self.start, self.change, strict=True))
+            own = tail(self.activation, mean, np.vecdot(weight, weight), self.n_terms, self.slope)
+            ours = (self.activation, np.abs(output).sum(axis=1), *own)
+            theirs = (self.teacher_activation, np.abs(self.teacher[2]).sum(axis=1), *star)
+            total = np.zeros(self.n_pairs)
+            for (sigma, sizes_u, cut_u, off_u), (tau, sizes_w, cut_w, off_w) in ((ours, ours), (ours, theirs), (theirs, theirs)):
+                if not _is_elementary(sigma, tau):
+                    # the remainder √A_K √B_K of each pair of units, and 16 coefficients of order one that may be off
+                    total = total + (sizes_u * cut_u).sum(axis=1) * (sizes_w * cut_w).sum(axis=1)
+                    total = total + 16 * ((sizes_u * off_u).sum(axis=1) * sizes_w.sum(axis=1) + sizes_u.sum(axis=1) * (sizes_w * off_w).sum(axis=1))
+            worst = np.maximum(worst, total)
+        return worst
 
     def _teacher_terms(self) -> tuple[Array, Array]:
         """A e* [n_teachers, n_outputs] and ½ tr(AᵀA I(T)) [n_teachers]."""
         weight, mean, output, _ = self.teacher
         overlap = weight @ weight.swapaxes(1, 2)
         norms = np.einsum("nii->ni", overlap)
-        means: Means = (None, None) if self.centred else (mean[:, :, None], mean[:, None, :])
-        moment = pair_moment(
-            self.teacher_activation, self.teacher_activation, *means, norms[:, :, None], overlap, norms[:, None, :], self.slope, False
-        )
-        energy = ((output.swapaxes(1, 2) @ output) * moment.value).sum(axis=(1, 2)) / 2
-        first = smoothed(self.teacher_activation, mean, norms, 0, self.slope)[0]
+        units = self.units(self.teacher_activation, mean, norms)
+        m = norms.shape[1]
+        rows, columns = np.repeat(np.arange(m), m), np.tile(np.arange(m), m)
+        both = self.teacher_activation
+        moment = _moment(both, both, units.take(rows), units.take(columns), overlap.reshape(len(norms), m * m), self.slope, False)
+        energy = ((output.swapaxes(1, 2) @ output).reshape(len(norms), m * m) * moment.value).sum(axis=1) / 2
+        if units.series is None:
+            assert isinstance(both, str)
+            first = smoothed(both, mean, norms, 0, self.slope)[0]
+        else:
+            first = units.series[0]
         return (output @ first[:, :, None])[:, :, 0], energy
 
     def evaluate(self, rows: NDArray[np.int64], alphas: Array, with_derivative: bool) -> tuple[Array, Array | None]:
         """L and dL/dα [n_rows, n_alphas] of the pairs `rows` [n_rows] at alphas [n_rows, n_alphas]."""
         value = np.empty(alphas.shape)
         derivative = np.empty(alphas.shape) if with_derivative else None
-        n_terms = self.units[0].size + self.start[0].shape[1] * self.teacher[0].shape[1]
+        n_terms = self.pairs_of_units[0].size + self.start[0].shape[1] * (self.teacher[0].shape[1] + 2 * self.n_terms)
         alphas_per_block = max(1, BLOCK // n_terms)
 
         def chunk(part: slice) -> None:
@@ -171,14 +245,14 @@ class _PairTerms:
         self.start = tuple(part[rows] for part in path.start)
         self.change = tuple(part[rows] for part in path.change)
         star = path.teacher if len(path.teacher[0]) == 1 else tuple(part[rows] for part in path.teacher)
-        self.star_mean = star[1]
-        self.star_norms = np.vecdot(star[0], star[0])
+        star_norms = np.vecdot(star[0], star[0])
+        self.star_units = path.units(path.teacher_activation, star[1], star_norms)
         single = len(path.teacher_energy) == 1
         self.teacher_mean, self.energy = (part if single else part[rows] for part in (path.teacher_mean, path.teacher_energy))
         (w, _, v, c), (dw, _, dv, dc) = self.start, self.change
         vt, dvt = v.swapaxes(1, 2), dv.swapaxes(1, 2)
         self.overlaps = self._upper_triangle(w, dw)
-        self.outputs = self._upper_triangle(vt, dvt) * np.where(path.units[0] == path.units[1], 1.0, 2.0)
+        self.outputs = self._upper_triangle(vt, dvt) * np.where(path.pairs_of_units[0] == path.pairs_of_units[1], 1.0, 2.0)
         self.teacher_overlaps = _linear(w, dw, star[0])
         self.teacher_outputs = _linear(vt, dvt, star[2].swapaxes(1, 2))
         self.bias, self.has_bias = (c - star[3], dc), path.has_output_bias
@@ -192,15 +266,15 @@ class _PairTerms:
     def _upper_triangle(self, x: Array, dx: Array) -> Array:
         """Coefficients in α of the upper triangle of X Xᵀ, X = x + α dx, [n, 3, n_unit_pairs]."""
         n, m, _ = x.shape
-        flat = self.path.units[0] * m + self.path.units[1]
+        flat = self.path.pairs_of_units[0] * m + self.path.pairs_of_units[1]
         cross = x @ dx.swapaxes(1, 2)
         matrices = (x @ x.swapaxes(1, 2), cross + cross.swapaxes(1, 2), dx @ dx.swapaxes(1, 2))
         return np.stack([matrix.reshape(n, m * m).take(flat, axis=1) for matrix in matrices], axis=1)
 
     def evaluate(self, alphas: Array, with_derivative: bool) -> tuple[Array, Array | None]:
         """L and dL/dα at alphas [n, k]."""
-        path, (first, second) = self.path, self.path.units
-        n_teacher = self.star_norms.shape[1]
+        path, (first, second) = self.path, self.path.pairs_of_units
+        width, n_teacher = self.speed.shape[1], self.star_units.norms.shape[1]
         t = alphas[:, :, None]
         powers = np.concatenate([np.ones_like(t), t, t * t], axis=2)  # [n, k, 3]
         away = t - self.nearest[:, None, :]
@@ -209,19 +283,16 @@ class _PairTerms:
         mean = self.start[1][:, None, :] + t * mean_rate
 
         # Students with each other: the upper triangle, [n, k, n_unit_pairs].
-        means: Means = (None, None) if path.centred else (mean.take(first, 2), mean.take(second, 2))
-        moment = path.moment(path.activation, *means, norms.take(first, 2), powers @ self.overlaps, norms.take(second, 2), with_derivative)
+        units = path.units(path.activation, mean, norms)
+        moment = path.moment(path.activation, units.take(first), units.take(second), powers @ self.overlaps, with_derivative)
         weights = self.outputs.swapaxes(1, 2)
         weighted = moment.value @ weights  # sums over unit pairs with each coefficient of VᵀV, [n, k, 3]
         value = np.vecdot(powers, weighted) / 2 + self.energy[:, None]
 
         # Students with the teacher, [n, k, width · teacher width].
-        star_norms = np.tile(self.star_norms, norms.shape[2])[:, None, :]
-        star_mean = np.tile(self.star_mean, norms.shape[2])[:, None, :]
-        star_means: Means = (None, None) if path.centred else (mean.repeat(n_teacher, 2), star_mean)
-        against = path.moment(
-            path.teacher_activation, *star_means, norms.repeat(n_teacher, 2), powers[:, :, :2] @ self.teacher_overlaps, star_norms, with_derivative
-        )
+        ours, theirs = np.repeat(np.arange(width), n_teacher), np.tile(np.arange(n_teacher), width)
+        star = self.star_units.take(theirs).at_every_alpha()
+        against = path.moment(path.teacher_activation, units.take(ours), star, powers[:, :, :2] @ self.teacher_overlaps, with_derivative)
         star_weights = self.teacher_outputs.swapaxes(1, 2)
         star_weighted = against.value @ star_weights
         value -= np.vecdot(powers[:, :, :2], star_weighted)
@@ -230,7 +301,7 @@ class _PairTerms:
             gap_rate, output_rate = self.bias[1][:, None, :], self.change[2][:, None]
             gap = self.bias[0][:, None, :] + t * gap_rate
             output = self.start[2][:, None] + t[..., None] * output_rate
-            e, e_by_mean, e_by_mean_twice = smoothed(path.activation, mean, norms, 2, path.slope)
+            e, e_by_mean, e_by_mean_twice = path.first_moments(units, mean)
             surplus = np.vecdot(output, e[:, :, None, :]) - self.teacher_mean[:, None, :]  # V e − A e*
             value += np.vecdot(gap, gap / 2 + surplus)
         if not with_derivative:

@@ -23,6 +23,9 @@ REFUSED = [
     ({"training.optimizer.lr": float("nan")}, r"training\.optimizer\.lr must be finite"),
     ({"training.optimizer.lr": -1.0}, r"training\.optimizer\.lr must be at least 0"),
     ({"training.optimizer.nesterov": True}, r"training\.optimizer\.nesterov needs a momentum above 0"),
+    ({"measure.theory": ["twin_students"]}, r"measure\.theory: 'twin_students' needs training\.online = true"),
+    ({"measure.permutations": True, "data.teacher.hidden": [9]}, r"measure\.permutations needs one hidden layer of at most 6 units"),
+    ({"training.clock": "inputs", "training.schedule": {"kind": "cosine"}}, r"clock 'inputs' goes with a constant schedule"),
     ({"training.steps": 2.5}, r"training\.steps must be a whole number, not 2\.5"),
     ({"training.steps": True}, r"training\.steps must be a whole number, not True"),
     ({"architecture.biases": 1}, r"architecture\.biases must be true or false, not 1"),
@@ -49,7 +52,7 @@ REFUSED = [
     ({"measure.alphas": [0.0, 0.6, 0.5, 1.0]}, r"measure\.alphas must rise"),
     ({"measure.theory": ["populaton"]}, r"measure\.theory\[0\] .*Did you mean 'population'\?"),
     ({"architecture.hidden": [3, 3]}, r"measure\.theory: 'population' needs one hidden layer"),
-    ({"architecture.activation": "tanh"}, r"measure\.theory: 'population' needs activations"),
+    ({"architecture.activation": "tanh"}, r"measure\.theory: 'exact_training' needs a piecewise linear activation"),
     ({"data.teacher.hidden": [2, 2]}, r"'population' needs a teacher with one hidden layer"),
     (
         {"architecture.activation": "erf", "data.teacher.activation": "erf"},

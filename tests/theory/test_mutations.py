@@ -13,7 +13,23 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from theory import curve, gaussian_moments, linear_networks, piecewise, polynomials, population
+from theory import (
+    cross_entropy,
+    curvature,
+    curve,
+    deep_piecewise,
+    feature_connectivity,
+    gaussian_moments,
+    gradient_flow,
+    hermite_series,
+    intervals,
+    linear_networks,
+    piecewise,
+    polynomials,
+    population,
+    rebasin_counterexample,
+    sphere_teacher,
+)
 
 rng = np.random.default_rng(0)
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(50)
@@ -168,6 +184,87 @@ def check_piecewise(module):
         close(module.piecewise_path(a, b, x, y, negative_slope=slope)([0.0, 0.3, 0.8, 1.0]), np.stack(expected, axis=1))
 
 
+def check_deep_piecewise(module):
+    x, y = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
+    a, b = ([(rng.standard_normal((2, o, i)), rng.standard_normal((2, o))) for i, o in ((3, 3), (3, 2), (2, 2))] for _ in range(2))
+    alphas, expected = [0.0, 0.3, 0.8, 1.0], []
+    for alpha in alphas:
+        f = x
+        for layer, (w, bias) in enumerate(at(a, b, alpha)):
+            f = (np.where(f > 0, f, 0.2 * f) if layer else f) @ w.swapaxes(1, 2) + bias[:, None]
+        expected.append(((f - y) ** 2).sum(axis=2).mean(axis=1) / 2)
+    close(module.deep_piecewise_path(a, b, x, y, negative_slope=0.2)(alphas), np.stack(expected, axis=1))
+
+
+def check_gradient_flow(module):
+    """One mode, u' = 2u(s − u) for u(0) = 0.1, s = 2; the aligned weights; and the loss ½(1 − 2)² + … by hand."""
+    moments = linear_networks.SecondMoments(np.eye(1), [[2.0]], [[5.0]], [0.0], [0.0])
+    t = np.array([0.0, 0.3, 1.0])
+    u = 2 * np.exp(4 * t) / (np.exp(4 * t) - 1 + 20)
+    start = [([[0.1**0.5]], None), ([[0.1**0.5]], None)]
+    close(module.flow_overlaps(start, moments, t)[0], u[:, None, None] * np.ones((2, 2)))
+    close(module.flow_losses(start, moments, t)[0], (u - 2) ** 2 / 2 + 0.5)
+    (w1, _), (w2, _) = module.aligned_flow(moments, [0.1], [[1.0]], t)
+    close(w1[:, 0, 0] * w2[:, 0, 0], u)
+    close(np.abs(w1), np.abs(w2))
+    still = linear_networks.SecondMoments(np.eye(1), [[0.0]], [[5.0]], [0.0], [0.0])  # u' = −2u²
+    close(module.flow_overlaps(start, still, t)[0, :, 1, 0], 0.1 / (1 + 0.2 * t))
+    (w1, _), (w2, _) = module.aligned_flow(still, [0.1], [[1.0]], t)
+    close((w2 @ w1)[:, 0, 0], 0.1 / (1 + 0.2 * t))
+
+
+def check_cross_entropy(module):
+    """Logits (0, z), label 0: the loss is log(1 + e^z)."""
+    z = np.array([1.0, 4.0, 2.0])
+    parts = module.cross_entropy_parts([0.0, 0.25, 1.0], np.stack([0 * z, z], axis=-1)[None, :, None], [0])
+    loss, bar = np.log1p(np.exp(z)), np.log1p(np.exp(1.25))
+    close(parts.height[0], [0, loss[1] - 0.75 * loss[0] - 0.25 * loss[2], 0])
+    close(parts.lse_shift[0, 1], loss[1] - bar)
+    close(parts.jensen_gap[0, 1], 0.75 * loss[0] + 0.25 * loss[2] - bar)
+    close(parts.label_shift[0], 0)
+    close(parts.bound[0, 1] + parts.jensen_gap[0, 1], 2 * 2.75)
+    labelled = module.cross_entropy_parts([0.0, 0.25, 1.0], np.stack([0 * z, z], axis=-1)[None, :, None], [1])
+    close(labelled.label_shift[0, 1], 2.75)
+
+
+def check_features(module):
+    """f = v relu(w x): w from 1 to 3, v from 2 to 1, x = 1: h = 1 + 2α, f = (1 + 2α)(2 − α), f̄ = 2 + α."""
+    a, b = [([[1.0]], None), ([[2.0]], None)], [([[3.0]], None), ([[1.0]], None)]
+    found = module.feature_residuals(a, b, [[1.0]], "relu", [0.25])
+    close(found.residual[0, :, 0], [0.0, ((1.5 * 1.75 - 2.25) / 2.25) ** 2])
+    close(found.commutativity, [[4.0]])
+    close(found.cosine[0, :, 0], 1)
+    bent = module.feature_residuals([([[1.0]], [1.0]), a[1]], [([[-3.0]], [-2.0]), b[1]], [[1.0]], "leaky_relu", [0.25], negative_slope=0.1)
+    close(bent.additivity, (0.25 - (0.75 * 2 - 0.25 * 0.5)) ** 2)
+    close(bent.residual[0, 0], bent.additivity[0, 0] / (0.75 * 2 - 0.25 * 0.5) ** 2)
+    for name, value in (("square", 4.0), ("identity", 2.0), ("tanh", np.tanh(2.0)), ("erf", erf(np.sqrt(2.0))), ("gelu", 1 + erf(np.sqrt(2.0)))):
+        close(module.FUNCTIONS[name](np.array(2.0)), value)
+
+
+def check_sphere(module):
+    """One neuron −e₁ against relu(x₁) in the plane: E relu(x)² = E x²/2, so L = ½ (¼ + ¼) there."""
+    away, here = np.array([[[-1.0, 0.0]]]), np.array([[[1.0, 0.0]]])
+    close(module.sphere_path(here, away, 1)([0.0, 1.0]), [[0.0, 0.25]])
+    assert module.neuron_types(here, 1).tolist() == [[0]]
+    split = np.array([[[0.5, 0.0], [0.5, 0.0], [0.0, 0.0]]])
+    assert module.neuron_types(split, 1).tolist() == [[0, 0, -1]]
+
+
+def check_curvature(module):
+    found = module.curvature_bound(polynomials.PolynomialCurve([[1.0, 3.0, -2.0, 0.5]]))
+    close(found.bound, 0.5)
+    tent = polynomials.PiecewisePolynomialCurve([0.0, 0.25], [[0, 3.0], [1, -1.0]], [0, 2])
+    close(module.curvature_bound(tent).bound, 0.75)
+
+
+def check_rebasin(module):
+    close(module.midpoint_errors(), [0.5, 0.25, 0.25, 0.25])
+    x, y = module.counterexample_data(2)
+    ticks = [-0.75, -0.25, 0.25, 0.75]
+    close(x, [[first, second] for first in ticks for second in ticks])
+    close(y, (x[:, 0] < 0) & (x[:, 1] > 0))
+
+
 def check_curve(module):
     """Barriers of 3 − 2α, 1 + α − α² and 3α − 2α², known by hand."""
     coefficients = np.array([[3.0, -2.0, 0.0], [1.0, 1.0, -1.0], [0.0, 3.0, -2.0]])
@@ -203,6 +300,57 @@ def check_curve(module):
         close(top, value(place))
     rising = module._hermite_top(np.zeros(1), np.ones(1), np.ones(1), np.ones(1), 1.0)
     close(rising, ([1.0], [1.0]))
+
+
+def check_series(module):
+    """Moments of tanh, gelu, erf and relu by sums over the plane, and partials by differences."""
+    named = {"tanh": np.tanh, "erf": lambda u: erf(u / np.sqrt(2)), "gelu": lambda u: u * (1 + erf(u / np.sqrt(2))) / 2}
+    z = np.linspace(-8, 8, 129)
+    weights = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
+    u, w = 0.4 + 0.7 * z[:, None], -0.2 + 0.3 * z[:, None] + 0.4 * z[None, :]
+    for first, f in named.items():
+        for second, g in named.items():
+            close(module.series_moment(first, second, 0.4, -0.2, 0.49, 0.21, 0.25)[0], weights @ (f(u) * g(w)) @ weights)
+    for pair in (("relu", "square"), ("leaky_relu", "erf"), ("square", "identity")):
+        if "erf" not in pair:
+            close(module.series_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25)[0], gaussian_moments.second_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25))
+    mean = np.array(0.4)
+    relu = module.coefficients("relu", mean, np.array(0.49), 7)
+    close((relu * module.coefficients("relu", mean, np.array(0.49), 7))[:1], gaussian_moments.first_moment("relu", 0.4, 0.49) ** 2)
+    leaky = module.coefficients("leaky_relu", mean, np.array(0.49), 7, 0.3)
+    close(leaky[2:], 0.7 * relu[2:])
+    close(leaky[0], gaussian_moments.first_moment("leaky_relu", 0.4, 0.49, negative_slope=0.3))
+    point = np.array([0.5, -0.8, 1.3, 0.7, 0.9])
+
+    def partials(values):
+        mean_u, mean_w, c11, c12, c22 = (np.atleast_1d(value) for value in values)
+        a, b = module.coefficients("gelu", mean_u, c11, 42), module.coefficients("erf", mean_w, c22, 42)
+        return module.moment_of(a, b, c11, c12, c22, True)
+
+    here = partials(point)
+    found = [here.mean_u, here.mean_w, here.log_c11 / point[2], here.c12, here.log_c22 / point[4]]
+    for index in range(5):
+        shift = 1e-5 * (np.arange(5) == index)
+        close(found[index], (partials(point + shift).value - partials(point - shift).value) / 2e-5, 1e-8)
+
+
+def check_activation_table(module):
+    """Values and derivatives of the enclosed activations against central differences, and their turning points."""
+    u = np.array([-2.3, -1.2, -0.4, 0.3, 0.9, 1.7])
+    for name in module.ENCLOSED_ACTIVATIONS:
+        sigma = module.activation_named(name, 0.25)
+        for order in (1, 2):
+            (below, _), (function, _) = sigma.derivatives[order - 1], sigma.derivatives[order]
+            close(function(u), (below(u + 1e-5) - below(u - 1e-5)) / 2e-5, 1e-8)
+        for order in range(3):
+            function, turns = sigma.derivatives[order]
+            for turn in turns:
+                ball = sigma.range(order, module.Ball(np.array([turn + 0.01]), np.array([0.3])))
+                inside = function(np.linspace(turn - 0.29, turn + 0.31, 601))
+                assert ball.low[0] <= inside.min() and inside.max() <= ball.high[0]
+    close(module.activation_named("tanh").derivatives[0][0](u), np.tanh(u))
+    close(module.activation_named("erf").derivatives[0][0](u), erf(u / np.sqrt(2)))
+    close(module.activation_named("gelu").derivatives[0][0](u), u * (1 + erf(u / np.sqrt(2))) / 2)
 
 
 def mutants(module, functions):
@@ -256,9 +404,18 @@ def mutants(module, functions):
         (population, {"_teacher_terms", "evaluate", "__init__"}, check_population),
         (linear_networks, {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"}, check_linear),
         (piecewise, {"pieces", "_square", "_add_jumps"}, check_piecewise),
+        (deep_piecewise, {"pieces", "_sum_of_samples"}, check_deep_piecewise),
+        (hermite_series, {"coefficients", "_of_erf", "hermite", "moment_of"}, check_series),
+        (intervals, {"activation_named", "_phi"}, check_activation_table),
+        (gradient_flow, {"flow_overlaps", "flow_losses", "aligned_flow"}, check_gradient_flow),
+        (cross_entropy, {"cross_entropy_parts"}, check_cross_entropy),
+        (feature_connectivity, {"feature_residuals"}, check_features),
+        (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
+        (curvature, {"curvature_bound"}, check_curvature),
+        (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
         (curve, {"barrier", "barriers_on_grid", "_hermite", "_hermite_top"}, check_curve),
     ],
-    ids=["gaussian_moments", "population", "linear_networks", "piecewise", "curve"],
+    ids=lambda value: value.__name__.split(".")[-1] if isinstance(value, types.ModuleType) else "",
 )
 def test_every_constant_is_needed(module, functions, check):
     check(module)

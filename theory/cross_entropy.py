@@ -1,0 +1,73 @@
+"""Cross-entropy along a path, split into what interpolated logits gain and what the network departs from them.
+
+With z(α) the network's logits, z̄ = (1−α) z(0) + α z(1), LSE = log Σ exp and the mean over samples,
+
+    CE(α) − [(1−α) CE(0) + α CE(1)] = mean[LSE(z) − LSE(z̄)] − J − mean[(z − z̄)_y],
+    J = mean[(1−α) LSE(z(0)) + α LSE(z(1)) − LSE(z̄)] ≥ 0
+
+(add and subtract LSE(z̄) and z̄_y; J is a Jensen gap, since LSE is convex). So where logits interpolate, the height is
+−J: averaging two classifiers' logits cannot cost cross-entropy. And since LSE is 1-Lipschitz in the largest norm,
+
+    height ≤ 2 mean ‖z − z̄‖_∞ − J.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+
+from theory.layers import Array, finite
+
+
+class CrossEntropyParts(NamedTuple):
+    """height = lse_shift − jensen_gap − label_shift ≤ bound, each [n_pairs, n_alphas], in nats.
+
+    height       CE(α) − [(1−α) CE(0) + α CE(1)], from the losses themselves
+    lse_shift    mean[LSE(z) − LSE(z̄)]
+    jensen_gap   J
+    label_shift  mean[(z − z̄)_y]
+    bound        2 mean ‖z − z̄‖_∞ − J
+    """
+
+    height: Array
+    lse_shift: Array
+    jensen_gap: Array
+    label_shift: Array
+    bound: Array
+
+
+def cross_entropy_parts(alphas: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> CrossEntropyParts:
+    """The decomposition at alphas [n_alphas], which begin with 0 and end with 1.
+
+    logits  [n_pairs, n_alphas, n_samples, n_classes] of the interpolated networks
+    labels  [n_samples] or [n_pairs, n_samples], whole numbers
+    ValueError where shapes do not fit, alphas do not begin with 0 and end with 1, a label is no class, or a number is not finite.
+    """
+    alpha, z, y = finite("alphas", alphas), finite("logits", logits), finite("labels", labels)
+    if alpha.ndim != 1 or alpha.size < 2 or alpha[0] != 0 or alpha[-1] != 1:
+        raise ValueError("alphas must be [n_alphas], beginning with 0 and ending with 1: the endpoints' logits are those there")
+    if z.ndim != 4 or z.shape[1] != alpha.size or y.shape not in (z.shape[2:3], (z.shape[0], z.shape[2])):
+        raise ValueError(f"logits has shape {z.shape} and labels {y.shape}; give [n_pairs, {alpha.size}, n_samples, n_classes] and [n_samples]")
+    if (y != np.floor(y)).any() or y.min() < 0 or y.max() >= z.shape[3]:
+        raise ValueError(f"labels holds numbers that are no class; logits have {z.shape[3]} classes, numbered from 0")
+    label = np.broadcast_to(y.astype(np.int64), (z.shape[0], z.shape[2]))[:, None, :, None]
+
+    def of_label(logits: Array) -> Array:
+        return np.asarray(np.take_along_axis(logits, np.broadcast_to(label, (*logits.shape[:3], 1)), axis=3)[..., 0])
+
+    weight = alpha[:, None]
+    mean_logits = (1 - weight[..., None]) * z[:, :1] + weight[..., None] * z[:, -1:]
+    lse, lse_of_mean = logsumexp(z, axis=3), logsumexp(mean_logits, axis=3)
+    loss = (lse - of_label(z)).mean(axis=2)
+    jensen = ((1 - weight) * lse[:, :1] + weight * lse[:, -1:] - lse_of_mean).mean(axis=2)
+    gap = z - mean_logits
+    return CrossEntropyParts(
+        height=loss - ((1 - alpha) * loss[:, :1] + alpha * loss[:, -1:]),
+        lse_shift=(lse - lse_of_mean).mean(axis=2),
+        jensen_gap=jensen,
+        label_shift=of_label(gap).mean(axis=2),
+        bound=2 * np.abs(gap).max(axis=3).mean(axis=2) - jensen,
+    )
