@@ -20,7 +20,7 @@ from kernels import streams
 from kernels.checks import nearest, whole
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "tanh", "square")
-INITIALISATIONS = ("kaiming", "xavier", "torch")
+INITIALISATIONS = ("kaiming", "xavier", "torch", "committee")
 
 
 class Erf(nn.Module):
@@ -123,8 +123,9 @@ class Architecture:
         seed: one number (network k then has the seed `streams.network_seeds(seed, n_networks)[k]`), or a seed per network.
         scheme: `kaiming`: weights N(0, 2/fan_in) behind relu, leaky_relu and square, N(0, 1/fan_in) elsewhere and in the last
             layer, biases 0 (He et al. 2015); `xavier`: weights N(0, 2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010);
-            `torch`: weights and biases uniform in ±1/√fan_in, as torch.nn.Linear draws them.
-        scale: every weight and bias is multiplied by it.
+            `torch`: weights and biases uniform in ±1/√fan_in, as torch.nn.Linear draws them; `committee`: first-layer weights
+            N(0, 1/fan_in), all later ones 1, biases 0 (the soft committee machine of Saad & Solla 1995).
+        scale: every weight and bias is multiplied by it; of a committee the first layer's.
         """
         nearest("scheme", scheme, INITIALISATIONS)
         seeds = streams.network_seeds(seed, whole("n_networks", n_networks, least=1))
@@ -136,13 +137,19 @@ class Architecture:
             gain = 2.0 if self.activation in ("relu", "leaky_relu", "square") and i < len(self.layout) - 1 else 1.0
             if scheme == "torch":
                 std[layer.weight : stop + layer.fan_out * self.biases] = layer.fan_in**-0.5
+            elif scheme == "committee":
+                std[layer.weight : stop] = layer.fan_in**-0.5 if i == 0 else 0.0
             elif scheme == "xavier":
                 std[layer.weight : stop] = (2 / (layer.fan_in + layer.fan_out)) ** 0.5
             else:
                 std[layer.weight : stop] = (gain / layer.fan_in) ** 0.5
         if scheme == "torch":
             values = 2 * values - 1
-        return torch.from_numpy(scale * std * values).to(dtype)
+        initial = scale * std * values
+        if scheme == "committee":
+            for layer in self.layout[1:]:
+                initial[:, layer.weight : layer.weight + layer.fan_out * layer.fan_in] = 1.0
+        return torch.from_numpy(initial).to(dtype)
 
     def _activation_module(self) -> nn.Module:
         if self.activation == "leaky_relu":

@@ -67,7 +67,14 @@ def _normals(seed: int, n: int, columns: int) -> np.ndarray:
 
 def _teacher_student(data: TeacherStudentData, dtype: torch.dtype) -> Dataset:
     architecture = data.teacher.build(data.inputs, data.outputs)
-    params = architecture.initial(1, data.teacher.seed, scale=data.teacher.scale, dtype=torch.float64)[0].to(dtype).double()
+    if data.teacher.initialisation == "orthonormal":
+        units = data.teacher.hidden[0]
+        if units > data.inputs:
+            raise StudyError(f"data.teacher.hidden: {units} orthonormal units need as many inputs, and data.inputs is {data.inputs}.")
+        params = torch.cat([torch.eye(units, data.inputs).flatten(), torch.ones(data.outputs * units)]).to(torch.float64) * data.teacher.scale
+    else:
+        params = architecture.initial(1, data.teacher.seed, scale=data.teacher.scale, dtype=torch.float64)[0]
+    params = params.to(dtype).double()
     train = None
     if data.n_train is not None:
         inputs, noise = streams.network_seeds(data.seed, 2).tolist()

@@ -56,7 +56,7 @@ class Launch:
         cell = networks["cell"].to_list()
         names = [name for name in PER_NETWORK if name in type(self.study.training.optimizer).model_fields]
         numbers = {name: np.array([getattr(self.cells[c].training.optimizer, name) for c in cell]) for name in names}
-        return self.study.training.build(**numbers)
+        return self.study.training.build(self.architecture.n_inputs, **numbers)
 
     def initial(self, networks: pl.DataFrame) -> Tensor:
         """Initial parameters of these networks, `[n_networks, n_parameters]` in the dtype of training."""
@@ -96,7 +96,7 @@ def plan(study: Study) -> Plan:
         if key not in known:
             known[key] = datasets.make(cell.study)
         dataset = list(known).index(key)
-        networks.append(_networks(cell, study.seed, first_network, first_family, launch_of[cell.index], dataset))
+        networks.append(_networks(cell, study.seed, first_network, first_family, launch_of[cell.index], dataset, known[key].n_inputs))
         paths.append(_pairs(cell, study.seed, first_network, first_pair, launch_of[cell.index], dataset))
         first_network += len(networks[-1])
         first_family += cell.study.ensemble.families
@@ -143,7 +143,7 @@ def _roots(seed: int, cell: int) -> dict[str, int]:
     return dict(zip(("init", "data", "spawn", "test", "pairs"), streams.network_seeds(root, 5).tolist(), strict=True))
 
 
-def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int, dataset: int) -> pl.DataFrame:
+def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int, dataset: int, n_inputs: int) -> pl.DataFrame:
     ensemble, roots = cell.study.ensemble, _roots(seed, cell.index)
     n = ensemble.n_networks
     family, sibling = np.divmod(np.arange(n), ensemble.siblings)
@@ -158,7 +158,7 @@ def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int,
             "init_seed": streams.network_seeds(roots["init"], ensemble.families)[family],
             "data_seed": streams.network_seeds(roots["data"], ensemble.families)[family],
             "spawn_seed": streams.network_seeds(roots["spawn"], n),
-            "spawn_step": np.full(n, ensemble.spawn_step),
+            "spawn_step": np.full(n, ensemble.spawn_step * cell.study.training.unit(n_inputs)),
         }
     )
 

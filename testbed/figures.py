@@ -30,6 +30,8 @@ def draw(results: Results) -> dict[str, Figure]:
         "predicted": lambda: predicted(results),
         "z": lambda: z_histogram(results),
         **{f"barrier_{key.replace('.', '_')}": lambda key=key: by_factor(results, key) for key in results.factors},  # type: ignore[misc]
+        "twins": lambda: twins(results),
+        "permutations": lambda: permutations(results),
         "grid": lambda: grid(results),
         "training": lambda: training(results),
     }
@@ -191,6 +193,70 @@ def grid(results: Results) -> Figure | None:
     ax.set(xscale="log", yscale="log", ylim=(5e-7, 2), xlabel=f"exact training barrier ({results.unit})")
     ax.set_ylabel(f"share that {n} alphas miss\n(below 10⁻⁶ drawn there)")
     ax.legend(loc="upper right", markerscale=2)
+    return figure
+
+
+def twins(results: Results) -> Figure | None:
+    """Midpoint barriers of simulated twin students against those of the order-parameter equations, and their distance against d."""
+    column, key = "twin_students_barrier_midpoint", "data.inputs"
+    if not results.has(column) or key not in results.factors or not results.has("population_barrier_midpoint"):
+        return None
+    figure = Figure(figsize=(6.6, 3.2))
+    left, right = figure.subplots(1, 2)
+    levels = results.pairs[key].unique().sort().to_list()
+    times = results.pairs["training.steps"].unique().sort().to_list() if "training.steps" in results.factors else [None]
+    for i, level in enumerate(levels):
+        pairs = results.measured.filter(pl.col(key) == level)
+        for kind in results.kinds:
+            some = pairs.filter(kind=kind)
+            color = mpl.colormaps["viridis"](i / max(len(levels) - 1, 1) * 0.9)
+            named = f"d = {level}" if kind == results.kinds[0] else None
+            left.scatter(some[column], some["population_barrier_midpoint"], marker=MARKS[kind], color=color, label=named, **POINTS)
+    left.axline((0, 0), slope=1, color="black", lw=0.8, zorder=0.5)
+    left.set(xlabel=f"predicted, d → ∞ ({results.unit})", ylabel="simulated", title="L(½) − mean of ends, every pair")
+    left.legend(markerscale=2, fontsize=7)
+    for kind in results.kinds:
+        for style, time in zip(("-", "--", ":", "-."), times, strict=False):
+            pairs = results.measured.filter(kind=kind)
+            pairs = pairs if time is None else pairs.filter(pl.col("training.steps") == time)
+            gap = (pl.col("population_barrier_midpoint") - pl.col(column)) ** 2
+            rms = pairs.group_by(key).agg(gap.mean().sqrt().alias("rms")).sort(key)
+            name = kind if time is None else f"{kind}, t = {time}"
+            right.plot(rms[key], rms["rms"], style, marker=MARKS[kind], ms=4, color=COLORS[kind], label=name)
+    d = np.array(levels, dtype=float)
+    top = right.get_ylim()[1]
+    right.plot(d, 0.7 * top * (d / d[0]) ** -0.5, color="0.6", lw=0.8, label="slope −½")
+    right.set(xscale="log", yscale="log", xlabel=label(key), ylabel="root mean square of simulated − predicted")
+    right.set_xticks(levels, [str(level) for level in levels], minor=False)
+    right.minorticks_off()
+    right.legend(fontsize=7)
+    return figure
+
+
+def permutations(results: Results) -> Figure | None:
+    """Share of pairs whose students specialised to different permutations, by the first factor, one line a level of the second."""
+    column = "different_permutation"
+    if not results.has(column) or not results.factors:
+        return None
+    figure = Figure(figsize=(3.4 * len(results.kinds), 3.2))
+    for ax, kind in zip(figure.subplots(1, len(results.kinds), squeeze=False, sharey=True)[0], results.kinds, strict=True):
+        key, *others = results.groups(kind)
+        split = others[0] if others else None
+        shares = group_means(results.measured.filter(kind=kind), [key] if split is None else [split, key], column)
+        levels = shares[key].unique().sort().to_list()
+        series = [None] if split is None else shares[split].unique().sort().to_list()
+        for i, level in enumerate(series):
+            rows = shares if split is None else shares.filter(pl.col(split) == level)
+            x = np.array([levels.index(value) for value in rows[key]]) + 0.12 * (i - (len(series) - 1) / 2) / max(len(series) - 1, 1)
+            mean = rows["mean"].to_numpy()
+            error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
+            color = mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
+            ax.errorbar(x, mean, error, fmt="-" + MARKS[kind], ms=3.5, lw=1, color=color, label=None if level is None else str(level))
+        ax.set_xticks(range(len(levels)), [str(level) for level in levels])
+        ax.set(xlabel=label(key), title=PAIRS[kind], ylim=(-0.03, 1.03))
+        if split is not None:
+            ax.legend(title=label(split), title_fontsize=8, ncols=2)
+    figure.axes[0].set_ylabel("share in different permutations")
     return figure
 
 

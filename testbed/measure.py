@@ -15,6 +15,7 @@ import kernels
 import theory
 from testbed.ensembles import Launch
 from testbed.spec import TheoryName
+from testbed.specialisation import permutations_chosen
 
 Progress = Callable[[int, int], None]
 
@@ -58,8 +59,8 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     """Measured and predicted curves of these pairs of a launch; params and diverged_at are the whole launch's.
 
     Float64 `[n_pairs, n_alphas]`: train_loss, test_loss, test_standard_error, test_skewness, train_error, test_error, population_loss,
-    exact_training_loss, each where it exists; `[n_pairs, 4, 2]`: population_barriers and exact_training_barriers, value and
-    argmax under each of DEFINITIONS. Rows of pairs with a diverged network are NaN.
+    exact_training_loss, twin_students_loss, each where it exists; `[n_pairs, 4, 2]`: the same theories' barriers, value and
+    argmax under each of DEFINITIONS; `[n_pairs]`: different_permutation, 1 or 0. Rows of pairs with a diverged network are NaN.
     """
     start = launch.networks["network"]
     row = {side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True)) for side in "ab"}
@@ -80,8 +81,14 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
             result[f"{part}_error"] = curves.error
 
     def predict(name: TheoryName) -> dict[str, Tensor]:
+        if name == "twin_students":
+            return _twin_students(launch, pairs.filter(pl.Series(good)), row["a"][good], row["b"][good], alphas.numpy())
         theory_of = {"population": _population, "exact_training": _exact_training}[name]
         return theory_of(launch, a, b, dataset, alphas.numpy())
+
+    if study.measure.permutations:
+        chosen = [_permutations(launch, side, dataset) for side in (a, b)]
+        result["different_permutation"] = torch.from_numpy(chosen[0] != chosen[1]).double()
 
     # theory has one thread of its own: its short numpy calls gain nothing from two, and beside the kernels' threads it fills the cores
     with ThreadPoolExecutor(1) as pool:
@@ -132,6 +139,42 @@ def _exact_training(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray, a
         loss[rows] = torch.from_numpy(exact.losses)
         barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
     return {"exact_training_loss": loss, "exact_training_barriers": barriers}
+
+
+def _twin_students(launch: Launch, pairs: pl.DataFrame, row_a: np.ndarray, row_b: np.ndarray, alphas: np.ndarray) -> dict[str, Tensor]:
+    """The order-parameter equations from the pairs' initial networks; siblings share samples until the split, other pairs none."""
+    teacher, training = launch.teacher, launch.study.training
+    assert teacher is not None
+    used, place = np.unique(np.concatenate([row_a, row_b]), return_inverse=True)
+    initial = launch.initial(launch.networks[used])
+    ends = [initial[torch.from_numpy(index)] for index in (place[: len(row_a)], place[len(row_a) :])]
+    loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
+    barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
+    groups = pairs.with_row_index("at").group_by("cell", "kind", maintain_order=True)
+    for (cell, kind), group in groups:
+        at = torch.from_numpy(group["at"].to_numpy(writable=True).astype(np.int64))
+        study = launch.cells[cell]
+        rate = study.training.optimizer.lr
+        twins = theory.twin_students(
+            layers(launch.architecture, ends[0][at]),
+            layers(launch.architecture, ends[1][at]),
+            layers(teacher.architecture, teacher.params[int(group["dataset"][0])]),
+            [float(training.steps)],
+            learning_rate=rate,
+            output_rate=rate,
+            spawn_time=float(study.ensemble.spawn_step) if kind == "siblings" else 0.0,
+        )
+        curve = twins.path(0)
+        loss[at] = torch.from_numpy(curve(alphas))
+        barriers[at] = _stacked([curve.barrier(definition) for definition in DEFINITIONS])
+    return {"twin_students_loss": loss, "twin_students_barriers": barriers}
+
+
+def _permutations(launch: Launch, params: Tensor, dataset: np.ndarray) -> np.ndarray:
+    teacher = launch.teacher
+    assert teacher is not None
+    target = layers(teacher.architecture, teacher.params)[0][0][dataset]
+    return permutations_chosen(layers(launch.architecture, params)[0][0], target)
 
 
 def _stacked(barriers: list[theory.Barrier]) -> Tensor:

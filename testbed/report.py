@@ -27,6 +27,10 @@ CAPTIONS = {
     "so that given the networks the z of different pairs are independent, also of pairs that share a network. The standard "
     "error is estimated from the same inputs, and a sample's loss is skewed to the right: z is corrected for that to O(1/n) "
     "(Johnson 1978).",
+    "twins": "Twin students: every pair's midpoint barrier as simulated (exact population loss of the trained networks) against the solution of "
+    "the order-parameter equations from the same initial overlaps, which hold for infinitely many inputs d; and how their distance falls with d.",
+    "permutations": "Share of pairs whose two students ended in different permutations of the teacher's units (each unit goes to the teacher unit "
+    "that it overlaps with, all permutations tried), with 95 % bootstrap intervals over families; half of two-unit pairs would, by chance.",
     "grid": "What a maximum over the grid of alphas misses of the exact training barrier, as a share of it.",
     "training": "Recorded training losses of the networks that did not diverge.",
     "barrier": "Mean barrier at each level: points measured, lines the exact population loss where it is known, bars 95 % "
@@ -103,6 +107,11 @@ def answers(results: Results) -> list[str]:
         if results.has(error := f"{results.part}_error_barrier_mean_endpoints"):
             stable = float((pairs[error] < 0.02).mean())  # type: ignore[arg-type]
             said.append(f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %.")
+    if results.has("different_permutation"):
+        for kind in results.kinds:
+            (share,) = group_means(results.measured.filter(kind=kind), ["kind"], "different_permutation").to_dicts()
+            name = "siblings" if kind == "siblings" else "independent pairs"
+            said.append(f"The share of {name} whose students ended in different permutations of the teacher's units is {interval(share)}.")
     if results.has("z") and len(z := results.measured["z"].drop_nulls().to_numpy()) > 1:
         s = z_summary(z)
         verdict = "each is within" if s.standard_normal else "not all of them are within"

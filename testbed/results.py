@@ -24,6 +24,7 @@ LABELS = {
     "training.batch_size": "batch size (samples)",
     "training.steps": "training steps",
     "data.n_train": "training samples",
+    "data.inputs": "inputs d",
     "data.noise": "noise",
 }
 

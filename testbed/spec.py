@@ -15,7 +15,7 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
-TheoryName: TypeAlias = Literal["population", "exact_training"]
+TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
 
 
 class Section(BaseModel):
@@ -25,11 +25,16 @@ class Section(BaseModel):
 
 
 class TeacherSpec(Section):
-    """A fixed random network: hidden widths, activation, biases; drawn by `Architecture.initial` (kaiming), times `scale`."""
+    """A fixed network: hidden widths, activation, biases, times `scale`.
+
+    initialisation: `kaiming`, drawn by `Architecture.initial`; or `orthonormal`, one hidden layer whose units are the first coordinates and
+    are added up (a soft committee machine), nothing random.
+    """
 
     hidden: Widths
     activation: str = "relu"
     biases: bool = False
+    initialisation: Literal["kaiming", "orthonormal"] = "kaiming"
     scale: NotNegative = 1.0
     seed: Seed = 0
 
@@ -40,6 +45,8 @@ class TeacherSpec(Section):
     @model_validator(mode="after")
     def _check(self) -> TeacherSpec:
         self.build(1, 1)
+        if self.initialisation == "orthonormal" and (len(self.hidden) != 1 or self.biases):
+            raise ValueError("initialisation 'orthonormal' is of one hidden layer without biases.")
         return self
 
 
@@ -98,7 +105,7 @@ class ArchitectureSpec(Section):
     activation: str = "relu"
     biases: bool = True
     negative_slope: float = 0.01
-    initialisation: Literal["kaiming", "xavier", "torch"] = "kaiming"
+    initialisation: Literal["kaiming", "xavier", "torch", "committee"] = "kaiming"
     scale: NotNegative = 1.0
 
     def build(self, n_inputs: int, n_outputs: int) -> kernels.Architecture:
@@ -168,9 +175,14 @@ class ScheduleSpec(Section):
 
 
 class TrainingSpec(Section):
-    """kernels.Training; `online`: fresh samples at every step from the teacher; dtype: of the arithmetic of training."""
+    """kernels.Training; `online`: fresh samples at every step from the teacher; dtype: of the arithmetic of training.
+
+    clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, record_every and ensemble.spawn_step count d updates each, and
+    the learning rate is divided by d (Saad & Solla 1995).
+    """
 
     steps: int
+    clock: Literal["steps", "inputs"] = "steps"
     optimizer: OptimizerSpec
     loss: str = "mse"
     batch_size: int | None = None
@@ -180,14 +192,29 @@ class TrainingSpec(Section):
     record_every: int | None = None
     dtype: Literal["float32", "float64"] = "float32"
 
-    def build(self, **per_network: np.ndarray) -> kernels.Training:
-        """The kernels' training, with the numbers that differ between networks as arrays."""
-        rest = {name: getattr(self, name) for name in ("steps", "loss", "batch_size", "sampling", "record_every")}
-        return kernels.Training(optimizer=self.optimizer.build(**per_network), schedule=self.schedule.build(), **rest)
+    def unit(self, n_inputs: int) -> int:
+        """Updates in one unit of the clock."""
+        return n_inputs if self.clock == "inputs" else 1
+
+    def build(self, n_inputs: int = 1, **per_network: np.ndarray) -> kernels.Training:
+        """The kernels' training for this many inputs, with the numbers that differ between networks as arrays."""
+        unit = self.unit(n_inputs)
+        rate = {"lr": per_network.pop("lr", np.array(self.optimizer.lr)) / unit} if unit > 1 else {}
+        return kernels.Training(
+            steps=self.steps * unit,
+            optimizer=self.optimizer.build(**per_network, **rate),
+            loss=self.loss,
+            batch_size=self.batch_size,
+            sampling=self.sampling,
+            schedule=self.schedule.build(),
+            record_every=None if self.record_every is None else self.record_every * unit,
+        )
 
     @model_validator(mode="after")
     def _check(self) -> TrainingSpec:
         self.build()
+        if self.clock == "inputs" and (self.schedule.kind != "constant" or self.schedule.warmup_steps):
+            raise ValueError("clock 'inputs' goes with a constant schedule without warm-up.")
         return self
 
 
@@ -250,8 +277,10 @@ class MeasureSpec(Section):
     """Where on the path, on how many test samples, and what analysis is held against it.
 
     alphas: a count of evenly spaced points (an odd one holds α = ½), or a list from 0 to 1.
+    permutations: also whether the two students of a pair have specialised to different permutations of the teacher's units.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]
     test_samples: Annotated[int, Field(ge=2)] = 16384
     theory: Annotated[tuple[TheoryName, ...], Field(strict=False)] = ()
+    permutations: bool = False

@@ -35,6 +35,7 @@ from testbed.spec import (
     TeacherStudentData,
     TrainingSpec,
 )
+from testbed.specialisation import MOST_UNITS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -175,6 +176,10 @@ def check(study: Study) -> None:
             raise ValueError("ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size.")
         if ensemble.spawn_step > training.steps:
             raise ValueError(f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps}).")
+    if measure.permutations:
+        units = list(study.architecture.hidden)
+        if not isinstance(data, TeacherStudentData) or list(data.teacher.hidden) != units or len(units) != 1 or units[0] > MOST_UNITS:
+            raise ValueError(f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher.")
     for name in measure.theory:
         if why := _lacks(study, name):
             raise ValueError(f"measure.theory: {name!r} needs {why}.")
@@ -191,6 +196,8 @@ def _lacks(study: Study, name: str) -> str | None:
         if architecture.activation not in ("relu", "leaky_relu", "identity"):
             return f"a piecewise linear activation (relu, leaky_relu, identity), not {architecture.activation!r}"
         return "a training set, and training.online has none" if study.training.online else None
+    if name == "twin_students" and (why := _no_twins(study)):
+        return why
     if not isinstance(data, TeacherStudentData):
         return f"Gaussian inputs and a teacher, data of kind 'teacher_student', not {data.kind!r}"
     if len(data.teacher.hidden) != 1:
@@ -204,6 +211,24 @@ def _lacks(study: Study, name: str) -> str | None:
     if architecture.activation == data.teacher.activation == "leaky_relu" and architecture.negative_slope != slope:
         return f"the teacher's slope, architecture.negative_slope = {slope}, not {architecture.negative_slope}"
     return None
+
+
+def _no_twins(study: Study) -> str | None:
+    """What a study lacks for the order-parameter equations of online learning, as the end of a sentence."""
+    data, architecture, training = study.data, study.architecture, study.training
+    teacher = data.teacher if isinstance(data, TeacherStudentData) else None
+    plain = training.optimizer.kind == "sgd" and not training.optimizer.momentum and not training.optimizer.weight_decay
+    needs = {
+        "training.online = true": training.online,
+        "training.clock = 'inputs'": training.clock == "inputs",
+        "training.batch_size = 1": training.batch_size == 1,
+        "training.optimizer 'sgd' without momentum and weight decay": plain,
+        "architecture.activation 'erf'": architecture.activation == "erf",
+        "data.teacher.activation 'erf'": teacher is not None and teacher.activation == "erf",
+        "networks and a teacher without biases": not architecture.biases and not (teacher is not None and teacher.biases),
+        "one output": getattr(data, "outputs", 1) == 1,
+    }
+    return next((need for need, met in needs.items() if not met), None)
 
 
 def find(source: str | Path) -> Path:

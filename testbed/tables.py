@@ -21,10 +21,11 @@ CURVES = (
     "test_error",
     "population_loss",
     "exact_training_loss",
+    "twin_students_loss",
     "z",
 )
 MEASURED = ("train_loss", "test_loss", "train_error", "test_error")
-PREDICTED = ("population", "exact_training")
+PREDICTED = ("population", "exact_training", "twin_students")
 
 
 def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
@@ -45,7 +46,7 @@ def losses_table(plan: Plan, shards: list[list[dict[str, Tensor]]]) -> pl.DataFr
     tables = []
     for launch, parts in zip(plan.launches, shards, strict=True):
         losses = torch.cat([part["losses"] for part in parts]).numpy()
-        steps = np.array(launch.study.training.build().loss_steps, dtype=np.int64)
+        steps = np.array(launch.study.training.build(launch.architecture.n_inputs).loss_steps, dtype=np.int64)
         network = launch.networks["network"].to_numpy()
         tables.append(pl.DataFrame({"network": np.repeat(network, len(steps)), "step": np.tile(steps, len(network)), "loss": losses.ravel()}))
     return pl.concat(tables).with_columns(pl.col("loss").fill_nan(None)).sort("network", "step")
@@ -72,6 +73,8 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
                 row[f"{name}_barrier_{definition}"] = columns[f"{name}_barriers"][:, k, 0]
                 if definition != "midpoint":
                     row[f"{name}_barrier_{definition}_alpha"] = columns[f"{name}_barriers"][:, k, 1]
+        if "different_permutation" in columns:
+            row["different_permutation"] = columns["different_permutation"]
         if "population_loss" in columns:
             columns["z"] = z_scores(
                 columns["test_loss"],
@@ -120,6 +123,7 @@ _SOURCES = {
     "test_error": "of the share of test samples misclassified, maximum over the grid",
     "population": "of the exact population loss (Gaussian moments)",
     "exact_training": "of the exact training loss (piecewise polynomial), maximum over all of [0, 1]",
+    "twin_students": "predicted from the initial overlaps by the order-parameter equations of online learning, infinitely many inputs",
 }
 _COLUMNS = {
     "network": "number of the network, from 0",
@@ -147,6 +151,8 @@ _COLUMNS = {
     "test_error": "share of test samples misclassified, 0 to 1",
     "population_loss": "exact expected loss over x ~ N(0, I), labels without noise",
     "exact_training_loss": "training loss from the exact piecewise polynomial",
+    "twin_students_loss": "population loss predicted by the order-parameter equations of online learning",
+    "different_permutation": "1 if the students' units have specialised to different permutations of the teacher's, 0 if to the same",
     "step": "parameter updates made before the loss was taken",
     "loss": "of that step's batch, before its update",
     "test_skewness": "skewness of the loss over the test samples",
@@ -165,6 +171,6 @@ def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, 
             texts[f"{source}_barrier_{definition}"] = f"barrier {of}: {formula} [{measure}]"
             texts[f"{source}_barrier_{definition}_alpha"] = f"the alpha at which {source}_barrier_{definition} is reached"
     texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
-    for name in ("train_loss", "test_loss", "test_standard_error", "population_loss", "exact_training_loss", "loss"):
+    for name in ("train_loss", "test_loss", "test_standard_error", "population_loss", "exact_training_loss", "twin_students_loss", "loss"):
         texts[name] += f" [{unit}]"
     return {table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns} for table, frame in tables.items()}
