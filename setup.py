@@ -40,6 +40,9 @@ class BuildNative(build_ext):
                 return False
 
 
+# torch for CUDA brings Triton, torch for CPUs does not; kernels.gpu compiles (and interprets) without a GPU
+GPU = "triton>=3.7; platform_system == 'Linux'"
+
 setup(
     name="lmc-testbed",
     version="0.1.0",
@@ -81,7 +84,8 @@ setup(
         "tyro>=0.9",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
+        "gpu": [GPU],
+        "test": [GPU, "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
         "peers": ["jax>=0.4.30"],
     },
     entry_points={"console_scripts": ["testbed = testbed.cli:main"]},

@@ -1,9 +1,11 @@
 """Thousands of tiny networks a call: train an ensemble, evaluate the loss along paths between its members.
 
 Two verbs, `train` and `path_losses`, and `backend=`:
+    gpu        Triton, one launch for thousands of networks and many steps;
     native     C++ for CPUs, lanes are networks;
     reference  plain torch, any device, written to be read;
-    auto       native where it is built and the tensors are on the CPU, else reference. The results are the same to rounding.
+    auto       gpu where the tensors are on one, or where one is there and the work is large; native where it is built; else reference.
+The results are the same to rounding.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from kernels import native, reference
+from kernels import gpu, native, reference
 from kernels.checks import nearest
 from kernels.network import ACTIVATIONS, Architecture
-from kernels.problem import Data, Seeds, path_problem, training_problem
+from kernels.problem import Data, PathProblem, Seeds, TrainingProblem, path_problem, training_problem
 from kernels.training import SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
 
 __all__ = [
@@ -39,7 +41,8 @@ __all__ = [
     "train",
 ]
 
-BACKENDS = ("auto", "native", "reference")
+BACKENDS = ("auto", "gpu", "native", "reference")
+WORTH_A_TRANSFER = 10**11  # multiply-adds above which `auto` sends arrays from the CPU to a GPU: seconds of native work
 Progress = Callable[[int, int], None]
 
 
@@ -108,8 +111,9 @@ def train(
     A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments that do not fit.
     """
     problem = training_problem(architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask)
-    chosen = _choose(backend, params)
-    result = native.train(problem, threads, progress) if chosen == "native" else reference.train(problem, progress)
+    chosen = _choose(backend, problem)
+    one_device = gpu if chosen == "gpu" else reference
+    result = native.train(problem, threads, progress) if chosen == "native" else one_device.train(problem, progress)
     final, losses, snapshots, diverged_at = result
     return Run(final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, chosen)
 
@@ -138,20 +142,34 @@ def path_losses(
     """
     nearest("loss", loss, ("mse", "cross_entropy"))
     problem = path_problem(architecture, params_a, params_b, alphas, data, loss, dtype, dataset, n_samples, seeds)
-    chosen = _choose(backend, params_a)
-    result = native.path_losses(problem, threads, progress) if chosen == "native" else reference.path_losses(problem, progress)
+    chosen = _choose(backend, problem)
+    one_device = gpu if chosen == "gpu" else reference
+    result = native.path_losses(problem, threads, progress) if chosen == "native" else one_device.path_losses(problem, progress)
     mean, standard_error, skewness, error = result
     return PathLosses(problem.alphas, mean, standard_error, skewness, error if loss == "cross_entropy" else None, chosen)
 
 
-def _choose(backend: str, params: Tensor) -> str:
+def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
     """The backend that `auto` stands for; ValueError where the one asked for cannot run here."""
     nearest("backend", backend, BACKENDS)
-    on_cpu = params.device.type == "cpu"
+    device = problem.params.device if isinstance(problem, TrainingProblem) else problem.params_a.device
+    on_cpu = device.type == "cpu"
     if backend == "native" and not on_cpu:
-        raise ValueError(f"backend 'native' runs on the CPU, the parameters are on {params.device}: backend 'reference' runs there.")
+        raise ValueError(f"backend 'native' runs on the CPU, the parameters are on {device}: backends 'gpu' and 'reference' run there.")
     if backend == "native" and (why := native.missing()):
         raise ValueError(f"backend 'native' is not available: {why} Backend 'reference' runs everywhere.")
-    if backend == "auto":
-        return "native" if on_cpu and not native.missing() else "reference"
-    return backend
+    if backend == "gpu" and (why := gpu.missing()):
+        raise ValueError(f"backend 'gpu' is not available: {why} Backends 'native' and 'reference' run on the CPU.")
+    if backend != "auto":
+        return backend
+    if torch.cuda.is_available() and (not on_cpu or _work(problem) > WORTH_A_TRANSFER) and not gpu.missing() and not gpu.refusal(problem):
+        return "gpu"
+    return "native" if on_cpu and not native.missing() else "reference"
+
+
+def _work(problem: TrainingProblem | PathProblem) -> int:
+    """Multiply-adds of the problem, about."""
+    per_sample = sum(layer.fan_in * layer.fan_out for layer in problem.architecture.layout)
+    if isinstance(problem, TrainingProblem):
+        return 3 * per_sample * len(problem.params) * problem.training.steps * problem.batch_size
+    return per_sample * len(problem.params_a) * len(problem.alphas) * problem.samples.n_samples

@@ -31,7 +31,7 @@ class Run:
     """A setting that replaces the file's, the value in TOML: training.steps=100. May be given several times."""
     out: Path | None = None
     """Run folder; runs/NAME-OF-THE-STUDY (with -quick) if it is not given."""
-    backend: Literal["auto", "native", "reference"] = "auto"
+    backend: Literal["auto", "gpu", "native", "reference"] = "auto"
     """What trains and measures."""
     quick: bool = False
     """Shrink the study to a few seconds: a tenth of the families, a twentieth of the steps, and so on."""
@@ -74,9 +74,14 @@ class Studies:
 class Doctor:
     """Say what this machine can run, and how fast."""
 
+    gpu: bool = False
+    """Hold the GPU kernels against the reference and time them beside the bounds read from their machine code."""
+
     def __call__(self) -> None:
-        """Print the table."""
+        """Print the tables. Exit code 1 if a GPU kernel disagrees with the reference."""
         doctor.examine(Console())
+        if self.gpu and not doctor.examine_gpu(Console()):
+            sys.exit(1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,92 @@
+"""Which layout a network trains in, and why. Everything here depends on the shape alone, so that a network's bits do not depend on its company.
+
+Registers are what decides: a lane has 255, and a network lives in them with its gradient and its optimizer's moments. One hidden layer splits
+over a small group of lanes (its output is then summed by shuffles); deeper networks that do not fit one lane take a warp or more each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kernels.gpu.shapes import Net, net
+from kernels.network import Architecture
+from kernels.training import SGD, Training
+
+MOST_REGISTERS = 255
+OVERHEAD = 40  # registers of a lane for addresses, counters and the values of the sample at hand
+BUDGETS = (128, 168, MOST_REGISTERS)  # 16, 12 and 8 warps a multiprocessor
+LARGEST_TILES = 2**14 + 2**12  # padded parameters: 2-128-128-1 on eight warps
+MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a launch is shaped.
+
+    group: lanes (name `lanes`) that share a network; block: networks a program trains; warps: of a program; turn: samples that one
+    turn of the loop takes; registers: most that a lane may use; reason: a sentence.
+    """
+
+    name: str
+    group: int
+    block: int
+    warps: int
+    turn: int
+    registers: int
+    reason: str
+
+    @property
+    def lanes(self) -> bool:
+        """Whether a program's items are networks."""
+        return self.name == "lanes"
+
+
+def explain_layout(architecture: Architecture, training: Training | None = None, device: str = "cuda", dtype: torch.dtype = torch.float32) -> Layout:
+    """The layout of a training run (or, with training None, of a path evaluation) on `device` ("cuda", or "hip" with 64 lanes a warp).
+
+    Raises ValueError, naming the backend that can, for networks that neither layout holds.
+    """
+    if len(architecture.widths) < 3:
+        raise ValueError("backend 'gpu' trains networks with a hidden layer; backend 'native' (or 'reference') runs linear ones.")
+    if max(architecture.n_inputs, architecture.n_outputs) > MOST_ENDS:
+        raise ValueError(f"backend 'gpu' takes at most {MOST_ENDS} inputs and outputs; backend 'native' (or 'reference') takes more.")
+    warp, words = 64 if device == "hip" else 32, 2 if dtype == torch.float64 else 1
+    shape = net(architecture, lanes=True)
+    parameters = padded_parameters(shape)
+    live = words * parameters
+    if training is not None:
+        optimizer = training.optimizer
+        moments = 2 if not isinstance(optimizer, SGD) else int(bool((torch.as_tensor(optimizer.momentum) > 0).any()))
+        sums = parameters - shape.padded[-2] if shape.factored and shape.degree else parameters
+        live += words * (sums + moments * parameters)
+    group = 1
+    while shape.n_hidden == 1 and group < min(warp, shape.padded[1]) and live / group + OVERHEAD > MOST_REGISTERS:
+        group *= 2
+    need = live // group + OVERHEAD
+    if need <= MOST_REGISTERS:
+        budget = next(b for b in BUDGETS if need <= b)
+        how = "a lane holds a whole network" if group == 1 else f"{group} lanes share a network's units"
+        reason = f"{how}: {live} numbers of 32 bits and about {OVERHEAD} besides, of {MOST_REGISTERS} registers a lane"
+        turn = 8 if shape.factored else 4 if shape.n_hidden == 1 else 2
+        return Layout("lanes", group, warp // group, 1, turn, budget, reason)
+    parameters = padded_parameters(net(architecture, lanes=False))
+    if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > 128:
+        raise ValueError(
+            f"backend 'gpu' holds networks of at most {LARGEST_TILES:,} (padded) parameters and 128 units a layer, this one has {parameters:,}; "
+            "backend 'native' (or 'reference') runs it."
+        )
+    warps = 1
+    while parameters * words / (32 * warps) > 80 and warps < 8:
+        warps *= 2
+    reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane: a program of {warps} warp(s) trains one network"
+    return Layout("tiles", 1, 1, warps, 16, 168 if warps == 1 else MOST_REGISTERS, reason)
+
+
+def padded_parameters(shape: Net) -> int:
+    """Numbers that the padded parameter tensors hold."""
+    total = shape.padded[1] * (shape.n_inputs + shape.biases)
+    for layer in range(2, shape.n_hidden + 1):
+        total += shape.padded[layer] * (shape.padded[layer - 1] + shape.biases)
+    return total + shape.n_outputs * (shape.padded[shape.n_hidden] + shape.biases)

@@ -1,0 +1,92 @@
+"""The path kernel: losses of the networks on the straight lines between pairs; an item is one (pair, alpha), or a sample of one."""
+
+# Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
+# ruff: noqa: RUF005
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.gpu.losses import largest, sample_loss, unit
+from kernels.gpu.network import forward, load, places
+from kernels.gpu.samples import fresh, positions, table
+from kernels.gpu.streams import seed_key
+from kernels.gpu.training import block_of
+
+UNSPECIALISED = ("n_pairs", "n_alphas", "n_samples", "n_datasets", "n_items")
+POINTERS = ("params_a", "params_b", "alphas", "seeds", "dataset", "x", "y", "teacher_params", "mean", "standard_error", "skewness", "error")
+
+
+@triton.jit
+def add(total, value, NET: tl.constexpr):
+    """total (float64) + value, summed over the samples at hand."""
+    return total + (value.to(tl.float64) if NET.lanes else tl.sum(value.to(tl.float64), axis=0, keep_dims=True))
+
+
+@triton.jit(do_not_specialize=UNSPECIALISED, do_not_specialize_on_alignment=POINTERS)
+def path_losses(
+    params_a, params_b,  # [n_parameters, n_pairs] (lanes) or [n_pairs, n_parameters] (tiles)
+    alphas, seeds, dataset,  # [n_alphas], [n_pairs], [n_pairs]
+    x, y,  # [n_datasets, n_samples, …]
+    teacher_params,  # like params_a, of n_datasets teachers
+    mean, standard_error, skewness, error,  # float64 [n_pairs, n_alphas]
+    n_pairs, n_alphas, n_samples, n_datasets, n_items,
+    NET: tl.constexpr, BATCH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The evaluations of the grid of pairs and alphas; sums over samples are kept in float64.
+
+    Moments are taken about the first sample's loss, so that a small variance survives a large mean.
+    """
+    item, valid = block_of(tl.program_id(0), n_items, NET, BLOCK)
+    pair = item // n_alphas
+    where, exists = places(pair, n_pairs, NET)
+    alpha = tl.load(alphas + item % n_alphas)
+    theta = between(load(params_a, where, exists), load(params_b, where, exists), alpha)
+    key, which = seed_key(tl.load(seeds + pair)), tl.load(dataset + pair)
+    teacher = ()
+    if BATCH.sampling == "online":
+        at = places(which, n_datasets, BATCH.teacher)
+        teacher = load(teacher_params, at[0], at[1])
+
+    first = tl.zeros_like(alpha).to(tl.float64)
+    total, squares, cubes, wrong = first, first, first, first
+    for start in range(0, n_samples, BATCH.unroll * BATCH.tile):
+        for u in tl.static_range(BATCH.unroll + 0):
+            position = positions(start, u, NET, BATCH)
+            here = position < n_samples
+            if BATCH.sampling == "online":
+                inputs, labels = fresh(key, 0, position, teacher, alpha.dtype, BATCH)
+            else:
+                inputs, labels = table(x, y, position, which, n_samples, here, NET, BATCH)
+            outputs = forward(theta, inputs, NET)[0]
+            value = (sample_loss(outputs, labels, BATCH.loss)[0] * unit(BATCH.loss)).to(tl.float64)
+            lead = tl.where(position == 0, value, 0.0)
+            first += lead if NET.lanes else tl.sum(lead, axis=0, keep_dims=True)
+            centred = value - first
+            if not BATCH.even:
+                centred = tl.where(here, centred, 0.0)
+            total, squares, cubes = add(total, centred, NET), add(squares, centred * centred, NET), add(cubes, centred * centred * centred, NET)
+            if BATCH.loss != "mse":
+                wrong = add(wrong, tl.where(here & (largest(outputs) != labels[0]), 1.0, 0.0), NET)
+
+    n = n_samples.to(tl.float64)
+    shift, square, third = total / n, squares / n, cubes / n
+    variance = tl.maximum(square - shift * shift, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    deviation = tl.sqrt(variance)
+    third = third - 3.0 * shift * square + 2.0 * shift * shift * shift
+    tl.store(mean + item, first + shift, mask=valid)
+    tl.store(standard_error + item, deviation / tl.sqrt(tl.maximum(n - 1.0, 1.0)), mask=valid)
+    tl.store(skewness + item, tl.where(variance > 0.0, third / (variance * deviation), 0.0), mask=valid)
+    tl.store(error + item, wrong / n, mask=valid)
+
+
+@triton.jit
+def between(a, b, alpha):
+    """(1 − α) a + α b for tuples of parameters."""
+    values = ()
+    for k in tl.static_range(len(a)):
+        at = alpha[:, None, :] if len(a[k].shape) == 3 else alpha
+        values = values + ((1.0 - at) * a[k] + at * b[k],)
+    return values

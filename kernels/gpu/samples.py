@@ -1,0 +1,95 @@
+"""Where a step's samples come from inside a kernel: a table, whole or drawn from, or a teacher that labels fresh Gaussian inputs."""
+
+# Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
+# ruff: noqa: RUF005
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.gpu.losses import largest
+from kernels.gpu.network import forward
+from kernels.gpu.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
+
+
+@triton.jit
+def positions(start, u, NET: tl.constexpr, BATCH: tl.constexpr):
+    """Numbers of the samples at hand within the step's batch: [1, 1] or [TILE, 1]. 64 bits, so that u can join a load's constant offset."""
+    return (tl.full([1, 1], 0, tl.int64) if NET.lanes else tl.arange(0, BATCH.tile)[:, None]) + tl.full([1, 1], start, tl.int64) + u
+
+
+@triton.jit
+def chosen(start, first, key, step, keys, n_samples, low_bits, high_bits, NET: tl.constexpr, BATCH: tl.constexpr):
+    """Which samples of the table the batch's samples `start`, … are, a tuple of `unroll` tensors of items.
+
+    first: place of the batch in its epoch; keys: round keys of the epoch's permutation.
+    """
+    result = ()
+    for u in tl.static_range(BATCH.unroll + 0):
+        position = positions(start, u, NET, BATCH)
+        if BATCH.sampling == "epoch":
+            # clamped: a walk from outside the permutation's domain might never end
+            position = tl.minimum(position + first, n_samples - 1).to(tl.uint32) + tl.zeros_like(key[0])
+            position = permute(position, keys, n_samples, low_bits, high_bits).to(tl.int64)
+        elif BATCH.sampling == "replacement":
+            word = words(REPLACEMENT, key[0], key[1], step, (position >> 2).to(tl.uint32))
+            if NET.lanes:  # a turn is a block: the compiler sees that it is drawn once
+                position = integers(word[u], n_samples).to(tl.int64)
+            else:
+                odd, late = (position & 1) != 0, (position & 2) != 0
+                position = integers(tl.where(late, tl.where(odd, word[3], word[2]), tl.where(odd, word[1], word[0])), n_samples).to(tl.int64)
+        result = result + (position,)
+    return result
+
+
+@triton.jit
+def table(x, y, index, dataset, n_samples, valid, NET: tl.constexpr, BATCH: tl.constexpr):
+    """Inputs and labels of the samples `index` of the items' data sets: two tuples of items."""
+    row = index if BATCH.shared else index + dataset * n_samples
+    inputs, labels = (), ()
+    for i in tl.static_range(NET.n_inputs + 0):
+        inputs = inputs + (tl.load(x + row * NET.n_inputs + i, mask=valid, other=0.0) if not BATCH.even else tl.load(x + row * NET.n_inputs + i),)
+    if BATCH.loss == "mse":
+        for o in tl.static_range(NET.n_outputs + 0):
+            at = y + row * NET.n_outputs + o
+            labels = labels + (tl.load(at, mask=valid, other=0.0) if not BATCH.even else tl.load(at),)
+    else:
+        labels = labels + (tl.load(y + row, mask=valid, other=0).to(inputs[0].dtype),)
+    return inputs, labels
+
+
+@triton.jit
+def fresh(key, step, position, teacher, dtype: tl.constexpr, BATCH: tl.constexpr):
+    """Samples `position` of the items' streams, labelled by their teachers: two tuples of items."""
+    TEACHER: tl.constexpr = BATCH.teacher
+    blocks: tl.constexpr = (TEACHER.n_inputs + 3) // 4
+    inputs = ()
+    for b in tl.static_range(blocks):
+        word = words(GAUSSIAN, key[0], key[1], step, (position * blocks + b).to(tl.uint32))
+        first, second = normals(word[0], word[1], dtype)
+        inputs = inputs + (first,)
+        if 4 * b + 1 < TEACHER.n_inputs:
+            inputs = inputs + (second,)
+        if 4 * b + 2 < TEACHER.n_inputs:
+            first, second = normals(word[2], word[3], dtype)
+            inputs = inputs + (first,)
+        if 4 * b + 3 < TEACHER.n_inputs:
+            inputs = inputs + (second,)
+    outputs = forward(teacher, inputs, TEACHER)[0]
+    if BATCH.loss == "mse":
+        return inputs, outputs
+    else:
+        return inputs, (largest(outputs),)
+
+
+@triton.jit
+def epoch_keys(key, step, n_samples, batch_size, BATCH: tl.constexpr):
+    """For one step: where its batch begins in the epoch, how many samples it has, and the round keys of the epoch's permutation."""
+    if BATCH.sampling == "epoch":
+        per_epoch = (n_samples + batch_size - 1) // batch_size
+        first = step % per_epoch * batch_size
+        return first, tl.minimum(batch_size, n_samples - first), permutation_keys(key[0], key[1], step // per_epoch, BATCH.rounds)
+    else:
+        return 0, batch_size, ()

@@ -1,0 +1,116 @@
+"""The compile-time form of an architecture: what a kernel is compiled for. Needs no Triton."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kernels.network import Architecture
+
+
+@dataclass(frozen=True)
+class Net:
+    """What a kernel is compiled for: an architecture in one of the layouts. Hashable, so that it can be a constexpr."""
+
+    widths: tuple[int, ...]
+    padded: tuple[int, ...]
+    starts: tuple[int, ...]  # of each layer's weight in the parameter vector; the bias follows the weight
+    activation: str
+    slope: float
+    biases: int
+    lanes: bool
+    precision: str
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return self.widths[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.widths[-1]
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden layers."""
+        return len(self.widths) - 2
+
+    @property
+    def axis(self) -> int:
+        """Axis of the units."""
+        return 0 if self.lanes else 1
+
+    @property
+    def rows(self) -> int:
+        """Place in the parameter tuple of the first row of the output weight."""
+        return self.n_inputs + self.biases + (self.n_hidden - 1) * (1 + self.biases)
+
+    @property
+    def factored(self) -> bool:
+        """One hidden layer and one output: ∂L/∂w₁ = w₂ Σ e σ′ x, so that w₂ leaves the sum over the samples."""
+        return self.n_hidden == 1 and self.n_outputs == 1
+
+    @property
+    def degree(self) -> float:
+        """k of σ(z) = z σ′(z) / k for activations where that holds (then ∂L/∂w₂ = (w₁·Σ e σ′ x + b₁ Σ e σ′)/k), else 0."""
+        return {"identity": 1.0, "relu": 1.0, "leaky_relu": 1.0, "square": 2.0}.get(self.activation, 0.0)
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of a network's parameter vector."""
+        return self.starts[-1] + self.widths[-1] * (self.widths[-2] + self.biases)
+
+    def hidden(self, layer: int) -> int:
+        """Place in the parameter tuple of the weight into hidden layer `layer` (2, 3, …)."""
+        return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
+
+
+def net(architecture: Architecture, lanes: bool, precision: str = "ieee") -> Net:
+    """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16."""
+    least = 1 if lanes else 16
+    padded = tuple(max(least, 1 << (w - 1).bit_length()) for w in architecture.widths)
+    return Net(
+        architecture.widths,
+        padded,
+        tuple(layer.weight for layer in architecture.layout),
+        architecture.activation,
+        architecture.negative_slope,
+        int(architecture.biases),
+        lanes,
+        precision,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a kernel draws samples: sampling full, epoch, replacement or online; `shared`: all items read one data set.
+
+    unroll: samples (lanes) that one turn of the loop takes; tile: samples (tiles) that it takes as one tensor; even: no turn is
+    cut short; rounds: of the permutation's Feistel network.
+    """
+
+    sampling: str
+    loss: str
+    shared: bool
+    unroll: int
+    tile: int
+    even: bool
+    rounds: int
+    teacher: Net | None = None
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What an optimizer compiles to: kind sgd, adam or adamw; whether momentum, weight decay or a mask occur at all."""
+
+    kind: str
+    momentum: bool
+    nesterov: bool
+    decay: bool
+    masked: bool
+
+
+def multiply_adds(architecture: Architecture, training: bool = True) -> int:
+    """Multiply-adds of one network on one sample: forward, and for training weight gradients and the deltas of hidden layers."""
+    forward = sum(layer.fan_in * layer.fan_out for layer in architecture.layout)
+    return 2 * forward + sum(layer.fan_in * layer.fan_out for layer in architecture.layout[1:]) if training else forward

@@ -1,0 +1,1 @@
+"""Collected only where Triton interprets (see the conftest above)."""
