@@ -99,6 +99,7 @@ def predicted(results: Results) -> Figure | None:
             top = max(top, *x, *y)
         ax.axline((0, 0), slope=1, color="black", lw=0.8, zorder=0.5)
         ax.set(xlabel=f"predicted barrier ({results.unit})", ylabel=f"measured barrier ({results.unit})", title=title)
+        top = top or 1.0  # no pair has a barrier
         ax.set(xlim=(-0.03 * top, 1.05 * top), ylim=(-0.03 * top, 1.05 * top), aspect="equal")
         ax.legend(loc="upper left", markerscale=2)
     return figure
