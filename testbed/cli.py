@@ -16,7 +16,7 @@ from testbed import doctor
 from testbed.comparison import group_means
 from testbed.errors import StudyError
 from testbed.report import answers, interval, write_report
-from testbed.results import Results, label
+from testbed.results import Results
 from testbed.run import run_study
 from testbed.study import SHIPPED, Study, find
 
@@ -115,7 +115,7 @@ def _summary(report: Path) -> None:
         console.print(f"• {sentence}", markup=False)
     column, by = f"{results.part}_loss_barrier_linear", ["kind", *results.factors[:1]]
     if results.has(column):  # not if every network diverged
-        table = Table("pairs", *(label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None)
+        table = Table("pairs", *(results.label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None)
         for row in group_means(results.pairs, by, column).to_dicts():
             table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
         console.print(table)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from testbed.comparison import group_means, nearest_alpha
-from testbed.results import Results, label, short
+from testbed.results import Results
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 COLORS = {"independent": "C1", "siblings": "C0"}
@@ -53,7 +53,7 @@ def curves(results: Results) -> Figure | None:
         for ax, quantile in zip(row, (0.1, 0.5, 1.0), strict=True):
             pair = pairs.row(round(quantile * (len(pairs) - 1)), named=True)
             _curve(ax, results.curves.filter(pair=pair["pair"]))
-            levels = ", ".join(f"{short(key)} {pair[key]}" for key in results.groups(kind))
+            levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.groups(kind))
             ax.set_title(f"{kind}, barrier {pair[column]:.2g}\n{textwrap.fill(levels, 34)}", fontsize=7.5)
         row[0].set_ylabel(f"loss ({results.unit})", fontsize=8)
     for ax in axes[-1]:
@@ -144,10 +144,10 @@ def by_factor(results: Results, key: str) -> Figure | None:
             others = [other for other in results.groups(kind) if other != key]
             split = max(others, key=lambda other: results.pairs[other].n_unique(), default=None)
             _means(ax, results, kind, quantity, key, split, levels)
-            pooled = [short(other) for other in others if other != split]
+            pooled = [results.short(other) for other in others if other != split]
             ax.set_title(f"{PAIRS[kind]}" + (f", pooled over {', '.join(pooled)}" if pooled else ""))
             ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if any(len(str(x)) > 6 for x in levels) else 0)
-            ax.set_xlabel(label(key))
+            ax.set_xlabel(results.label(key))
         unit = results.unit if quantity.endswith("loss") else "share misclassified"
         row[0].set_ylabel(f"{quantity.replace('_', ' ')} barrier, linear\n({unit})")
     return figure
@@ -174,7 +174,7 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
     if split is None:
         ax.legend(loc="upper left")
     else:
-        ax.legend(title=label(split), title_fontsize=8, ncols=len(series) if len(series) < 5 else 3, columnspacing=1, loc="upper center")
+        ax.legend(title=results.label(split), title_fontsize=8, ncols=len(series) if len(series) < 5 else 3, columnspacing=1, loc="upper center")
 
 
 def grid(results: Results) -> Figure | None:
@@ -227,7 +227,7 @@ def twins(results: Results) -> Figure | None:
     d = np.array(levels, dtype=float)
     top = right.get_ylim()[1]
     right.plot(d, 0.7 * top * (d / d[0]) ** -0.5, color="0.6", lw=0.8, label="slope −½")
-    right.set(xscale="log", yscale="log", xlabel=label(key), ylabel="root mean square of simulated − predicted")
+    right.set(xscale="log", yscale="log", xlabel=results.label(key), ylabel="root mean square of simulated − predicted")
     right.set_xticks(levels, [str(level) for level in levels], minor=False)
     right.minorticks_off()
     right.legend(fontsize=7)
@@ -254,9 +254,9 @@ def permutations(results: Results) -> Figure | None:
             color = mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
             ax.errorbar(x, mean, error, fmt="-" + MARKS[kind], ms=3.5, lw=1, color=color, label=None if level is None else str(level))
         ax.set_xticks(range(len(levels)), [str(level) for level in levels])
-        ax.set(xlabel=label(key), title=PAIRS[kind], ylim=(-0.03, 1.03))
+        ax.set(xlabel=results.label(key), title=PAIRS[kind], ylim=(-0.03, 1.03))
         if split is not None:
-            ax.legend(title=label(split), title_fontsize=8, ncols=2)
+            ax.legend(title=results.label(split), title_fontsize=8, ncols=2)
     figure.axes[0].set_ylabel("share in different permutations")
     return figure
 
@@ -285,5 +285,5 @@ def training(results: Results) -> Figure | None:
         title="median over networks" + ("; band: 10 % to 90 %" if len(levels) == 1 else ""),
     )
     if keys:
-        ax.legend(title=label(keys[0]), ncols=2)
+        ax.legend(title=results.label(keys[0]), ncols=2)
     return figure

@@ -15,7 +15,7 @@ import polars as pl
 from testbed import figures
 from testbed.comparison import group_means, nearest_alpha, z_summary
 from testbed.measure import DEFINITIONS
-from testbed.results import Results, label
+from testbed.results import Results
 from testbed.store import Store
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -103,7 +103,7 @@ def answers(results: Results) -> list[str]:
                 continue
             first, last, top = rows[0], rows[-1], max(rows, key=lambda row: row["mean"])
             peak = "" if top in (first, last) else f", with its largest value, {interval(top)}, at {top[key]}"
-            said.append(f"By {label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at {last[key]}{peak}.")
+            said.append(f"By {results.label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at {last[key]}{peak}.")
         if results.has(error := f"{results.part}_error_barrier_mean_endpoints"):
             stable = float((pairs[error] < 0.02).mean())  # type: ignore[arg-type]
             said.append(f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %.")
@@ -151,7 +151,7 @@ def barrier_table(results: Results) -> dict[str, Any]:
     ]
     main = next((name for name in ("population", "test_loss", "train_loss") if name in sources), "")
     others = [d for d in DEFINITIONS[1:] if results.has(f"{main}_barrier_{d}")]
-    header = ["pairs", *(label(key) for key in results.factors), "n", *(f"{s.replace('_', ' ')}, linear" for s in sources)]
+    header = ["pairs", *(results.label(key) for key in results.factors), "n", *(f"{s.replace('_', ' ')}, linear" for s in sources)]
     rows = []
     for kind in results.kinds:
         by, pairs = ["kind", *results.groups(kind)], results.measured.filter(kind=kind)

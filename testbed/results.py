@@ -27,6 +27,11 @@ LABELS = {
     "data.inputs": "inputs d",
     "data.noise": "noise",
 }
+PER_INPUT = {  # training.clock = "inputs"
+    "ensemble.spawn_step": "split time (updates / inputs)",
+    "training.steps": "training time (updates / inputs)",
+    "training.optimizer.lr": "learning rate × inputs",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,16 +89,15 @@ class Results:
         """The unit of losses and barriers."""
         return "½ mean squared error" if self.study.training.loss == "mse" else "nats"
 
+    def label(self, key: str) -> str:
+        """A factor as an axis or a table names it, in the units of the study's clock."""
+        known = LABELS | PER_INPUT if self.study.training.clock == "inputs" else LABELS
+        return known.get(key, key)
+
+    def short(self, key: str) -> str:
+        """A factor without its unit."""
+        return self.label(key).split(" (")[0]
+
     def groups(self, kind: str) -> list[str]:
         """The factors that a kind of pair can depend on: independent pairs have no split."""
         return [key for key in self.factors if kind != "independent" or key != "ensemble.spawn_step"]
-
-
-def short(key: str) -> str:
-    """A factor without its unit."""
-    return label(key).split(" (")[0]
-
-
-def label(key: str) -> str:
-    """A factor as an axis or a table names it."""
-    return LABELS.get(key, key)

@@ -30,8 +30,8 @@ def deep_piecewise_path(
     negative_slope  0 is relu, 1 the identity
     n_threads       threads over chunks of pairs; default one per processor
 
-    For two layers `piecewise_path` gives the same faster. Evaluated in powers of α, so digits are lost as depth grows: about
-    1e-12 of the largest coefficient at depth 4. Raises ValueError where shapes do not fit or a number is not finite.
+    For two layers `piecewise_path` gives the same faster. Evaluated in powers of α, so digits are lost as depth grows: tests
+    hold it to 1e-11 of the largest coefficient. Raises ValueError where shapes do not fit or a number is not finite.
     """
     return stream_curve(_DeepProblem(a, b, x, y, negative_slope), n_threads)
 

@@ -4,7 +4,7 @@ For tanh, erf, gelu, relu, ... at any depth, squared loss or cross-entropy, L(α
 branch-and-bound (Moore 1966; Hansen & Walster 2004, ch. 12) encloses max_α [L(α) − s α] instead: L is bounded on pieces
 of [0, 1] by `path_jets`, pieces whose bound is not below (best value found) + tol are halved, and the pieces that
 remain, which cover [0, 1], are the proof. All rounding is outward (`intervals`), so the result is a theorem about the
-real-valued L of these float64 networks; `proofs.check` verifies it by other arithmetic.
+real-valued L of these float64 networks; `proofs.objections` checks it by other arithmetic.
 
 The four barriers follow from four enclosed numbers, max L, max [L − s α] with s ≈ L(1) − L(0), L(0), L(1) and L(½).
 """

@@ -1,6 +1,6 @@
 """Two perfect classifiers that no permutation of hidden units connects.
 
-Git Re-Basin (Ainsworth, Hayase & Srinivasa 2022, arXiv 2209.04836, section on failure modes and its appendix) shows that "one basin
+Git Re-Basin (Ainsworth, Hayase & Srinivasa 2022, arXiv 2209.04836) shows that "one basin
 modulo permutations" cannot hold for all networks: x uniform on [−1, 1]², y = 1 where x₁ < 0 and x₂ > 0, two hidden
 layers of two relus. The weights here are ours. A network predicts 1 where f(x) > 0, and both compute min(p, q) of
 

@@ -57,8 +57,9 @@ template <class T, Activation A> struct Evaluator {
   Evaluator(const PathSpec& spec, int64_t parts)
       : spec(spec), net(spec.net), n_parameters(net.n_parameters()), n_first(net.widths[1] * (net.widths[0] + net.biases)), parts(parts),
         rounds((spec.n_alphas + parts - 1) / parts), units(net.widths[1]),
-        most(std::clamp<int64_t>((1 << 14) / (2 * units * kTile * int64_t(sizeof(V))), 1, 16)), n_labels(net.outputs() * kTile), params_a(n_parameters),
-        params_b(n_parameters), upper(rounds * (n_parameters - n_first)), alphas(rounds), at_end(size_t(rounds) + 1), z_a(most * units * kTile), z_b(most * units * kTile),
+        most(std::clamp<int64_t>((1 << 14) / (2 * units * kTile * int64_t(sizeof(V))), 1, 16)), n_labels(net.outputs() * kTile),
+        params_a(n_parameters), params_b(n_parameters), upper(rounds * (n_parameters - n_first)), alphas(rounds), at_end(size_t(rounds)),
+        z_a(most * units * kTile), z_b(most * units * kTile),
         labels(most * n_labels), work(net, false), tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)), sums(new Sums[size_t(rounds)]),
         tally{spec.monitor} {}
 
@@ -107,7 +108,7 @@ template <class T, Activation A> struct Evaluator {
     }
     const bool one_output = net.n_layers == 2 && net.outputs() == 1;
     for (int64_t round = 0, taken; round < rounds; round += taken) {
-      taken = one_output && round + kRounds <= rounds && !std::any_of(&at_end[size_t(round)], &at_end[size_t(round + kRounds)], [](char end) { return end; }) ? kRounds : 1;
+      taken = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds) ? kRounds : 1;
       for (int64_t t = 0; t < count; t++) {
         const V *a = z_a + t * units * S, *b = z_b + t * units * S;
         if (taken == kRounds && kRounds > 1) {
@@ -123,6 +124,11 @@ template <class T, Activation A> struct Evaluator {
         }
       }
     }
+  }
+
+  bool any_at_end(int64_t round, int64_t count) const {
+    const auto from = at_end.begin() + round;
+    return std::any_of(from, from + count, [](char end) { return end; });
   }
 
   const V* theta(int64_t round) const { return upper + round * (n_parameters - n_first); }

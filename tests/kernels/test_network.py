@@ -70,6 +70,15 @@ def test_initialisation_schemes(scheme, activation, hidden_std, output_std, bias
     assert torch.equal(architecture.layers(twice)[0][0], 2 * w1)
 
 
+def test_a_committee_adds_up_its_units():
+    architecture = Architecture((50, 4, 3, 2), "erf")
+    params = architecture.initial(400, 1, scheme="committee", scale=0.5, dtype=torch.float64)
+    (w1, b1), *upper = architecture.layers(params)
+    assert abs(w1.std() - 0.5 * 50**-0.5) <= 5 * 0.5 * 50**-0.5 / w1.numel() ** 0.5
+    assert not b1.any()
+    assert all((w == 1).all() and not b.any() for w, b in upper)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
