@@ -52,7 +52,8 @@ class Run:
 
     params `[n_networks, n_parameters]`: after the last step; losses `[n_networks, n_records]`: of the batches of `loss_steps`, before
     their updates; snapshots `[n_snapshots, n_networks, n_parameters]`: after as many updates as `snapshot_steps` says;
-    diverged_at `[n_networks]`: the first step whose batch loss was not finite (`steps` if only the last update broke), −1 for none.
+    diverged_at `[n_networks]`: the first step whose batch loss was not finite (`steps` if only the last update broke), −1 for none;
+    stopped_at `[n_networks]`: the first step whose batch loss was below `stop_below`, −1 for none.
     """
 
     params: Float[Tensor, "n_networks n_parameters"]
@@ -61,6 +62,7 @@ class Run:
     snapshots: Float[Tensor, "n_snapshots n_networks n_parameters"]
     snapshot_steps: tuple[int, ...]
     diverged_at: Int[Tensor, " n_networks"]
+    stopped_at: Int[Tensor, " n_networks"]
     backend: str
 
 
@@ -92,6 +94,8 @@ def train(
     spawn_seeds: Seeds | None = None,
     dataset: Tensor | np.ndarray | Sequence[int] | None = None,
     mask: Tensor | None = None,
+    trainable: Tensor | None = None,
+    tied: Tensor | np.ndarray | Sequence[int] | None = None,
     backend: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
@@ -105,17 +109,20 @@ def train(
     spawn_steps, spawn_seeds: from step spawn_steps[k] on, network k draws its batches with spawn_seeds[k]: siblings share
         params and data seed and differ in spawn seed.
     mask: bool `[n_parameters]` or `[n_networks, n_parameters]`; a parameter where it is False is held at 0.
+    trainable: likewise; a parameter where it is False keeps its initial value.
+    tied: whole numbers `[n_parameters]`; parameters of one number are one (weight sharing): they begin as the first of them and move along the sum
+        of their gradients. Every network keeps all of them, so that a path between two such networks stays among them.
     threads: of the native backend (None: one a core); the result does not depend on it.
     progress: called with (done, total) now and then from this thread.
 
     A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments that do not fit.
     """
-    problem = training_problem(architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask)
+    problem = training_problem(architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask, trainable, tied)
     chosen = _choose(backend, problem)
     one_device = gpu if chosen == "gpu" else reference
     result = native.train(problem, threads, progress) if chosen == "native" else one_device.train(problem, progress)
-    final, losses, snapshots, diverged_at = result
-    return Run(final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, chosen)
+    final, losses, snapshots, diverged_at, stopped_at = result
+    return Run(final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, stopped_at, chosen)
 
 
 def path_losses(

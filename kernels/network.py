@@ -1,6 +1,7 @@
 """The network family and its parameter layout.
 
-A network is f(x) = W_L σ(… σ(W_1 x + b_1) …) + b_L. An ensemble of networks is one array `[n_networks, n_parameters]`: for each
+A network is f(x) = W_L h_{L−1} + b_L with h_l = σ(z_l), z_l = W_l h_{l−1} + b_l and h_0 = x; on request z_l is normalised over its units,
+and h_{l−1} is added to h_l. Neither has parameters of its own. An ensemble of networks is one array `[n_networks, n_parameters]`: for each
 layer the weight `[fan_out, fan_in]` row by row, then the bias `[fan_out]`. That is the order of `torch.nn.Sequential.parameters()`
 over `torch.nn.Linear` layers, and the contract that every backend shares.
 """
@@ -20,7 +21,8 @@ from kernels import streams
 from kernels.checks import nearest, whole
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "tanh", "square")
-INITIALISATIONS = ("kaiming", "xavier", "torch", "committee")
+INITIALISATIONS = ("kaiming", "xavier", "torch", "committee", "mean_field")
+NORM_EPS = 1e-5  # added to the variance, as torch.nn.LayerNorm does
 
 
 class Erf(nn.Module):
@@ -35,6 +37,17 @@ class Square(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * x
+
+
+class Residual(nn.Module):
+    """x + block(x)."""
+
+    def __init__(self, *block: nn.Module) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.block(x)
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,9 @@ class Architecture:
     activation: σ between affine layers, one of identity, relu, leaky_relu, erf (erf(x/√2)), tanh, square.
     biases: whether the affine layers have biases.
     negative_slope: slope of leaky_relu below zero.
+    normalise: every hidden z_l becomes (z_l − mean)/√(variance + 10⁻⁵) over its units before σ (layer normalisation, Ba et al. 2016, without
+        gain and bias: with them a unit could leave the path's normalisation, and the parameter layout would not be torch.nn.Linear's).
+    residual: h_l = h_{l−1} + σ(z_l) for every hidden layer whose input is a hidden layer of its own width (He et al. 2016).
 
     Raises ValueError, naming the field, for anything else.
     """
@@ -63,6 +79,8 @@ class Architecture:
     activation: str = "relu"
     biases: bool = True
     negative_slope: float = 0.01
+    normalise: bool = False
+    residual: bool = False
 
     def __post_init__(self) -> None:
         widths = tuple(whole("widths", w, least=1) for w in self.widths)
@@ -70,8 +88,13 @@ class Architecture:
             raise ValueError(f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {self.widths}.")
         object.__setattr__(self, "widths", widths)
         nearest("activation", self.activation, ACTIVATIONS)
-        if not isinstance(self.biases, bool):
-            raise ValueError(f"biases must be true or false, not {self.biases!r}.")
+        for name in ("biases", "normalise", "residual"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}.")
+        if self.normalise and 1 in widths[1:-1]:
+            raise ValueError(f"normalise needs at least two units in every hidden layer, not widths = {widths}: one unit's would always be 0.")
+        if self.residual and not any(self.skips):
+            raise ValueError(f"residual needs two hidden layers of one width that follow each other, not widths = {widths}.")
         if not 0 <= self.negative_slope < 1:
             raise ValueError(f"negative_slope must lie in [0, 1), not {self.negative_slope}.")
 
@@ -94,6 +117,12 @@ class Architecture:
             layers.append(Layer(fan_in, fan_out, start, bias))
             start += fan_out * (fan_in + self.biases)
         return tuple(layers)
+
+    @property
+    def skips(self) -> tuple[bool, ...]:
+        """For each affine layer, whether its input is added to its activation."""
+        last = len(self.widths) - 2
+        return tuple(self.residual and 0 < i < last and self.widths[i] == self.widths[i + 1] for i in range(last + 1))
 
     @property
     def n_parameters(self) -> int:
@@ -124,7 +153,9 @@ class Architecture:
         scheme: `kaiming`: weights N(0, 2/fan_in) behind relu, leaky_relu and square, N(0, 1/fan_in) elsewhere and in the last
             layer, biases 0 (He et al. 2015); `xavier`: weights N(0, 2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010);
             `torch`: weights and biases uniform in ±1/√fan_in, as torch.nn.Linear draws them; `committee`: first-layer weights
-            N(0, 1/fan_in), all later ones 1, biases 0 (the soft committee machine of Saad & Solla 1995).
+            N(0, 1/fan_in), all later ones 1, biases 0 (the soft committee machine of Saad & Solla 1995); `mean_field`: as kaiming, but the
+            last layer's weights N(0, 1/fan_in²), so that outputs are averages over units (Mei, Montanari & Nguyen 2018; their learning rate
+            grows with the width).
         scale: every weight and bias is multiplied by it; of a committee the first layer's.
         """
         nearest("scheme", scheme, INITIALISATIONS)
@@ -143,6 +174,8 @@ class Architecture:
                 std[layer.weight : stop] = (2 / (layer.fan_in + layer.fan_out)) ** 0.5
             else:
                 std[layer.weight : stop] = (gain / layer.fan_in) ** 0.5
+                if scheme == "mean_field" and i == len(self.layout) - 1:
+                    std[layer.weight : stop] = 1 / layer.fan_in
         if scheme == "torch":
             values = 2 * values - 1
         initial = scale * std * values
@@ -156,28 +189,38 @@ class Architecture:
             return nn.LeakyReLU(self.negative_slope)
         return {"identity": nn.Identity, "relu": nn.ReLU, "erf": Erf, "tanh": nn.Tanh, "square": Square}[self.activation]()
 
+    def _hidden_modules(self, width: int) -> list[nn.Module]:
+        """What follows the affine map of a hidden layer."""
+        norm = [nn.LayerNorm(width, eps=NORM_EPS, elementwise_affine=False)] if self.normalise else []
+        return [*norm, self._activation_module()]
+
     def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
-        """One network as a plain torch.nn.Sequential of Linear layers and activations, with a copy of `params` `[n_parameters]`."""
+        """One network as a torch.nn.Sequential of Linear layers, LayerNorm if `normalise`, activations, and Residual blocks of these.
+
+        It holds a copy of `params` `[n_parameters]`; its parameters() are theirs, in their order.
+        """
         if params.shape != (self.n_parameters,):
             raise ValueError(f"params must have shape [{self.n_parameters}] (one network), not {list(params.shape)}.")
         modules: list[nn.Module] = []
-        for weight, bias in self.layers(params.detach()):
+        for i, (weight, bias) in enumerate(self.layers(params.detach())):
             linear = nn.Linear(weight.shape[1], weight.shape[0], bias=self.biases, dtype=params.dtype, device=params.device)
             linear.weight.data.copy_(weight)
             if bias is not None:
                 linear.bias.data.copy_(bias)
-            modules += [linear, self._activation_module()]
-        return nn.Sequential(*modules[:-1])
+            block = [linear, *self._hidden_modules(weight.shape[0])] if i < len(self.layout) - 1 else [linear]
+            modules += [Residual(*block)] if self.skips[i] else block
+        return nn.Sequential(*modules)
 
     def from_torch(self, model: nn.Sequential) -> Float[Tensor, " n_parameters"]:
         """The parameter vector `[n_parameters]` of a torch.nn.Sequential as `to_torch` makes it; ValueError if it does not fit."""
-        kinds = (nn.Linear, type(self._activation_module()))
-        expected = ([kinds[0], kinds[1]] * len(self.layout))[:-1]
-        linears = [m for m in model if isinstance(m, nn.Linear)]
+        leaves = [m for m in model.modules() if not isinstance(m, nn.Sequential)]
+        linears = [m for m in leaves if isinstance(m, nn.Linear)]
         widths = tuple([m.in_features for m in linears[:1]] + [m.out_features for m in linears])
         biases = [m.bias is not None for m in linears]
-        slopes = [m.negative_slope for m in model if isinstance(m, nn.LeakyReLU)]
-        if [type(m) for m in model] != expected or widths != self.widths or biases != [self.biases] * len(linears):
+        slopes = [m.negative_slope for m in leaves if isinstance(m, nn.LeakyReLU)]
+        plain = self.to_torch(torch.zeros(self.n_parameters))
+        expected = [type(m) for m in plain.modules() if not isinstance(m, nn.Sequential)]
+        if [type(m) for m in leaves] != expected or widths != self.widths or biases != [self.biases] * len(linears):
             raise ValueError(f"the model does not have this architecture ({self}): it is {model}.")
         if any(slope != self.negative_slope for slope in slopes):
             raise ValueError(f"the model's negative_slope is {slopes[0]}, this architecture's is {self.negative_slope}.")

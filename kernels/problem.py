@@ -42,7 +42,8 @@ class Samples:
 class TrainingProblem:
     """An ensemble to train. All tensors on `params.device`; floating ones in `params.dtype`, whole numbers int64.
 
-    params `[n, n_parameters]`; mask bool `[n, n_parameters]` or None; lr, momentum, weight_decay, data_seeds, spawn_steps,
+    params `[n, n_parameters]`; mask and trainable bool `[n, n_parameters]` or None; tied int64 `[n_parameters]` or None: for each parameter the
+    first of those that it is one with; lr, momentum, weight_decay, data_seeds, spawn_steps,
     spawn_seeds `[n]`; factors float64 `[steps]`, the schedule.
     """
 
@@ -58,6 +59,8 @@ class TrainingProblem:
     spawn_steps: Tensor
     spawn_seeds: Tensor
     mask: Tensor | None
+    trainable: Tensor | None
+    tied: Tensor | None
     factors: np.ndarray
 
     @property
@@ -91,6 +94,8 @@ def training_problem(
     spawn_seeds: Seeds | None,
     dataset: Tensor | np.ndarray | Sequence[int] | None,
     mask: Tensor | None,
+    trainable: Tensor | None = None,
+    tied: Tensor | np.ndarray | Sequence[int] | None = None,
 ) -> TrainingProblem:
     """The checked form of what `train` was given; ValueError names the argument that does not fit."""
     params = _params("params", architecture, params)
@@ -114,12 +119,8 @@ def training_problem(
         spawned = torch.from_numpy(streams.network_seeds(spawn_seeds, n))
         if bool((steps < 0).any()):
             raise ValueError(f"spawn_steps must be at least 0, not {int(steps.min())}.")
-    if mask is not None:
-        if mask.dtype is not torch.bool or mask.shape not in ((architecture.n_parameters,), params.shape):
-            raise ValueError(
-                f"mask must be a bool tensor of shape [{architecture.n_parameters}] or {list(params.shape)}, not {mask.dtype} {list(mask.shape)}."
-            )
-        mask = mask.to(device).expand(params.shape).contiguous()
+    mask, trainable = _switches("mask", mask, params), _switches("trainable", trainable, params)
+    first = None if tied is None else _first_of_each(tied, architecture, (mask, trainable))
     optimizer = training.optimizer
     number = lambda field, value: per_network(field, value, n, dtype).to(device)  # noqa: E731
     return TrainingProblem(
@@ -135,6 +136,8 @@ def training_problem(
         spawn_steps=steps.to(device),
         spawn_seeds=spawned.to(device),
         mask=mask,
+        trainable=trainable,
+        tied=None if first is None else first.to(device),
         factors=training.schedule.factors(training.steps),
     )
 
@@ -184,6 +187,30 @@ def _params(field: str, architecture: Architecture, params: Tensor) -> Tensor:
     if params.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{field} must be float32 or float64, not {params.dtype}.")
     return params.detach().contiguous()
+
+
+def _switches(field: str, value: Tensor | None, params: Tensor) -> Tensor | None:
+    """A bool for every parameter of every network, from one per parameter or per network and parameter."""
+    if value is None:
+        return None
+    if value.dtype is not torch.bool or value.shape not in (params.shape[1:], params.shape):
+        raise ValueError(
+            f"{field} must be a bool tensor of shape [{params.shape[1]}] or {list(params.shape)}, not {value.dtype} {list(value.shape)}."
+        )
+    return value.to(params.device).expand(params.shape).contiguous()
+
+
+def _first_of_each(tied: Tensor | np.ndarray | Sequence[int], architecture: Architecture, switches: tuple[Tensor | None, ...]) -> Tensor:
+    """For each parameter the first one that has its number in `tied`, int64 `[n_parameters]`."""
+    number = (tied.detach().cpu() if isinstance(tied, Tensor) else torch.from_numpy(np.array(tied))).numpy()
+    if number.dtype.kind not in "iu" or number.shape != (architecture.n_parameters,):
+        raise ValueError(f"tied must be whole numbers of shape [{architecture.n_parameters}], not {number.dtype} {list(number.shape)}.")
+    _, first, group = np.unique(number, return_index=True, return_inverse=True)
+    index = torch.from_numpy(first[group].astype(np.int64))
+    for field, value in zip(("mask", "trainable"), switches, strict=True):
+        if value is not None and not bool((value == value[:, index.to(value.device)]).all()):
+            raise ValueError(f"tied: parameters that are one must be alike in {field}.")
+    return index
 
 
 def _samples(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from kernels import streams
-from kernels.network import Architecture
+from kernels.network import NORM_EPS, Architecture
 from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
 from kernels.training import SGD, AdamW
 
@@ -38,38 +39,63 @@ def activation(architecture: Architecture, z: Tensor) -> tuple[Tensor, Tensor]:
             return z * z, 2 * z
 
 
-def forward(architecture: Architecture, params: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`; inputs of every layer; σ′ of the hidden ones."""
+@dataclass
+class Hidden:
+    """What back-propagation needs of a hidden layer: σ′, and with normalisation also z (normalised) and 1/√(variance + ε) `[n, b, 1]`."""
+
+    slope: Tensor
+    z: Tensor
+    inverse: Tensor | None = None
+
+    def back(self, d_h: Tensor) -> Tensor:
+        """The derivative by W h + b from that by σ(z)."""
+        d = d_h * self.slope
+        if self.inverse is None:
+            return d
+        return self.inverse * (d - d.mean(-1, keepdim=True) - self.z * (d * self.z).mean(-1, keepdim=True))
+
+
+def forward(architecture: Architecture, params: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor], list[Hidden]]:
+    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`; inputs of every layer; what is left of the hidden ones."""
     inputs: list[Tensor] = [x]
-    slopes: list[Tensor] = []
+    hidden: list[Hidden] = []
     layers = architecture.layers(params)
     for index, (weight, bias) in enumerate(layers):
         z = inputs[-1] @ weight.mT
         if bias is not None:
             z = z + bias[:, None]
         if index == len(layers) - 1:
-            return z, inputs, slopes
+            return z, inputs, hidden
+        inverse = None
+        if architecture.normalise:
+            inverse = (z.var(-1, correction=0, keepdim=True) + NORM_EPS).rsqrt()
+            z = (z - z.mean(-1, keepdim=True)) * inverse
         h, slope = activation(architecture, z)
-        inputs.append(h)
-        slopes.append(slope)
+        inputs.append(inputs[-1] + h if architecture.skips[index] else h)
+        hidden.append(Hidden(slope, z, inverse))
     raise AssertionError("an architecture has at least one layer")
 
 
-def sample_losses(loss: str, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def sample_losses(loss: str, outputs: Tensor, y: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """Loss of each sample `[n, b]` and its derivative by the outputs `[n, b, o]`."""
     if loss == "mse":
         residual = outputs - y
         return 0.5 * residual.square().sum(-1), residual
-    log_p = outputs.log_softmax(-1)
-    chosen = log_p.gather(-1, y[..., None])[..., 0]
-    return -chosen, log_p.exp() - torch.nn.functional.one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+    log_p, n_classes = outputs.log_softmax(-1), outputs.shape[-1]
+    target = (1 - label_smoothing) * torch.nn.functional.one_hot(y, n_classes).to(outputs.dtype) + label_smoothing / n_classes
+    if not label_smoothing:  # one label alone: 0 · log 0 must not be asked for
+        return -log_p.gather(-1, y[..., None])[..., 0], log_p.exp() - target
+    return -(target * log_p).sum(-1), log_p.exp() - target
 
 
-def loss_and_gradient(architecture: Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str) -> tuple[Tensor, Tensor]:
+def loss_and_gradient(
+    architecture: Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Mean loss `[n]` over the samples x `[n, b, i]`, y, and its gradient `[n, n_parameters]`, by back-propagation."""
-    outputs, inputs, slopes = forward(architecture, params, x)
-    losses, delta = sample_losses(loss, outputs, y)
+    outputs, inputs, hidden = forward(architecture, params, x)
+    losses, delta = sample_losses(loss, outputs, y, label_smoothing)
     delta = delta / x.shape[1]
+    d_h = torch.zeros_like(delta)  # by the output of the layer at hand
     gradient = torch.zeros_like(params)
     layers, gradients = architecture.layers(params), architecture.layers(gradient)
     for index in reversed(range(len(layers))):
@@ -78,7 +104,9 @@ def loss_and_gradient(architecture: Architecture, params: Tensor, x: Tensor, y: 
         if d_bias is not None:
             d_bias.copy_(delta.sum(1))
         if index:
-            delta = (delta @ layers[index][0]) * slopes[index - 1]
+            below = delta @ layers[index][0]
+            d_h = below + d_h if architecture.skips[index] else below
+            delta = hidden[index - 1].back(d_h)
     return losses.mean(1), gradient
 
 
@@ -112,26 +140,45 @@ def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
     return samples.x[samples.dataset[:, None], index], samples.y[samples.dataset[:, None], index]
 
 
-def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Final parameters `[n, P]`, recorded losses `[n, n_records]`, snapshots `[n_snapshots, n, P]`, first bad step `[n]` (or −1)."""
+def adjusted(problem: TrainingProblem, gradient: Tensor) -> Tensor:
+    """The gradient `[n, P]` of what may move: masked and held parameters at 0, those that are one with the sum of theirs, clipped."""
+    tied = problem.tied
+    if problem.mask is not None:
+        gradient = torch.where(problem.mask, gradient, 0)
+    if tied is not None:
+        gradient = torch.zeros_like(gradient).index_add_(1, tied, gradient)[:, tied]
+    if problem.trainable is not None:
+        gradient = torch.where(problem.trainable, gradient, 0)
+    if (most := problem.training.clip_norm) is not None:
+        once = gradient if tied is None else gradient[:, tied == torch.arange(len(tied), device=tied.device)]
+        gradient = gradient * (most / (once.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1)
+    return gradient
+
+
+def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Final parameters `[n, P]`, recorded losses `[n, n_records]`, snapshots `[n_snapshots, n, P]`, first bad and first idle step `[n]` (or −1)."""
     architecture, training = problem.architecture, problem.training
-    optimizer, mask = training.optimizer, problem.mask
-    params = problem.params.clone() if mask is None else problem.params * mask
+    optimizer = training.optimizer
+    params = problem.params if problem.tied is None else problem.params[:, problem.tied]
+    params = params.clone() if problem.mask is None else params * problem.mask
     n = len(params)
     losses, snapshots = [], []
-    diverged_at = torch.full((n,), -1, dtype=torch.int64, device=params.device)
+    diverged_at, stopped_at = (torch.full((n,), -1, dtype=torch.int64, device=params.device) for _ in range(2))
+    moves = torch.ones_like(params, dtype=torch.bool) if problem.trainable is None else problem.trainable
     momentum, weight_decay = problem.momentum[:, None], problem.weight_decay[:, None]
     m, v = torch.zeros_like(params), torch.zeros_like(params)  # first and second moments; SGD's velocity is m
     correction_1, correction_2 = bias_corrections(optimizer, training.steps)
     for step in range(training.steps):
         if step in training.snapshots:
             snapshots.append(params.clone())
-        loss, gradient = loss_and_gradient(architecture, params, *batch(problem, step), training.loss)
+        before = params
+        loss, gradient = loss_and_gradient(architecture, params, *batch(problem, step), training.loss, training.label_smoothing)
         if step in training.loss_steps:
             losses.append(loss)
         diverged_at[(diverged_at < 0) & ~loss.isfinite()] = step
-        if mask is not None:
-            gradient = torch.where(mask, gradient, 0)
+        if training.stop_below is not None:
+            stopped_at[(stopped_at < 0) & (loss < training.stop_below)] = step
+        gradient = adjusted(problem, gradient)
         lr = problem.lr[:, None] * problem.factors[step]
         if isinstance(optimizer, AdamW):
             params = params * (1 - lr * weight_decay)
@@ -145,6 +192,7 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
             m = beta_1 * m + (1 - beta_1) * gradient
             v = beta_2 * v + (1 - beta_2) * gradient.square()
             params = params - lr * correction_1[step] * m / (v.sqrt() * correction_2[step] + optimizer.eps)
+        params = torch.where(moves & (stopped_at < 0)[:, None], params, before)
         if progress is not None:
             progress(step + 1, training.steps)
     if training.steps in training.snapshots:
@@ -156,6 +204,7 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
         torch.stack(losses, 1) if n_records else params.new_zeros(n, 0),
         torch.stack(snapshots) if snapshots else params.new_zeros(0, *params.shape),
         diverged_at,
+        stopped_at,
     )
 
 

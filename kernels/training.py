@@ -114,6 +114,10 @@ class Training:
     sampling: `epoch`, reshuffled without replacement each epoch (the last batch of an epoch may be smaller); or `replacement`.
     record_every: the loss of the step's batch, before the update, is recorded at steps 0, k, 2k, …; None: about 100 records.
     snapshots: numbers of updates after which the parameters are kept (0: the initial ones, `steps`: the last).
+    label_smoothing: share ε of a label that is spread over all classes, for cross_entropy: 1 − ε + ε/K on the class, ε/K elsewhere.
+    clip_norm: a gradient of larger norm is scaled down to it, as torch.nn.utils.clip_grad_norm_ does (g ← g · min(1, c/(‖g‖ + 10⁻⁶))), each
+        network's on its own, weight decay not counted; None: never.
+    stop_below: a network takes no update from the first step on whose batch loss is below it (Run.stopped_at); None: it never stops.
     """
 
     steps: int
@@ -124,6 +128,9 @@ class Training:
     schedule: Schedule = field(default_factory=Schedule)
     record_every: int | None = None
     snapshots: tuple[int, ...] = ()
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    stop_below: float | None = None
 
     def __post_init__(self) -> None:
         whole("steps", self.steps, least=0)
@@ -139,6 +146,15 @@ class Training:
         if snapshots and snapshots[-1] > self.steps:
             raise ValueError(f"snapshots must be at most steps ({self.steps}), not {snapshots[-1]}.")
         object.__setattr__(self, "snapshots", snapshots)
+        finite("label_smoothing", self.label_smoothing, least=0)
+        if self.label_smoothing >= 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), not {self.label_smoothing}.")
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError("label_smoothing goes with loss 'cross_entropy'.")
+        if self.clip_norm is not None:
+            finite("clip_norm", self.clip_norm, least=0)
+        if self.stop_below is not None:
+            finite("stop_below", self.stop_below)
 
     @property
     def loss_steps(self) -> range:

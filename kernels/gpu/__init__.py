@@ -40,7 +40,7 @@ def refusal(problem: TrainingProblem | PathProblem) -> str:
     return ""
 
 
-def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.train` returns, computed on the GPU; ValueError for what it cannot run."""
     from kernels.gpu import launch
 

@@ -29,7 +29,7 @@ LAUNCH_SECONDS = 0.5
 MOST_PLACES = 2**31 - 1  # the kernels count parameters in 32 bits
 
 
-def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.train` returns, computed by the training kernel on the device of the parameters, else on the current GPU."""
     layout, form, batch = plan(problem)
     home, problem = problem.params.device, _moved(problem)
@@ -59,7 +59,7 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
         if settings.steps in settings.snapshots:
             snapshots[settings.snapshots.index(settings.steps), piece] = params[piece]
     diverged_at[(diverged_at < 0) & ~params.isfinite().all(1)] = settings.steps
-    return params.to(home), losses.T.contiguous().to(home), snapshots.to(home), diverged_at.to(home)
+    return params.to(home), losses.T.contiguous().to(home), snapshots.to(home), diverged_at.to(home), torch.full_like(diverged_at, -1).to(home)
 
 
 class _Launches:
@@ -140,8 +140,21 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
     return mean, standard_error, skewness, error
 
 
+def _unknown(problem: TrainingProblem | PathProblem) -> str:
+    """The first setting of the problem that the kernels would have to leave out; empty where there is none."""
+    networks = (problem.architecture, problem.samples.teacher)
+    asked = {name: any(getattr(network, name, False) for network in networks) for name in ("normalise", "residual")}
+    if isinstance(problem, TrainingProblem):
+        asked |= {name: getattr(problem, name) is not None for name in ("trainable", "tied")}
+        asked |= {name: getattr(problem.training, name) is not None for name in ("clip_norm", "stop_below")}
+        asked["label_smoothing"] = problem.training.label_smoothing > 0
+    return next((name for name, there in asked.items() if there), "")
+
+
 def plan(problem: TrainingProblem | PathProblem) -> tuple[Layout, Net, Batch]:
     """Layout, network and batch that the kernel is compiled for; ValueError, naming the backend that can, for what it cannot run."""
+    if unknown := _unknown(problem):
+        raise ValueError(f"backend 'gpu' does not know {unknown} yet; backends 'native' and 'reference' do.")
     if isinstance(problem, TrainingProblem):
         like, settings, counts = problem.params, problem.training, (problem.batch_size, problem.training.steps)
     else:

@@ -34,6 +34,8 @@ class _Network(ctypes.Structure):
         ("widths", c_void_p),
         ("activation", c_int32),
         ("biases", c_int32),
+        ("normalise", c_int32),
+        ("residual", c_int32),
         ("negative_slope", c_double),
     )
 
@@ -60,10 +62,10 @@ class _Train(ctypes.Structure):
         ("samples", _Samples),
         *((name, c_int64) for name in ("n_networks", "steps", "batch_size", "record_every", "n_records", "n_snapshots", "threads")),
         *((name, c_int32) for name in ("is_double", "loss", "sampling", "optimizer")),
-        *((name, c_double) for name in ("beta_1", "beta_2", "eps")),
-        *((name, c_void_p) for name in ("lr", "momentum", "weight_decay", "data_seeds", "spawn_steps", "spawn_seeds", "mask")),
+        *((name, c_double) for name in ("beta_1", "beta_2", "eps", "label_smoothing", "clip_norm", "stop_below")),
+        *((name, c_void_p) for name in ("lr", "momentum", "weight_decay", "data_seeds", "spawn_steps", "spawn_seeds", "mask", "trainable", "tied")),
         *((name, c_void_p) for name in ("factors", "correction_1", "correction_2", "snapshot_steps")),
-        *((name, c_void_p) for name in ("params", "losses", "snapshots", "diverged_at", "monitor")),
+        *((name, c_void_p) for name in ("params", "losses", "snapshots", "diverged_at", "stopped_at", "monitor")),
     )
 
 
@@ -158,7 +160,8 @@ def _network(architecture: Architecture | None, keep: list[np.ndarray]) -> _Netw
         return _Network()
     keep.append(np.array(architecture.widths, np.int64))
     activation = ACTIVATIONS.index(architecture.activation)
-    return _Network(len(architecture.layout), _address(keep[-1]), activation, architecture.biases, architecture.negative_slope)
+    switches = (architecture.biases, architecture.normalise, architecture.residual)
+    return _Network(len(architecture.layout), _address(keep[-1]), activation, *switches, architecture.negative_slope)
 
 
 def _samples(samples: Samples, keep: list[np.ndarray]) -> _Samples:
@@ -193,7 +196,7 @@ def _call(function: Callable[..., int], spec: ctypes.Structure, monitor: _Monito
         raise MemoryError("the native backend ran out of memory; train fewer networks at a time or use fewer threads.")
 
 
-def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.train` returns, computed by the native kernel."""
     training, n = problem.training, len(problem.params)
     largest = max(problem.samples.n_samples, problem.batch_size * -(-problem.architecture.n_inputs // 4))
@@ -203,7 +206,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
     params = problem.params.numpy().copy()
     losses = np.full((n, len(training.loss_steps)), np.nan, params.dtype)
     snapshots = np.full((len(training.snapshots), *params.shape), np.nan, params.dtype)
-    diverged_at = np.full(n, -1, np.int64)
+    diverged_at, stopped_at = np.full((2, n), -1, np.int64)
     optimizer = training.optimizer
     kind = {SGD: 0, Adam: 2, AdamW: 3}[type(optimizer)] + (isinstance(optimizer, SGD) and optimizer.nesterov)
     betas, eps = (optimizer.betas, optimizer.eps) if isinstance(optimizer, Adam) else ((0.0, 0.0), 0.0)
@@ -228,6 +231,9 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         beta_1=betas[0],
         beta_2=betas[1],
         eps=eps,
+        label_smoothing=training.label_smoothing,
+        clip_norm=np.inf if training.clip_norm is None else training.clip_norm,
+        stop_below=-np.inf if training.stop_below is None else training.stop_below,
         lr=_address(problem.lr),
         momentum=_address(problem.momentum),
         weight_decay=_address(problem.weight_decay),
@@ -235,6 +241,8 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         spawn_steps=_address(problem.spawn_steps),
         spawn_seeds=_address(problem.spawn_seeds),
         mask=_address(problem.mask),
+        trainable=_address(problem.trainable),
+        tied=_address(problem.tied),
         factors=_address(factors),
         correction_1=_address(corrections[0]),
         correction_2=_address(corrections[1]),
@@ -243,10 +251,12 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         losses=_address(losses),
         snapshots=_address(snapshots),
         diverged_at=_address(diverged_at),
+        stopped_at=_address(stopped_at),
         monitor=ctypes.addressof(monitor),
     )
     _call(_loaded().lmc_train, spec, monitor, n * training.steps, progress)
-    return torch.from_numpy(params), torch.from_numpy(losses), torch.from_numpy(snapshots), torch.from_numpy(diverged_at)
+    arrays = (params, losses, snapshots, diverged_at, stopped_at)
+    return tuple(torch.from_numpy(array) for array in arrays)  # type: ignore[return-value]
 
 
 def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -17,11 +17,13 @@ enum Activation : int32_t { kIdentity, kRelu, kLeakyRelu, kErf, kTanh, kSquare }
 struct NetworkSpec {  // mirrored by kernels/native/__init__.py
   int64_t n_layers;  // affine layers
   const int64_t* widths;  // [n_layers + 1]
-  int32_t activation, biases;
+  int32_t activation, biases, normalise, residual;
   double negative_slope;
 
   int64_t inputs() const { return widths[0]; }
   int64_t outputs() const { return widths[n_layers]; }
+  bool blocks() const { return n_layers > 1 && (normalise || residual); }  // hidden layers that are more than σ(Wh + b): blocks.h
+  bool skips(int64_t l) const { return residual && l > 0 && l + 1 < n_layers && widths[l] == widths[l + 1]; }  // layer l adds its input
   int64_t n_parameters() const {
     int64_t n = 0;
     for (int64_t l = 0; l < n_layers; l++) n += widths[l + 1] * (widths[l] + biases);
@@ -80,21 +82,29 @@ template <class T, Activation A> struct Unit {
   }
 };
 
-// What a tile leaves behind: σ(z) of each hidden layer, z where the derivative needs it, and the derivatives by z on the way back.
+// What a tile leaves behind: each hidden layer's output, z where the derivative needs it, and the derivatives by z on the way back. Of blocks
+// also σ(z), 1/√(variance + ε) of each layer's z, and the derivatives by the output.
 template <class T> struct Workspace {
   std::vector<int64_t> unit;  // first unit of each layer in the arrays below
-  Aligned<T> h, z, d;
-  explicit Workspace(const NetworkSpec& net, bool backward) : h(0), z(0), d(0) {
+  Aligned<T> h, z, d, a, inverse, d_h;
+  explicit Workspace(const NetworkSpec& net, bool backward) : h(0), z(0), d(0), a(0), inverse(0), d_h(0) {
     int64_t units = 0;
     for (int64_t l = 1; l <= net.n_layers; l++) {
       unit.push_back(units);
       units += net.widths[l];
     }
     h = Aligned<T>(units * kTile);
-    if (backward && (net.activation == kErf || net.activation == kSquare)) z = Aligned<T>(units * kTile);
+    if (backward && (net.activation == kErf || net.activation == kSquare || net.blocks())) z = Aligned<T>(units * kTile);
     if (backward) d = Aligned<T>(units * kTile);
+    if (!net.blocks()) return;
+    if (!backward) z = Aligned<T>(units * kTile);
+    a = Aligned<T>(units * kTile);
+    inverse = Aligned<T>(net.n_layers * kTile);
+    if (backward) d_h = Aligned<T>(units * kTile);
   }
 };
+
+template <class T, Activation A> struct Blocks;
 
 template <class T, Activation A> struct Passes {
   using V = Vec<T>;
@@ -179,6 +189,7 @@ template <class T, Activation A> struct Passes {
 
   // Activations of every layer; returns the outputs, [output][sample].
   template <int S, bool KeepZ, class In> static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
+    if (net.blocks()) return Blocks<T, A>::template forward<S>(net, params, in, work);
     affine<S, KeepZ>(net, 0, in, params, work);
     return upper_layers<S, KeepZ>(net, params + net.widths[1] * (net.widths[0] + net.biases), work);
   }
@@ -203,6 +214,7 @@ template <class T, Activation A> struct Passes {
   template <int S> static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper, Workspace<T>& work) {
     const bool hidden = net.n_layers > 1;
     const T slope = T(net.negative_slope);
+    if (net.blocks()) return Blocks<T, A>::template between<S>(net, alpha, z_a, z_b, upper, work);
     for (int64_t i = 0; i < net.widths[1] * S; i++) {
       const V z = alpha == 1 ? z_b[i] : fma(alpha, z_b[i] - z_a[i], z_a[i]);
       work.h[i] = hidden ? U::value(z, slope) : z;
@@ -307,6 +319,7 @@ template <class T, Activation A> struct Passes {
   // Adds the tile's gradient to `gradient`, from the derivatives by the outputs d_out [output][sample], after forward().
   template <int S, class In>
   static void backward(const NetworkSpec& net, const V* params, const In& in, const V* d_out, Workspace<T>& work, V* gradient) {
+    if (net.blocks()) return Blocks<T, A>::template backward<S>(net, params, in, d_out, work, gradient);
     int64_t offset = net.n_parameters();
     const V* d_above = d_out;
     for (int64_t l = net.n_layers - 1; l >= 0; l--) {
@@ -330,6 +343,8 @@ template <class T, Activation A> struct Passes {
     }
   }
 };
+
+#include "blocks.h"
 
 // Calls f with the activation as a compile-time constant.
 template <class F> auto with_activation(int32_t activation, F&& f) {

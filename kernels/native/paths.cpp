@@ -106,7 +106,7 @@ template <class T, Activation A> struct Evaluator {
       }
       if (!targets) std::memcpy(static_cast<void*>(labels + t * n_labels), static_cast<const void*>(tile.y), size_t(n_labels) * sizeof(V));
     }
-    const bool one_output = net.n_layers == 2 && net.outputs() == 1;
+    const bool one_output = net.n_layers == 2 && net.outputs() == 1 && !net.blocks();
     for (int64_t round = 0, taken; round < rounds; round += taken) {
       taken = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds) ? kRounds : 1;
       for (int64_t t = 0; t < count; t++) {

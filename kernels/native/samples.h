@@ -118,8 +118,10 @@ template <class T> struct Tile {
     return number;
   }
 
-  // Each sample's loss, and its derivative by the outputs times `scale`; both [.][sample]. Labels are RowInputs (mse only) or LaneInputs.
-  template <int S, class Labels> void losses(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d) const {
+  // Each sample's loss, and its derivative by the outputs times `scale`; both [.][sample]. Labels are RowInputs (mse only) or LaneInputs. A share
+  // `smoothing` of a label lies on all classes alike.
+  template <int S, class Labels>
+  void losses(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d, T smoothing = 0) const {
     for (int s = 0; s < S; s++) value[s] = Vec<T>{};
     if (loss == kMse) {
       for (int64_t o = 0; o < outputs; o++)
@@ -132,18 +134,20 @@ template <class T> struct Tile {
     }
     for (int s = 0; s < S; s++) {
       const Vec<T> y = labels.template load<S>(0, s);
-      Vec<T> top = out[s], sum{}, chosen{};
+      const T own = 1 - smoothing, every = smoothing / T(outputs);
+      Vec<T> top = out[s], sum{}, chosen{}, all{};
       for (int64_t o = 1; o < outputs; o++) top = out[o * S + s] > top ? out[o * S + s] : top;
       for (int64_t o = 0; o < outputs; o++) {
         Vec<T> centred = out[o * S + s] - top;
         chosen = y == T(o) ? centred : chosen;
         sum += exp<T>(centred);
+        all += centred;
       }
       for (int64_t o = 0; d && o < outputs; o++) {
         Vec<T> p = exp<T>(out[o * S + s] - top) / sum;
-        d[o * S + s] = (y == T(o) ? p - 1 : p) * scale;
+        d[o * S + s] = ((y == T(o) ? p - own : p) - every) * scale;
       }
-      value[s] = log<T>(sum) - chosen;
+      value[s] = log<T>(sum) - fma(splat<T>(own), chosen, every * all);
     }
   }
 };

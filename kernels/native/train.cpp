@@ -10,15 +10,17 @@ struct TrainSpec {  // mirrored by kernels/native/__init__.py
   int64_t n_networks, steps, batch_size, record_every, n_records, n_snapshots, threads;
   int32_t is_double, loss, sampling, optimizer;
   double beta_1, beta_2, eps;
+  double label_smoothing, clip_norm, stop_below;  // clip_norm: infinite for none; stop_below: minus infinity for none
   const void *lr, *momentum, *weight_decay;  // [n_networks], T
   const int64_t *data_seeds, *spawn_steps, *spawn_seeds;  // [n_networks]
-  const uint8_t* mask;  // [n_networks][n_parameters] or null
+  const uint8_t *mask, *trainable;  // [n_networks][n_parameters] or null
+  const int64_t* tied;  // [n_parameters], the first of the parameters that it is one with, or null
   const double *factors, *correction_1, *correction_2;  // [steps]
   const int64_t* snapshot_steps;  // [n_snapshots]
   void* params;  // [n_networks][n_parameters], T; initial ones in, final ones out
   void* losses;  // [n_networks][n_records], T
   void* snapshots;  // [n_snapshots][n_networks][n_parameters], T
-  int64_t* diverged_at;  // [n_networks]
+  int64_t *diverged_at, *stopped_at;  // [n_networks]
   Monitor* monitor;
 };
 
@@ -30,7 +32,7 @@ template <class T, Activation A> struct Trainer {
   const TrainSpec& spec;
   const NetworkSpec& net;
   int64_t n_parameters;
-  Aligned<T> params, gradient, first, second, mask;  // [n_parameters]: θ, ∇L, and the optimizer's moments
+  Aligned<T> params, gradient, first, second, moves;  // [n_parameters]: θ, ∇L, the optimizer's moments, 1 where θ may move
   Workspace<T> work;
   Aligned<T> d_out;
   Tile<T> tile;
@@ -38,12 +40,13 @@ template <class T, Activation A> struct Trainer {
   int64_t network[L];
   int lanes = 0;
   V lr, momentum, weight_decay, loss;
+  V active;  // 1, or 0 once a network has stopped
   Stream<T> stream;
   int64_t epoch = -1;
 
   explicit Trainer(const TrainSpec& spec)
       : spec(spec), net(spec.net), n_parameters(net.n_parameters()), params(n_parameters), gradient(n_parameters),
-        first(n_parameters), second(spec.optimizer >= kAdam ? n_parameters : 0), mask(spec.mask ? n_parameters : 0), work(net, true),
+        first(n_parameters), second(spec.optimizer >= kAdam ? n_parameters : 0), moves(n_parameters), work(net, true),
         d_out(net.outputs() * kTile), tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)),
         permutation(uint32_t(std::max<int64_t>(spec.samples.n_samples, 1))) {}
 
@@ -61,14 +64,22 @@ template <class T, Activation A> struct Trainer {
     for (int64_t p = 0; p < n_parameters; p++) {
       first[p] = V{};
       if (spec.optimizer >= kAdam) second[p] = V{};
-      if (!spec.mask) continue;
-      V m;
-      for (int l = 0; l < L; l++) m[l] = T(spec.mask[network[l] * n_parameters + p] ? 1 : 0);
-      mask[p] = m;
-      params[p] = m != 0 ? params[p] : V{};
+      if (spec.tied) params[p] = params[spec.tied[p]];
+      moves[p] = splat<T>(1);
+      if (spec.mask) {
+        only_where(spec.mask, p);
+        params[p] = moves[p] != 0 ? params[p] : V{};
+      }
+      if (spec.trainable) only_where(spec.trainable, p);
     }
+    active = splat<T>(1);
     tile.set_lanes(network);
     epoch = -1;
+  }
+
+  void only_where(const uint8_t* table, int64_t p) {
+    for (int l = 0; l < L; l++)
+      if (!table[network[l] * n_parameters + p]) moves[p][l] = 0;
   }
 
   void store(void* where) const {
@@ -82,7 +93,7 @@ template <class T, Activation A> struct Trainer {
     using P = Passes<T, A>;
     const V* out = P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
     V value[S];
-    tile.template losses<S>(LaneInputs<T>{tile.y}, out, net.outputs(), scale, value, d_out);
+    tile.template losses<S>(LaneInputs<T>{tile.y}, out, net.outputs(), scale, value, d_out, T(spec.label_smoothing));
     V sum = value[0];
     for (int s = 1; s < S; s++) sum += value[s];
     loss += sum;
@@ -142,12 +153,30 @@ template <class T, Activation A> struct Trainer {
     loss *= scale;
   }
 
-  template <int O, bool Masked> void update_all(int64_t step) {
+  // The gradient of what may move: held parameters at 0, those that are one with the sum of theirs, clipped
+  void adjust() {
+    if (spec.tied) {
+      for (int64_t i = 0; i < n_parameters; i++)
+        if (spec.tied[i] != i) gradient[spec.tied[i]] += gradient[i];
+      for (int64_t i = 0; i < n_parameters; i++) gradient[i] = gradient[spec.tied[i]];
+    }
+    if (spec.mask || spec.trainable)
+      for (int64_t i = 0; i < n_parameters; i++) gradient[i] = moves[i] != 0 ? gradient[i] : V{};
+    if (std::isinf(spec.clip_norm)) return;
+    V squares{};
+    for (int64_t i = 0; i < n_parameters; i++)
+      if (!spec.tied || spec.tied[i] == i) squares = fma(gradient[i], gradient[i], squares);
+    const V factor = T(spec.clip_norm) / (sqrt(squares) + T(1e-6));
+    const V shrink = factor > 1 ? splat<T>(1) : factor;
+    for (int64_t i = 0; i < n_parameters; i++) gradient[i] *= shrink;
+  }
+
+  template <int O, bool Held> void update_all(int64_t step) {
     const V rate = lr * T(spec.factors[step]), decay = weight_decay;
     const T c1 = T(spec.correction_1[step]), c2 = T(spec.correction_2[step]), b1 = T(spec.beta_1), b2 = T(spec.beta_2), eps = T(spec.eps);
     for (int64_t i = 0; i < n_parameters; i++) {
-      V p = params[i], g = gradient[i];
-      if constexpr (Masked) g = mask[i] != 0 ? g : V{};
+      const V before = params[i];
+      V p = before, g = gradient[i];
       if constexpr (O == kAdamW) p = p * (1 - rate * decay);
       else g = fma(decay, p, g);
       if constexpr (O == kSgd || O == kNesterov) {
@@ -160,14 +189,17 @@ template <class T, Activation A> struct Trainer {
         second[i] = v;
         params[i] = p - rate * c1 * m / fma(sqrt(v), splat<T>(c2), splat<T>(eps));
       }
+      if constexpr (Held) params[i] = moves[i] * active != 0 ? params[i] : before;
     }
   }
-  template <int O> void update(int64_t step) { spec.mask ? update_all<O, true>(step) : update_all<O, false>(step); }
+  template <int O> void update(int64_t step) {
+    spec.trainable || std::isfinite(spec.stop_below) ? update_all<O, true>(step) : update_all<O, false>(step);
+  }
 
   void train(int64_t group) {
     load(group);
-    int64_t bad[L], snapshot = 0;
-    for (int l = 0; l < L; l++) bad[l] = -1;
+    int64_t bad[L], stopped[L], snapshot = 0;
+    for (int l = 0; l < L; l++) bad[l] = stopped[l] = -1;
     auto snap = [&](int64_t step) {
       if (snapshot == spec.n_snapshots || spec.snapshot_steps[snapshot] != step) return;
       store(static_cast<T*>(spec.snapshots) + snapshot++ * spec.n_networks * n_parameters);
@@ -178,8 +210,14 @@ template <class T, Activation A> struct Trainer {
       auto finite = (loss - loss) == 0;
       for (int l = 0; l < L; l++)
         if (!finite[l] && bad[l] < 0) bad[l] = step;
+      for (int l = 0; l < L; l++)
+        if (loss[l] < spec.stop_below && stopped[l] < 0) {
+          stopped[l] = step;
+          active[l] = 0;
+        }
       if (step % spec.record_every == 0)
         for (int l = 0; l < lanes; l++) static_cast<T*>(spec.losses)[network[l] * spec.n_records + step / spec.record_every] = loss[l];
+      adjust();
       switch (spec.optimizer) {
         case kSgd: update<kSgd>(step); break;
         case kNesterov: update<kNesterov>(step); break;
@@ -196,6 +234,7 @@ template <class T, Activation A> struct Trainer {
     for (int l = 0; l < lanes; l++) {
       bool finite = true;
       for (int64_t p = 0; p < n_parameters; p++) finite &= std::isfinite(params[p][l]);
+      spec.stopped_at[network[l]] = stopped[l];
       spec.diverged_at[network[l]] = bad[l] < 0 && !finite ? spec.steps : bad[l];
     }
     store(spec.params);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,23 @@ from hypothesis import strategies as st
 
 from kernels import ACTIVATIONS, Architecture, reference, streams
 
+
+def possible(widths: tuple[int, ...], activation: str, biases: bool, negative_slope: float, normalise: bool, residual: bool) -> Architecture:
+    """The architecture, without the blocks that its widths do not allow."""
+    hidden = widths[1:-1]
+    residual = residual and any(a == b for a, b in itertools.pairwise(hidden))
+    return Architecture(widths, activation, biases, negative_slope, normalise and 1 not in hidden, residual)
+
+
 architectures = st.builds(
-    Architecture,
-    widths=st.lists(st.integers(1, 9), min_size=2, max_size=7).map(tuple),
+    possible,
+    widths=st.lists(st.integers(1, 9), min_size=2, max_size=7).map(tuple)
+    | st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(2, 4)).map(lambda w: (w[0], *[w[1]] * w[2], 2)),
     activation=st.sampled_from(ACTIVATIONS),
     biases=st.booleans(),
     negative_slope=st.sampled_from([0.0, 0.01, 0.3]),
+    normalise=st.booleans(),
+    residual=st.booleans(),
 )
 
 
@@ -39,7 +52,12 @@ def test_to_torch_copies():
 
 def test_a_model_of_another_architecture_is_refused():
     model = Architecture((2, 3, 1)).to_torch(Architecture((2, 3, 1)).initial(1)[0])
-    for other in (Architecture((2, 4, 1)), Architecture((2, 3, 1), "tanh"), Architecture((2, 3, 1), biases=False)):
+    for other in (
+        Architecture((2, 4, 1)),
+        Architecture((2, 3, 1), "tanh"),
+        Architecture((2, 3, 1), biases=False),
+        Architecture((2, 3, 1), normalise=True),
+    ):
         with pytest.raises(ValueError, match="does not have this architecture"):
             other.from_torch(model)
 
@@ -57,6 +75,7 @@ def test_initial_parameters_are_a_function_of_the_seed():
         ("kaiming", "relu", (2 / 50) ** 0.5, (1 / 20) ** 0.5, 0),
         ("kaiming", "tanh", (1 / 50) ** 0.5, (1 / 20) ** 0.5, 0),
         ("xavier", "relu", (2 / 70) ** 0.5, (2 / 25) ** 0.5, 0),
+        ("mean_field", "relu", (2 / 50) ** 0.5, 1 / 20, 0),
         ("torch", "relu", (1 / 150) ** 0.5, (1 / 60) ** 0.5, (1 / 150) ** 0.5),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kernels import SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, path_losses, reference, streams, train
+from kernels.connectivity import first_layer
 from tests.kernels.test_network import architectures
 
 DOUBLE = torch.float64
@@ -72,6 +73,110 @@ def test_optimizers_are_those_of_torch(ours, theirs):
         value.backward()
         optimizer.step()
     assert torch.allclose(run.params[0], architecture.from_torch(model), rtol=1e-10, atol=1e-12)
+
+
+def test_label_smoothing_and_clipping_are_those_of_torch():
+    architecture = Architecture((3, 5, 5, 4), "tanh", normalise=True, residual=True)
+    x, y = data(architecture, "cross_entropy", 11)
+    params = architecture.initial(1, 2, dtype=DOUBLE)
+    training = Training(40, SGD(lr=0.5, weight_decay=0.01), "cross_entropy", record_every=1, label_smoothing=0.3, clip_norm=0.2)
+    run = train(architecture, params, (x, y), training, backend="reference")
+    model = architecture.to_torch(params[0])
+    optimizer = torch.optim.SGD(model.parameters(), 0.5, weight_decay=0.01)
+    norms = []
+    for step in range(40):
+        optimizer.zero_grad()
+        value = torch.nn.functional.cross_entropy(model(x), y, label_smoothing=0.3)
+        assert abs(run.losses[0, step] - value.item()) < 1e-11
+        value.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.2).item())
+        optimizer.step()
+    assert min(norms) < 0.2 < max(norms)  # clipped at times
+    assert torch.allclose(run.params[0], architecture.from_torch(model), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(lr=0.05, momentum=0.9, weight_decay=0.02), AdamW(lr=0.01, weight_decay=0.3)])
+def test_tied_parameters_are_a_convolution(optimizer):
+    """Three filters over windows of 3 with stride 2, masked and tied, train as torch.nn.functional.conv1d does, clipped alike."""
+    inputs, field, stride, channels = 9, 3, 2, 3
+    positions = (inputs - field) // stride + 1
+    architecture = Architecture((inputs, positions * channels, 1), "tanh")
+    mask, tied = first_layer("convolutional", architecture, field, stride)
+    x, y = data(architecture, "mse", 13)
+    params = architecture.initial(2, 3, dtype=DOUBLE)
+    training = Training(50, optimizer, record_every=1, clip_norm=0.5)
+    run = train(architecture, params, (x, y), training, mask=mask, tied=tied, backend="reference")
+    start = train(architecture, params, (x, y), Training(0), mask=mask, tied=tied, backend="reference").params[1]
+    (w, b), (v, c) = architecture.layers(start)
+    filters = torch.stack([w[k, :field] for k in range(channels)])[:, None].clone().requires_grad_()  # unit = position · channels + channel
+    leaves = [filters, *(p.clone().requires_grad_() for p in (b[:channels], v, c))]
+    theirs = (torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.SGD)(
+        leaves, lr=optimizer.lr, weight_decay=optimizer.weight_decay, **({} if isinstance(optimizer, AdamW) else {"momentum": optimizer.momentum})
+    )
+    for step in range(50):
+        theirs.zero_grad()
+        hidden = torch.tanh(torch.nn.functional.conv1d(x[:, None], leaves[0], leaves[1], stride=stride))  # [b, channel, position]
+        value = 0.5 * (hidden.mT.flatten(1) @ leaves[2].T + leaves[3] - y).square().sum(1).mean()
+        assert abs(run.losses[1, step] - value.item()) < 1e-11
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(leaves, 0.5)
+        theirs.step()
+    (w, b), (v, _) = architecture.layers(run.params[1])
+    assert torch.allclose(w[channels : 2 * channels, stride : stride + field], leaves[0][:, 0], rtol=1e-9)  # the second position's window
+    assert torch.allclose(b[-channels:], leaves[1], rtol=1e-9) and torch.allclose(v, leaves[2], rtol=1e-9)
+    assert (run.params[1][~mask] == 0).all()
+
+
+@given(st.integers(0, 100))
+def test_held_parameters_keep_their_values_and_the_rest_trains_as_without_them(seed):
+    """With the first layer held, training is linear regression on its fixed features."""
+    architecture = Architecture((3, 6, 1), "relu", biases=False)
+    x, y = data(architecture, "mse", 12, seed)
+    params = architecture.initial(2, seed, dtype=DOUBLE)
+    trainable = torch.arange(architecture.n_parameters) >= 18
+    run = train(architecture, params, (x, y), Training(30, AdamW(lr=0.02, weight_decay=0.1)), trainable=trainable, backend="reference")
+    assert torch.equal(run.params[:, :18], params[:, :18])
+    features = (x @ params[0, :18].reshape(6, 3).T).clamp(min=0)
+    head = Architecture((6, 1), "identity", biases=False)
+    alone = train(head, params[:1, 18:].contiguous(), (features, y), Training(30, AdamW(lr=0.02, weight_decay=0.1)), backend="reference")
+    assert torch.allclose(run.params[0, 18:], alone.params[0], rtol=1e-10, atol=1e-14)
+
+
+def test_a_network_stops_at_its_loss():
+    architecture = Architecture((2, 8, 1), "tanh")
+    x, y = data(architecture, "mse", 6)
+    params = architecture.initial(3, 1, dtype=DOUBLE)
+    rates = torch.tensor([0.2, 0.1, 1e-6], dtype=DOUBLE)
+    free = train(architecture, params, (x, y), Training(200, SGD(lr=rates, momentum=0.5), record_every=1), backend="reference")
+    threshold = free.losses[:2, 150].max().item()
+    run = train(architecture, params, (x, y), Training(200, SGD(lr=rates, momentum=0.5), record_every=1, stop_below=threshold), backend="reference")
+    first = [(free.losses[k] < threshold).nonzero()[0].item() for k in range(2)]
+    assert run.stopped_at.tolist() == [*first, -1] and 0 < first[0] < first[1]
+    for k, step in enumerate(first):
+        assert torch.equal(run.losses[k, : step + 1], free.losses[k, : step + 1]) and (run.losses[k, step:] == run.losses[k, step]).all()
+    assert torch.equal(run.params[2], free.params[2])
+
+
+def test_switches_that_do_not_fit_are_refused():
+    architecture = Architecture((2, 3, 1))
+    params, source = architecture.initial(2), data(architecture, "mse", 4)
+    tied = torch.zeros(architecture.n_parameters, dtype=torch.int64)
+    for name, value in (
+        ("mask", torch.ones(3, dtype=torch.bool)),
+        ("trainable", torch.ones(architecture.n_parameters)),
+        ("tied", tied[:2]),
+        ("tied", tied / 2),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            train(architecture, params, source, Training(1), **{name: value})
+    with pytest.raises(ValueError, match="parameters that are one must be alike in mask"):
+        train(architecture, params, source, Training(1), tied=tied, mask=torch.arange(architecture.n_parameters) > 3)
+    with pytest.raises(ValueError, match="label_smoothing goes with loss 'cross_entropy'"):
+        Training(1, label_smoothing=0.1)
+    with pytest.raises(ValueError, match="residual needs two hidden layers of one width"):
+        Architecture((2, 3, 4, 1), residual=True)
+    with pytest.raises(ValueError, match="normalise needs at least two units"):
+        Architecture((2, 1, 1), normalise=True)
 
 
 def test_gradient_descent_on_linear_regression_has_its_closed_form():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import ACTIVATIONS, Architecture, Schedule, gpu, reference
+from kernels import ACTIVATIONS, Architecture, Schedule, Training, gpu, reference, train
 from kernels.gpu import launch
 from kernels.problem import TrainingProblem
 from tests.kernels.gpu.problems import OPTIMIZERS, check, problem
@@ -120,3 +120,28 @@ def test_divergence_is_marked_and_stays_with_its_network(widths):
 def test_no_steps():
     p = problem(steps=0, snapshots=(0,))
     check(gpu.train(p), reference.train(p), 1e-10)
+
+
+@pytest.mark.parametrize("option", [{"normalise": True}, {"residual": True}])
+def test_networks_that_the_kernels_do_not_know_are_refused(option):
+    architecture = Architecture((2, 4, 4, 1), **option)
+    with pytest.raises(ValueError, match=f"'gpu' does not know {next(iter(option))} yet; backends 'native' and 'reference' do"):
+        train(architecture, architecture.initial(2), (torch.zeros(3, 2), torch.zeros(3, 1)), Training(1), backend="gpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({"clip_norm": 1.0}, {}),
+        ({"stop_below": 0.1}, {}),
+        ({"label_smoothing": 0.1, "loss": "cross_entropy"}, {}),
+        ({}, {"trainable": torch.ones(22, dtype=torch.bool)}),
+        ({}, {"tied": torch.arange(22)}),
+    ],
+)
+def test_settings_that_the_kernels_do_not_know_are_refused(settings, options):
+    architecture = Architecture((2, 4, 2))
+    y = torch.zeros(3, dtype=torch.int64) if "loss" in settings else torch.zeros(3, 2)
+    name = next(iter(settings or options))
+    with pytest.raises(ValueError, match=f"'gpu' does not know {name} yet"):
+        train(architecture, architecture.initial(2), (torch.zeros(3, 2), y), Training(1, **settings), backend="gpu", **options)
