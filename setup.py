@@ -76,6 +76,7 @@ setup(
         "pydantic>=2.7",
         "rich>=13",
         "safetensors>=0.4",
+        "scikit-learn>=1.4",
         "scipy>=1.11",
         "sympy>=1.12",
         "tomli-w>=1.0",

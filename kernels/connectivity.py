@@ -36,10 +36,21 @@ def windows(architecture: Architecture, field: int, stride: int) -> tuple[int, i
     return positions, units // positions
 
 
-def first_layer(kind: str, architecture: Architecture, field: int, stride: int = 1, seed: int = 0) -> tuple[Tensor | None, Tensor | None]:
+def random_rows(seeds: np.ndarray, rows: int, size: int, keep: int, first: int = 0) -> np.ndarray:
+    """bool `[n, rows, size]`: in each row `keep` of its places, drawn without replacement; a function of each seed `[n]` and of `first`."""
+    # the places of the smallest of `size` uniform numbers
+    drawn = streams.uniforms(streams.INITIAL, seeds, first, rows * size).reshape(len(seeds), rows, size)
+    chosen = np.zeros(drawn.shape, bool)
+    np.put_along_axis(chosen, np.argsort(drawn, axis=2, kind="stable")[:, :, :keep], True, axis=2)
+    return chosen
+
+
+def first_layer(
+    kind: str, architecture: Architecture, field: int, stride: int = 1, seeds: int | np.ndarray = 0
+) -> tuple[Tensor | None, Tensor | None]:
     """mask bool `[n_parameters]` and tied int64 `[n_parameters]` of such a first layer, as `kernels.train` takes them; None where not needed.
 
-    kind: one of CONNECTIVITIES. seed: of the inputs that units see, for `random`.
+    kind: one of CONNECTIVITIES. seeds: of the inputs that units see, for `random`: one for all networks, or `[n]` for masks `[n, n_parameters]`.
     """
     nearest("connectivity", kind, CONNECTIVITIES)
     _, channels = windows(architecture, field, stride)
@@ -47,16 +58,14 @@ def first_layer(kind: str, architecture: Architecture, field: int, stride: int =
         return None, None
     inputs, units = architecture.widths[:2]
     position = np.arange(units) // channels
+    offset = np.arange(inputs) - stride * position[:, None]
+    sees = (offset >= 0) & (offset < field)
     if kind == "random":
-        # the inputs with the smallest of `inputs` uniform numbers each, a draw without replacement
-        order = np.argsort(streams.uniforms(streams.INITIAL, streams.network_seeds(seed, units), 0, inputs), axis=1)
-        sees = np.argsort(order, axis=1) < field
-    else:
-        offset = np.arange(inputs) - stride * position[:, None]
-        sees = (offset >= 0) & (offset < field)
-    mask = np.ones(architecture.n_parameters, bool)
+        many = random_rows(np.atleast_1d(seeds), units, inputs, field)
+        sees = many if np.ndim(seeds) else many[0]
+    mask = np.ones((*sees.shape[:-2], architecture.n_parameters), bool)
     first = architecture.layout[0]
-    mask[first.weight : first.weight + units * inputs] = sees.ravel()
+    mask[..., first.weight : first.weight + units * inputs] = sees.reshape(*sees.shape[:-2], -1)
     if kind != "convolutional":
         return torch.from_numpy(mask), None
     tied = np.arange(architecture.n_parameters)

@@ -18,10 +18,9 @@ from torch import Tensor
 import kernels
 from kernels import streams
 from testbed.errors import StudyError
-from testbed.spec import FileData, GaussianMixtureData, SpiralsData, TeacherStudentData
+from testbed.spec import FileData, TeacherStudentData
 from testbed.study import Study
-
-Arrays = tuple[np.ndarray, np.ndarray]
+from testbed.tasks import Arrays, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +44,23 @@ def make(study: Study) -> Dataset:
     data, n_test, dtype = study.data, study.measure.test_samples, getattr(torch, study.training.dtype)
     if isinstance(data, TeacherStudentData):
         return _teacher_student(data, dtype)
-    if isinstance(data, FileData):
-        train, test = _read(data, study.training.loss)
-    else:
-        draw = _gaussian_mixture if isinstance(data, GaussianMixtureData) else _spirals
-        centre, *seeds = streams.network_seeds(data.seed, 5).tolist()
-        train, test = draw(data, data.n_train, centre, seeds[:2]), draw(data, n_test, centre, seeds[2:])  # type: ignore[arg-type]
-    labels = [y for _, y in (train, test or train)]
-    n_outputs = train[1].shape[1] if train[1].ndim == 2 else 1 + int(max(y.max() for y in labels))
-    return Dataset(train[0].shape[1], n_outputs, _tensors(train, dtype), None if test is None else _tensors(test, dtype))
+    if isinstance(data, Task):
+        train, test = own_samples(study, None, 1), data.test(n_test)
+        return Dataset(train[0].shape[1], data.n_classes, train, _tensors(test, dtype))
+    arrays, held_out = _read(data, study.training.loss)
+    labels = [y for _, y in (arrays, held_out or arrays)]
+    n_outputs = arrays[1].shape[1] if arrays[1].ndim == 2 else 1 + int(max(y.max() for y in labels))
+    return Dataset(arrays[0].shape[1], n_outputs, _tensors(arrays, dtype), None if held_out is None else _tensors(held_out, dtype))
+
+
+def own_samples(study: Study, own: int | None, side: int) -> tuple[Tensor, Tensor]:
+    """A network's training samples, of a task: those that are its own are a function of the seed `own`, a shift has the sign `side`."""
+    data = study.data
+    assert isinstance(data, Task)
+    try:
+        return _tensors(data.train(own, side), getattr(torch, study.training.dtype))
+    except ValueError as error:
+        raise StudyError(f"data.{error}") from None
 
 
 def _tensors(samples: Arrays, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -83,21 +90,6 @@ def _teacher_student(data: TeacherStudentData, dtype: torch.dtype) -> Dataset:
         y = y + data.noise * torch.from_numpy(_normals(noise, data.n_train, data.outputs))
         train = (x, y.to(dtype).double())
     return Dataset(data.inputs, data.outputs, train, teacher=kernels.Teacher(architecture, params))
-
-
-def _gaussian_mixture(data: GaussianMixtureData, n: int, centre: int, seeds: list[int]) -> Arrays:
-    means = _normals(centre, data.classes, data.inputs)
-    means *= data.separation / np.linalg.norm(means, axis=1, keepdims=True)
-    label = np.arange(n) % data.classes
-    return means[label] + _normals(seeds[0], n, data.inputs), label
-
-
-def _spirals(data: SpiralsData, n: int, centre: int, seeds: list[int]) -> Arrays:
-    label = np.arange(n) % data.classes
-    radius = np.sqrt(streams.uniforms(streams.GAUSSIAN, np.asarray(seeds[1]), 0, n))
-    angle = 2 * np.pi * (data.turns * radius + label / data.classes)
-    arm = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
-    return arm + data.noise * _normals(seeds[0], n, 2), label
 
 
 def _read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:

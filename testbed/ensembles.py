@@ -18,10 +18,12 @@ from torch import Tensor
 
 import kernels
 from kernels import streams
-from testbed import datasets, pairs
+from testbed import datasets, pairs, structure
 from testbed.errors import StudyError
 from testbed.study import Cell, Study
+from testbed.tasks import Task
 
+TrainSets = dict[tuple[int, int], tuple[Tensor, Tensor]]  # by data set, and by what tells those of one data set apart
 PER_NETWORK = ("lr", "momentum", "weight_decay")  # of the optimizer: arrays within one launch
 
 
@@ -29,7 +31,8 @@ PER_NETWORK = ("lr", "momentum", "weight_decay")  # of the optimizer: arrays wit
 class Launch:
     """Cells trained in one call. networks and pairs are its rows of the plan's tables; a network's `row` is its place in it.
 
-    study: the settings that the cells share (and the first one's where they differ); data: the data sets that `dataset` numbers.
+    study: the settings that the cells share (and the first one's where they differ); data: the data sets that `dataset` numbers;
+    train_sets: the training samples that `train_set` numbers, None when training is online.
     """
 
     index: int
@@ -37,6 +40,7 @@ class Launch:
     cells: dict[int, Study]
     architecture: kernels.Architecture
     data: tuple[datasets.Dataset, ...]
+    train_sets: tuple[tuple[Tensor, Tensor], ...] | None
     networks: pl.DataFrame
     pairs: pl.DataFrame
 
@@ -47,15 +51,18 @@ class Launch:
         return kernels.Teacher(teachers[0].architecture, torch.stack([t.params for t in teachers])) if teachers else None
 
     def samples(self, part: str) -> tuple[Tensor, Tensor] | None:
-        """`train` or `test` samples, x `[n_datasets, n, n_inputs]` and y, or None where there are none."""
-        sets = [getattr(data, part) for data in self.data]
-        return None if sets[0] is None else (torch.stack([x for x, _ in sets]), torch.stack([y for _, y in sets]))
+        """`train` samples, x `[n_train_sets, n, n_inputs]` and y, or `test` samples, `[n_datasets, …]`; None where there are none."""
+        sets = self.train_sets if part == "train" else [data.test for data in self.data]
+        if sets is None or sets[0] is None:
+            return None
+        return torch.stack([x for x, _ in sets]), torch.stack([y for _, y in sets])  # type: ignore[misc]
 
     def training(self, networks: pl.DataFrame) -> kernels.Training:
         """The training of these networks, with the optimizer's numbers per network."""
         cell = networks["cell"].to_list()
         names = [name for name in PER_NETWORK if name in type(self.study.training.optimizer).model_fields]
         numbers = {name: np.array([getattr(self.cells[c].training.optimizer, name) for c in cell]) for name in names}
+        numbers["lr"] = numbers["lr"] * np.array([self.cells[c].ensemble.rate_factor for c in cell]) ** networks["sibling"].to_numpy()
         return self.study.training.build(self.architecture.n_inputs, **numbers)
 
     def initial(self, networks: pl.DataFrame) -> Tensor:
@@ -66,7 +73,21 @@ class Launch:
             dtype = getattr(torch, self.study.training.dtype)
             seeds = rows["init_seed"].to_numpy(writable=True)
             parts.append(self.architecture.initial(len(rows), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=dtype))
-        return torch.cat(parts)
+        params, there = torch.cat(parts), self.mask(networks)
+        return params if there is None else (params * structure.fan_in_gain(self.architecture, there) * there).to(params.dtype)
+
+    def mask(self, networks: pl.DataFrame) -> Tensor | None:
+        """Which parameters of these networks there are, before any pruning."""
+        return structure.mask(self.study, self.architecture, networks)
+
+    @property
+    def tied(self) -> Tensor | None:
+        """Which parameters are one."""
+        return structure.tied(self.study, self.architecture)
+
+    def trainable(self, networks: pl.DataFrame) -> Tensor | None:
+        """Which parameters of these networks move."""
+        return structure.trainable(self.study, self.architecture, networks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +111,17 @@ def plan(study: Study) -> Plan:
     first_network = first_pair = first_family = 0
     launch_of = {cell.index: i for i, group in enumerate(groups.values()) for cell in group}
     sets: list[dict[str, datasets.Dataset]] = [{} for _ in groups]
+    train_sets: list[TrainSets] = [{} for _ in groups]
     for cell in cells:
         known = sets[launch_of[cell.index]]
         key = json.dumps(cell.study.resolved()["data"])
         if key not in known:
             known[key] = datasets.make(cell.study)
         dataset = list(known).index(key)
-        networks.append(_networks(cell, study.seed, first_network, first_family, launch_of[cell.index], dataset, known[key].n_inputs))
-        paths.append(_pairs(cell, study.seed, first_network, first_pair, launch_of[cell.index], dataset))
+        table = _networks(cell, study.seed, first_network, first_family, launch_of[cell.index], dataset, known[key].n_inputs)
+        train_set = _train_sets(cell.study, table, dataset, known[key], train_sets[launch_of[cell.index]])
+        networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
+        paths.append(_pairs(cell, study.seed, networks[-1], first_pair, launch_of[cell.index], dataset))
         first_network += len(networks[-1])
         first_family += cell.study.ensemble.families
         first_pair += len(paths[-1])
@@ -112,13 +136,21 @@ def plan(study: Study) -> Plan:
                 i,
                 group[0].study,
                 {cell.index: cell.study for cell in group},
-                group[0].study.architecture.build(data[0].n_inputs, data[0].n_outputs),
+                _architecture(group[0].study, data[0]),
                 tuple(data),
+                tuple(train_sets[i].values()) or None,
                 all_networks.filter(launch=i),
                 all_pairs.filter(launch=i),
             )
         )
     return Plan(study, tuple(launches), all_networks, all_pairs, _cells(study, cells))
+
+
+def _architecture(study: Study, data: datasets.Dataset) -> kernels.Architecture:
+    try:
+        return study.architecture.build(data.n_inputs, data.n_outputs)
+    except ValueError as error:  # windows that do not fit the inputs
+        raise StudyError(f"architecture.{error}") from None
 
 
 def _static(study: Study) -> str:
@@ -138,15 +170,17 @@ def _static(study: Study) -> str:
 
 
 def _roots(seed: int, cell: int) -> dict[str, int]:
-    """The five seeds that everything random in a cell derives from."""
+    """The seeds that everything random in a cell derives from."""
     root = streams.network_seeds(seed, 1, first=cell)[0]
-    return dict(zip(("init", "data", "spawn", "test", "pairs"), streams.network_seeds(root, 5).tolist(), strict=True))
+    names = ("init", "data", "spawn", "test", "pairs", "mask", "frozen", "own")
+    return dict(zip(names, streams.network_seeds(root, len(names)).tolist(), strict=True))
 
 
 def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int, dataset: int, n_inputs: int) -> pl.DataFrame:
     ensemble, roots = cell.study.ensemble, _roots(seed, cell.index)
     n = ensemble.n_networks
     family, sibling = np.divmod(np.arange(n), ensemble.siblings)
+    one_mask = {"own": np.arange(n), "family": family, "shared": np.zeros(n, int)}[cell.study.architecture.mask]
     return pl.DataFrame(
         {
             "network": first + np.arange(n),
@@ -159,19 +193,42 @@ def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int,
             "data_seed": streams.network_seeds(roots["data"], ensemble.families)[family],
             "spawn_seed": streams.network_seeds(roots["spawn"], n),
             "spawn_step": np.full(n, ensemble.spawn_step * cell.study.training.unit(n_inputs)),
+            "mask_seed": streams.network_seeds(roots["mask"], n)[one_mask],
+            "frozen_seed": np.full(n, roots["frozen"]),
+            "own_seed": streams.network_seeds(roots["own"], n),
+            "side": 1 - 2 * ((family + sibling) % 2),
         }
     )
 
 
-def _pairs(cell: Cell, seed: int, first_network: int, first: int, launch: int, dataset: int) -> pl.DataFrame:
+def _train_sets(study: Study, networks: pl.DataFrame, dataset: int, data: datasets.Dataset, sets: TrainSets) -> list[int]:
+    """The place in `sets` of each network's training samples; those that are not there yet are added."""
+    task = study.data if isinstance(study.data, Task) else None
+    if data.train is None:
+        return [0] * len(networks)
+    if task is not None and task.shift:
+        keys = [(dataset, side) for side in networks["side"].to_list()]
+    elif task is not None and task.shared < 1:
+        keys = [(dataset, seed) for seed in networks["own_seed"].to_list()]
+    else:
+        keys = [(dataset, 0)] * len(networks)
+    for key in dict.fromkeys(keys):
+        if key not in sets:
+            own, side = (None, key[1]) if task is not None and task.shift else (key[1], 1)
+            sets[key] = data.train if key[1] == 0 else datasets.own_samples(study, own, side)
+    place = {key: i for i, key in enumerate(sets)}
+    return [place[key] for key in keys]
+
+
+def _pairs(cell: Cell, seed: int, networks: pl.DataFrame, first: int, launch: int, dataset: int) -> pl.DataFrame:
     ensemble, roots = cell.study.ensemble, _roots(seed, cell.index)
     parts = {
-        "independent": pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_independent, roots["pairs"]),
+        "independent": _independent(cell.study, networks["side"].to_numpy(), roots["pairs"]),
         "siblings": pairs.sibling_pairs(ensemble.families, ensemble.siblings),
     }
     ends = np.concatenate([parts[kind] for kind in parts if kind in ensemble.pairs])
     kinds = [kind for kind in parts if kind in ensemble.pairs for _ in parts[kind]]
-    n = len(ends)
+    n, train_set, network = len(ends), networks["train_set"].to_numpy(), networks["network"].to_numpy()
     return pl.DataFrame(
         {
             "pair": first + np.arange(n),
@@ -179,12 +236,25 @@ def _pairs(cell: Cell, seed: int, first_network: int, first: int, launch: int, d
             "launch": np.full(n, launch),
             "dataset": np.full(n, dataset),
             "kind": kinds,
-            "network_a": first_network + ends[:, 0],
-            "network_b": first_network + ends[:, 1],
+            "network_a": network[ends[:, 0]],
+            "network_b": network[ends[:, 1]],
+            "train_set_a": train_set[ends[:, 0]],
+            "train_set_b": train_set[ends[:, 1]],
             "test_seed": streams.network_seeds(roots["test"], n),
         },
         schema_overrides={"kind": pl.String},
     )
+
+
+def _independent(study: Study, side: np.ndarray, seed: int) -> np.ndarray:
+    """The independent pairs of a cell, `[n, 2]` rows of its networks; under a covariate shift those of different sides alone."""
+    ensemble = study.ensemble
+    if not isinstance(study.data, Task) or not study.data.shift:
+        return pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_independent, seed)
+    every = pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_possible, seed)
+    apart = every[side[every[:, 0]] != side[every[:, 1]]]
+    chosen = np.random.default_rng(seed).permutation(len(apart))[: ensemble.n_independent]
+    return apart[np.sort(chosen)]
 
 
 def _cells(study: Study, cells: list[Cell]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import kernels
 import theory
+from testbed import structure
 from testbed.ensembles import Launch
 from testbed.spec import TheoryName
 from testbed.specialisation import permutations_chosen
@@ -32,19 +34,20 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
     samples, training = launch.samples("train"), launch.training(networks)
     data = samples if samples is not None else launch.teacher
     assert data is not None
-    dataset = networks["dataset"].to_numpy(writable=True)
-    run = kernels.train(
-        launch.architecture,
-        launch.initial(networks),
-        data,
-        training,
-        data_seeds=networks["data_seed"].to_numpy(writable=True),
-        spawn_steps=networks["spawn_step"].to_numpy(writable=True),
-        spawn_seeds=networks["spawn_seed"].to_numpy(writable=True),
-        dataset=dataset,
-        backend=backend,
-        progress=progress,
-    )
+    dataset = networks["dataset" if samples is None else "train_set"].to_numpy(writable=True)
+    options: dict[str, Any] = {
+        "data_seeds": networks["data_seed"].to_numpy(writable=True),
+        "spawn_steps": networks["spawn_step"].to_numpy(writable=True),
+        "spawn_seeds": networks["spawn_seed"].to_numpy(writable=True),
+        "dataset": dataset,
+        "trainable": launch.trainable(networks),
+        "tied": launch.tied,
+        "backend": backend,
+    }
+    params, mask = launch.initial(networks), launch.mask(networks)
+    if launch.study.architecture.pruning is not None:
+        params, mask = _pruned(launch, networks, params, mask, data, options)
+    run = kernels.train(launch.architecture, params, data, training, mask=mask, progress=progress, **options)
     final = torch.full((len(networks),), torch.nan, dtype=torch.float64)
     good = run.diverged_at < 0
     if samples is not None and bool(good.any()):
@@ -52,7 +55,24 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
         final[good] = kernels.path_losses(
             launch.architecture, params, params, [0.0], samples, training.loss, dataset=dataset[good.numpy()], backend=backend
         ).loss[:, 0]
-    return {"params": run.params, "losses": run.losses.double(), "diverged_at": run.diverged_at, "train_loss": final}
+    return {"params": run.params, "stopped_at": run.stopped_at, "losses": run.losses.double(), "diverged_at": run.diverged_at, "train_loss": final}
+
+
+def _pruned(launch: Launch, networks: pl.DataFrame, params: Tensor, mask: Tensor | None, data: Any, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Where these networks begin, and their masks, after iterative magnitude pruning (PruningSpec)."""
+    pruning, architecture = launch.study.architecture.pruning, launch.architecture
+    assert pruning is not None
+    if pruning.mask == "family":  # the family's own data order and rate, the same for every sibling
+        networks, options = networks.with_columns(sibling=pl.lit(0)), options | {"spawn_steps": None, "spawn_seeds": None}
+    training = launch.training(networks)
+    training = dataclasses.replace(training, snapshots=(min(pruning.rewind_step, training.steps),), stop_below=None)
+    weights = structure.is_weight(architecture).expand(params.shape) if mask is None else structure.is_weight(architecture) & mask
+    for k in range(pruning.rounds):
+        dense = kernels.train(architecture, params, data, training, mask=mask, **options)
+        keep = round(pruning.density ** ((k + 1) / pruning.rounds) * int(weights[0].sum()))
+        params, mask = dense.snapshots[0], structure.pruned(architecture, dense.params, mask, keep)
+    assert mask is not None
+    return params, mask
 
 
 def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
@@ -94,7 +114,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     with ThreadPoolExecutor(1) as pool:
         predictions = [pool.submit(predict, name) for name in study.measure.theory]
         if (train_set := launch.samples("train")) is not None:
-            paths("train", train_set)
+            _train_paths(launch, a, b, alphas, train_set, pairs.filter(pl.Series(good)), backend, result)
         if launch.teacher is not None:
             n, seeds = study.measure.test_samples, pairs["test_seed"].to_numpy(writable=True)[good]
             paths("test", launch.teacher, n_samples=n, seeds=seeds)
@@ -103,6 +123,26 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         for prediction in predictions:
             result |= prediction.result()
     return {key: _spread(value, good) for key, value in result.items()}
+
+
+def _train_paths(
+    launch: Launch,
+    a: Tensor,
+    b: Tensor,
+    alphas: Tensor,
+    samples: tuple[Tensor, Tensor],
+    pairs: pl.DataFrame,
+    backend: str,
+    result: dict[str, Tensor],
+) -> None:
+    """Training loss and error along the paths; where the ends were trained on different samples, their mean over both sets."""
+    sets = [pairs[f"train_set_{side}"].to_numpy(writable=True) for side in "ab"]
+    sets = sets[:1] if (sets[0] == sets[1]).all() else sets
+    loss = launch.study.training.loss
+    curves = [kernels.path_losses(launch.architecture, a, b, alphas, samples, loss, dataset=dataset, backend=backend) for dataset in sets]
+    result["train_loss"] = torch.stack([curve.loss for curve in curves]).mean(0)
+    if curves[0].error is not None:
+        result["train_error"] = torch.stack([curve.error for curve in curves]).mean(0)  # type: ignore[misc]
 
 
 def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> theory.Curve:

@@ -86,7 +86,9 @@ def _resolve(backend: str, plan: Plan) -> str:
             dry = dataclasses.replace(launch.training(one), steps=0, snapshots=())
             data = launch.samples("train") or launch.teacher
             assert data is not None
-            run = kernels.train(launch.architecture, launch.initial(one), data, dry, dataset=[0], backend=backend)
+            run = kernels.train(
+                launch.architecture, launch.initial(one), data, dry, dataset=[0], trainable=launch.trainable(one), tied=launch.tied, backend=backend
+            )
             fresh: dict[str, Any] = {"n_samples": 2, "seeds": pair["test_seed"].to_numpy()} if isinstance(data, kernels.Teacher) else {}
             kernels.path_losses(
                 launch.architecture,
@@ -126,8 +128,10 @@ class Shard:
 def network_shards(launch: Launch, backend: str) -> list[Shard]:
     """The networks of a launch, cut into a few seconds' work each."""
     training = launch.study.training
-    samples = training.batch_size or len(launch.data[0].train[0])  # type: ignore[index]
-    each = 3 * training.steps * samples * launch.architecture.n_parameters  # forward, backward, gradient
+    samples = training.batch_size or len(launch.train_sets[0][0])  # type: ignore[index]
+    pruning = launch.study.architecture.pruning
+    runs = 1 if pruning is None else 1 + pruning.rounds
+    each = 3 * runs * training.steps * samples * launch.architecture.n_parameters  # forward, backward, gradient
     size = max(LANES, int(SHARD_WORK[backend] / max(each, 1)) // LANES * LANES)
     return _cut(f"shards/networks-{launch.index}", len(launch.networks), size)
 

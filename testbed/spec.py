@@ -6,22 +6,16 @@ import math
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 import kernels
+from kernels.connectivity import windows
+from testbed import tasks
+from testbed.tasks import Count, NotNegative, Section, Seed
 
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
 TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
-
-
-class Section(BaseModel):
-    """A table of a study: unknown keys and values of the wrong type are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
 
 class TeacherSpec(Section):
@@ -62,28 +56,6 @@ class TeacherStudentData(Section):
     seed: Seed = 0
 
 
-class GaussianMixtureData(Section):
-    """As many classes as said, one Gaussian N(μ_c, I) each, the means uniform on the sphere of radius `separation`."""
-
-    kind: Literal["gaussian_mixture"]
-    inputs: Count
-    classes: Annotated[int, Field(ge=2)] = 2
-    n_train: Count
-    separation: NotNegative = 3.0
-    seed: Seed = 0
-
-
-class SpiralsData(Section):
-    """In the plane, one arm a class: radius r = √u with u uniform, angle 2π (turns · r + c/classes), plus noise · N(0, I)."""
-
-    kind: Literal["spirals"]
-    classes: Annotated[int, Field(ge=2)] = 2
-    n_train: Count
-    turns: NotNegative = 1.0
-    noise: NotNegative = 0.02
-    seed: Seed = 0
-
-
 class FileData(Section):
     """The user's own .npz: x `[n, n_inputs]`, y float `[n, n_outputs]` or class numbers `[n]`; x_test and y_test if there are.
 
@@ -95,26 +67,81 @@ class FileData(Section):
     sha256: str | None = None
 
 
-DataSpec: TypeAlias = Annotated[TeacherStudentData | GaussianMixtureData | SpiralsData | FileData, Field(discriminator="kind")]
+DataSpec: TypeAlias = Annotated[
+    TeacherStudentData
+    | tasks.GaussianMixtureData
+    | tasks.SpiralsData
+    | tasks.CirclesData
+    | tasks.XorData
+    | tasks.ParityData
+    | tasks.HierarchicalData
+    | tasks.HiddenManifoldData
+    | tasks.DynamicSignalData
+    | tasks.RebasinCounterexampleData
+    | tasks.DigitsData
+    | FileData,
+    Field(discriminator="kind"),
+]
+
+
+class PruningSpec(Section):
+    """Iterative magnitude pruning (Frankle & Carbin 2019) before the training that is measured.
+
+    In each of `rounds` the network is trained, its weights of smallest magnitude are masked (all layers' together, biases stay; after round r
+    a share density^(r/rounds) is left), and the rest goes back to where it was at step `rewind_step`. The measured training starts there, with
+    all its steps. mask: `own`, each network's from its own training; `family`, the first sibling's for all.
+    """
+
+    density: Annotated[float, Field(gt=0, lt=1)]
+    rounds: Count = 1
+    rewind_step: Annotated[int, Field(ge=0)] = 0
+    mask: Literal["own", "family"] = "own"
 
 
 class ArchitectureSpec(Section):
-    """The students: hidden widths (inputs and outputs follow from the data), and how they are initialised."""
+    """The students: hidden widths (inputs and outputs follow from the data), what is connected, and how they are initialised.
+
+    normalise, residual: of kernels.Architecture. connectivity: of the first layer, as kernels.connectivity has it, with `receptive_field` inputs
+    a unit and windows every `stride` inputs; full: every unit sees every input. density: share of the weights of each layer that there are,
+    drawn at random by network (mask `own`), by family, or once for all networks of a cell (`shared`). Weights of a unit with fewer inputs start
+    larger by √(all/those), so that its pre-activation has the dense one's variance (Evci et al. 2022). pruning: found by training.
+    """
 
     hidden: Annotated[tuple[Count, ...], Field(strict=False)]
     activation: str = "relu"
     biases: bool = True
     negative_slope: float = 0.01
-    initialisation: Literal["kaiming", "xavier", "torch", "committee"] = "kaiming"
+    normalise: bool = False
+    residual: bool = False
+    connectivity: Literal["full", "random", "local", "convolutional"] = "full"
+    receptive_field: Count | None = None
+    stride: Count = 1
+    density: Annotated[float, Field(gt=0, le=1)] = 1.0
+    mask: Literal["own", "family", "shared"] = "own"
+    pruning: PruningSpec | None = None
+    initialisation: Literal["kaiming", "xavier", "torch", "committee", "mean_field"] = "kaiming"
     scale: NotNegative = 1.0
 
     def build(self, n_inputs: int, n_outputs: int) -> kernels.Architecture:
         """The architecture between these inputs and outputs."""
-        return kernels.Architecture((n_inputs, *self.hidden, n_outputs), self.activation, self.biases, self.negative_slope)
+        widths = (n_inputs, *self.hidden, n_outputs)
+        architecture = kernels.Architecture(widths, self.activation, self.biases, self.negative_slope, self.normalise, self.residual)
+        if self.receptive_field is not None:
+            windows(architecture, self.receptive_field, self.stride)
+        return architecture
+
+    @property
+    def sparse(self) -> bool:
+        """Whether some weights are not there."""
+        return self.connectivity != "full" or self.density < 1 or self.pruning is not None
 
     @model_validator(mode="after")
     def _check(self) -> ArchitectureSpec:
-        self.build(1, 1)
+        kernels.Architecture((1, *self.hidden, 1), self.activation, self.biases, self.negative_slope, self.normalise, self.residual)
+        if self.connectivity != "full" and self.receptive_field is None:
+            raise ValueError(f"receptive_field is missing: the inputs that a unit of a {self.connectivity} first layer sees.")
+        if self.connectivity == "convolutional" and (self.density < 1 or self.pruning is not None):
+            raise ValueError("connectivity 'convolutional' shares weights, which a random or pruned mask would tear apart: use 'local' there.")
         return self
 
 
@@ -177,6 +204,9 @@ class ScheduleSpec(Section):
 class TrainingSpec(Section):
     """kernels.Training; `online`: fresh samples at every step from the teacher; dtype: of the arithmetic of training.
 
+    frozen: share of the weights of each layer, drawn once for all networks of a cell, that keep their initial values (partial-gradient masks);
+    frozen_layers: numbers of affine layers that do so whole, biases too, the first being 0.
+
     clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, record_every and ensemble.spawn_step count d updates each, and
     the learning rate is divided by d (Saad & Solla 1995).
     """
@@ -189,6 +219,11 @@ class TrainingSpec(Section):
     sampling: str = "epoch"
     schedule: ScheduleSpec = ScheduleSpec()
     online: bool = False
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    stop_below: float | None = None
+    frozen: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    frozen_layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     record_every: int | None = None
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -208,6 +243,9 @@ class TrainingSpec(Section):
             sampling=self.sampling,
             schedule=self.schedule.build(),
             record_every=None if self.record_every is None else self.record_every * unit,
+            label_smoothing=self.label_smoothing,
+            clip_norm=self.clip_norm,
+            stop_below=self.stop_below,
         )
 
     @model_validator(mode="after")
@@ -223,10 +261,12 @@ class EnsembleSpec(Section):
 
     pairs: `siblings`, all pairs within families; `independent`, `independent_pairs` of those between families, drawn without
     replacement (as many as there are families unless it says otherwise).
+    rate_factor: the learning rate of sibling k is multiplied by rate_factor^k (one initialisation, different rates).
     """
 
     families: Count
     siblings: Count = 2
+    rate_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     spawn_step: Annotated[int, Field(ge=0)] = 0
     pairs: Annotated[tuple[PairKind, ...], Field(strict=False, min_length=1)] = ("independent", "siblings")
     independent_pairs: Count | None = None
@@ -237,6 +277,11 @@ class EnsembleSpec(Section):
         return self.families * self.siblings
 
     @property
+    def n_possible(self) -> int:
+        """Pairs between families that there are."""
+        return self.families * (self.families - 1) // 2 * self.siblings**2
+
+    @property
     def n_independent(self) -> int:
         """Independent pairs to draw in one cell."""
         return (self.independent_pairs or self.families) if "independent" in self.pairs else 0
@@ -245,10 +290,9 @@ class EnsembleSpec(Section):
     def _check(self) -> EnsembleSpec:
         if "siblings" in self.pairs and self.siblings < 2:
             raise ValueError("siblings must be at least 2 when pairs asks for siblings, not 1.")
-        possible = self.families * (self.families - 1) // 2 * self.siblings**2
-        if self.n_independent > possible:
+        if self.n_independent > self.n_possible:
             raise ValueError(
-                f"independent_pairs must be at most {possible}, the pairs between {self.families} families of {self.siblings}, "
+                f"independent_pairs must be at most {self.n_possible}, the pairs between {self.families} families of {self.siblings}, "
                 f"not {self.n_independent}."
             )
         if self.independent_pairs and "independent" not in self.pairs:

@@ -176,6 +176,12 @@ def check(study: Study) -> None:
             raise ValueError("ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size.")
         if ensemble.spawn_step > training.steps:
             raise ValueError(f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps}).")
+    layers = len(study.architecture.hidden) + 1
+    if training.frozen_layers and max(training.frozen_layers) >= layers:
+        raise ValueError(f"training.frozen_layers must be below {layers}, the number of affine layers, not {max(training.frozen_layers)}.")
+    pruning = study.architecture.pruning
+    if pruning is not None and pruning.rewind_step > training.steps:
+        raise ValueError(f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most training.steps ({training.steps}).")
     if measure.permutations:
         units = list(study.architecture.hidden)
         if not isinstance(data, TeacherStudentData) or list(data.teacher.hidden) != units or len(units) != 1 or units[0] > MOST_UNITS:
@@ -190,6 +196,8 @@ def _lacks(study: Study, name: str) -> str | None:
     data, architecture = study.data, study.architecture
     if study.training.loss != "mse":
         return "training.loss 'mse'"
+    if architecture.normalise:
+        return "networks without architecture.normalise"
     if len(architecture.hidden) != 1:
         return f"one hidden layer, not architecture.hidden = {list(architecture.hidden)}"
     if name == "exact_training":
@@ -226,6 +234,11 @@ def _no_twins(study: Study) -> str | None:
         "architecture.activation 'erf'": architecture.activation == "erf",
         "data.teacher.activation 'erf'": teacher is not None and teacher.activation == "erf",
         "networks and a teacher without biases": not architecture.biases and not (teacher is not None and teacher.biases),
+        "fully connected networks whose layers all learn at one rate": not architecture.sparse
+        and not training.frozen
+        and not training.frozen_layers
+        and study.ensemble.rate_factor == 1,
+        "training without clip_norm and stop_below": training.clip_norm is None and training.stop_below is None,
         "one output": getattr(data, "outputs", 1) == 1,
     }
     return next((need for need, met in needs.items() if not met), None)

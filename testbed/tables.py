@@ -36,8 +36,11 @@ def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
             "network": order,
             "train_loss": torch.cat([shard["train_loss"] for shard in shards]).numpy(),
             "diverged_at": torch.cat([shard["diverged_at"] for shard in shards]).numpy(),
+            "stopped_at": torch.cat([shard["stopped_at"] for shard in shards]).numpy(),
         }
-    ).with_columns(pl.col("train_loss").fill_nan(None), pl.when(pl.col("diverged_at") >= 0).then("diverged_at").alias("diverged_at"))
+    ).with_columns(
+        pl.col("train_loss").fill_nan(None), *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at"))
+    )
     return plan.networks.join(plan.cells, on="cell").join(result, on="network").sort("network")
 
 
@@ -136,6 +139,14 @@ _COLUMNS = {
     "init_seed": "seed of the initial parameters (Architecture.initial)",
     "data_seed": "seed of the batches before spawn_step",
     "spawn_seed": "seed of the batches from spawn_step on",
+    "mask_seed": "seed of the random mask, where the architecture is sparse",
+    "frozen_seed": "seed of the weights that keep their initial values, where some do",
+    "own_seed": "seed of the training samples that are the network's own, where data.shared is below 1",
+    "side": "1 or -1, the side that the network takes where data.shift is above 0",
+    "train_set": "number of the network's training set within the launch",
+    "train_set_a": "training set of the network at alpha = 0",
+    "train_set_b": "training set of the network at alpha = 1",
+    "stopped_at": "first step whose batch loss was below training.stop_below; null: none was",
     "spawn_step": "step from which the network draws its own batches (steps = parameter updates)",
     "diverged_at": "first step whose batch loss was not finite; null: never",
     "pair": "number of the pair, from 0",
