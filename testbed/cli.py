@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed import doctor
-from testbed.comparison import group_means
+from testbed.comparison import group_means, interval
 from testbed.errors import StudyError
-from testbed.report import answers, interval, write_report
+from testbed.report import answers, write_report
 from testbed.results import Results
 from testbed.run import run_study
 from testbed.study import SHIPPED, Study, find
@@ -35,11 +35,14 @@ class Run:
     """What trains and measures."""
     quick: bool = False
     """Shrink the study to a few seconds: a tenth of the families, a twentieth of the steps, and so on."""
+    scale: float = 1.0
+    """So many times as many families and pairs: 100 makes a study for two cores one for a GPU."""
 
     def __call__(self) -> None:
         """Run the study."""
-        study = Study.load(self.study, self.set, self.quick)
-        out = self.out or Path("runs") / (find(self.study).stem + ("-quick" if self.quick else ""))
+        study = Study.load(self.study, self.set, self.quick, self.scale)
+        name = find(self.study).stem + ("-quick" if self.quick else "") + (f"-times-{self.scale:g}" if self.scale != 1 else "")
+        out = self.out or Path("runs") / name
         report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty())
         _summary(report)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -55,27 +56,40 @@ def nearest_alpha(curves: pl.DataFrame, alpha: float) -> float:
     return float(grid[np.argmin(abs(grid - alpha))])
 
 
-def mean_interval(values: np.ndarray, family_a: np.ndarray, family_b: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of a number per pair, `[n_pairs]`, and the ends of its 95 % bootstrap interval over families.
+def bootstrap_means(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, np.ndarray]:
+    """Mean of a column over pairs (with family_a, family_b), and the bootstrap's draws of it, `[REPLICATES]`; NaN with fewer than 3 families.
 
     Pairs that share a network are not independent, so families are drawn with replacement, not pairs: a pair of families i and j
     weighs w_i w_j, one within family i weighs w_i, where w counts how often a family was drawn (the pigeonhole bootstrap,
-    Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021 for pairs). The ends are NaN with fewer than three families.
+    Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021 for pairs). Where data sets differ among the pairs (a column `data.seed`
+    with three or more values), data sets are drawn likewise, and the families within them.
     """
-    families, index = np.unique(np.concatenate([family_a, family_b]), return_inverse=True)
-    a, b = index[: len(values)], index[len(values) :]
+    values = pairs[column].to_numpy().astype(float)
     mean = float(values.mean())
-    if len(families) < 3:
-        return mean, float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
+    families, index = np.unique(np.concatenate([pairs["family_a"].to_numpy(), pairs["family_b"].to_numpy()]), return_inverse=True)
+    a, b = index[: len(values)], index[len(values) :]
     n = len(families)
+    if n < 3:
+        return mean, np.full(REPLICATES, np.nan)
+    rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
+    datasets, of = np.unique(pairs["data.seed"].to_numpy(), return_inverse=True) if "data.seed" in pairs.columns else (np.zeros(1), np.zeros_like(a))
+    d = len(datasets)
+    drawn_sets = rng.multinomial(d, np.full(d, 1 / d), REPLICATES).astype(float) if d >= 3 else np.ones((REPLICATES, d))
     means = np.empty(REPLICATES)
     for start in range(0, REPLICATES, 100):  # bounds the memory
         w = drawn[start : start + 100]
-        weight = np.where(a == b, w[:, a], w[:, a] * w[:, b])
+        weight = np.where(a == b, w[:, a], w[:, a] * w[:, b]) * drawn_sets[start : start + 100][:, of]
         total = weight.sum(1)
         means[start : start + 100] = np.divide(weight @ values, total, out=np.full(len(w), np.nan), where=total > 0)
+    return mean, means
+
+
+def mean_interval(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of a column over pairs and the ends of its 95 % bootstrap interval over families (and data sets); NaN with fewer than 3 families."""
+    mean, means = bootstrap_means(pairs, column, seed)
+    if np.isnan(means).all():
+        return mean, float("nan"), float("nan")
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(means, [tail, 1 - tail])
     return mean, float(low), float(high)
@@ -86,13 +100,21 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     rows = []
     measured = pairs.filter(~pl.col("left_out") & pl.col(column).is_not_null())
     for key, group in measured.group_by(by, maintain_order=True):
-        values, family_a, family_b = (group[name].to_numpy() for name in (column, "family_a", "family_b"))
-        mean, low, high = mean_interval(values, family_a, family_b)
-        rows.append((*key, len(group), mean, low, high))
+        rows.append((*key, len(group), *mean_interval(group, column)))
     schema: dict[str, pl.DataType] = {name: pairs.schema[name] for name in by}
     schema |= {"n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
     table = pl.DataFrame(rows, schema=schema, orient="row")
     return table.sort(by)
+
+
+def number(value: float | None) -> str:
+    """Three digits; a dash for nothing."""
+    return "–" if value is None or np.isnan(value) else f"{value:.3g}"
+
+
+def interval(row: dict[str, Any]) -> str:
+    """mean [low, high]."""
+    return number(row["mean"]) + ("" if np.isnan(row["low"]) else f" [{number(row['low'])}, {number(row['high'])}]")
 
 
 def with_families(pairs: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:

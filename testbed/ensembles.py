@@ -263,15 +263,17 @@ def _cells(study: Study, cells: list[Cell]) -> pl.DataFrame:
     Text is an Enum in the order of the study, so that tables and figures keep it; a list such as [8, 8] reads 8-8.
     """
     columns = [pl.Series("cell", [cell.index for cell in cells])]
-    for key in study.vary:
-        values = [cell.factors[key] for cell in cells]
-        values = [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values]
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            columns.append(pl.Series(key, values, strict=False))
-        else:
-            names = [_name(v) for v in values]
-            columns.append(pl.Series(key, names, dtype=pl.Enum(list(dict.fromkeys(names)))))
+    for key in study.factors:
+        values = levels([cell.factors[key] for cell in cells])
+        text = isinstance(values[0], str)
+        columns.append(pl.Series(key, values, dtype=pl.Enum(list(dict.fromkeys(values)))) if text else pl.Series(key, values, strict=False))
     return pl.DataFrame(columns)
+
+
+def levels(values: list[Any]) -> list[Any]:
+    """A factor's values as the tables hold them: numbers if all are (a list of one number counts), else text."""
+    values = [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values]
+    return values if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) else [_name(v) for v in values]
 
 
 def _name(value: Any) -> str:

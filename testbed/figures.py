@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from scipy import stats
 
+from testbed import ranking
 from testbed.comparison import group_means, nearest_alpha
 from testbed.results import Results
 
@@ -25,18 +27,20 @@ PAIRS = {"independent": "independent pairs", "siblings": "sibling pairs"}
 
 def draw(results: Results) -> dict[str, Figure]:
     """Every figure that applies, by name."""
-    makers: dict[str, Callable[[], Figure | None]] = {
-        "curves": lambda: curves(results),
-        "predicted": lambda: predicted(results),
-        "z": lambda: z_histogram(results),
-        **{f"barrier_{key.replace('.', '_')}": lambda key=key: by_factor(results, key) for key in results.factors},  # type: ignore[misc]
-        "twins": lambda: twins(results),
-        "permutations": lambda: permutations(results),
-        "grid": lambda: grid(results),
-        "training": lambda: training(results),
+    by = [key for key in results.factors if key not in ("component", "data.seed")]
+    makers: dict[str, Callable[[Results], Figure | None]] = {
+        "ranking": ranking.figure,
+        "curves": curves,
+        "predicted": predicted,
+        "z": z_histogram,
+        **{f"barrier_{key.replace('.', '_')}": functools.partial(by_factor, key=key) for key in by},
+        "twins": twins,
+        "permutations": permutations,
+        "grid": grid,
+        "training": training,
     }
     with mpl.rc_context(fname=STYLE):
-        made = {name: make() for name, make in makers.items()}
+        made = {name: make(results) for name, make in makers.items()}
     return {name: figure for name, figure in made.items() if figure is not None}
 
 

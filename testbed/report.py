@@ -12,8 +12,9 @@ import matplotlib as mpl
 import numpy as np
 import polars as pl
 
-from testbed import figures
-from testbed.comparison import group_means, nearest_alpha, z_summary
+from testbed import figures, ranking
+from testbed.claims import judge
+from testbed.comparison import group_means, interval, nearest_alpha, number, z_summary
 from testbed.measure import DEFINITIONS
 from testbed.results import Results
 from testbed.store import Store
@@ -33,6 +34,8 @@ CAPTIONS = {
     "that it overlaps with, all permutations tried), with 95 % bootstrap intervals over families; half of two-unit pairs would, by chance.",
     "grid": "What a maximum over the grid of alphas misses of the exact training barrier, as a share of it.",
     "training": "Recorded training losses of the networks that did not diverge.",
+    "ranking": "Every component alone, ranked by how far it breaks linear connectivity: mean barrier with 95 % bootstrap intervals over families "
+    "of networks and data sets. The line is the baseline's barrier, the band its interval.",
     "barrier": "Mean barrier at each level: points measured, lines the exact population loss where it is known, bars 95 % "
     "bootstrap intervals over families of networks (not over pairs, which share networks).",
 }
@@ -64,6 +67,8 @@ def write_report(folder: str | Path) -> Path:
         barriers=barrier_table(results),
         grid=grid_numbers(results),
         columns=results.columns,
+        claims=claims_table(results),
+        components=ranking.table(results),
         unit=results.unit,
         n_families=results.networks["family"].n_unique(),
         kinds={kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},
@@ -73,14 +78,10 @@ def write_report(folder: str | Path) -> Path:
     return store.folder / "report.html"
 
 
-def number(value: float | None) -> str:
-    """Three digits; a dash for nothing."""
-    return "–" if value is None or np.isnan(value) else f"{value:.3g}"
-
-
-def interval(row: dict[str, Any]) -> str:
-    """mean [low, high]."""
-    return number(row["mean"]) + ("" if np.isnan(row["low"]) else f" [{number(row['low'])}, {number(row['high'])}]")
+def claims_table(results: Results) -> list[list[str]]:
+    """Rows of claim, source, what was found here, and whether it agrees."""
+    verdicts = [(claim, judge(claim, results.pairs, results.shown)) for claim in results.study.claims]
+    return [[claim.claim, claim.source, verdict.here, verdict.agrees] for claim, verdict in verdicts]
 
 
 def answers(results: Results) -> list[str]:
@@ -99,7 +100,7 @@ def answers(results: Results) -> list[str]:
         )
         for key in results.groups(kind):
             rows = group_means(pairs, [key], column).to_dicts()
-            if len(rows) < 2:
+            if len(rows) < 2 or key == "component":
                 continue
             first, last, top = rows[0], rows[-1], max(rows, key=lambda row: row["mean"])
             peak = "" if top in (first, last) else f", with its largest value, {interval(top)}, at {top[key]}"
@@ -107,6 +108,9 @@ def answers(results: Results) -> list[str]:
         if results.has(error := f"{results.part}_error_barrier_mean_endpoints"):
             stable = float((pairs[error] < 0.02).mean())  # type: ignore[arg-type]
             said.append(f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %.")
+        said += ranking.sentences(results, kind)
+    for claim, source, here, agrees in claims_table(results):
+        said.append(f"{claim} ({source}) Here: {here}. Agrees: {agrees}.")
     if results.has("different_permutation"):
         for kind in results.kinds:
             (share,) = group_means(results.measured.filter(kind=kind), ["kind"], "different_permutation").to_dicts()

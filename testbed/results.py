@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 
 from testbed.comparison import with_families
+from testbed.ensembles import levels
 from testbed.errors import StudyError
 from testbed.store import Store
-from testbed.study import Study, tomllib
+from testbed.study import BASELINE, Study, tomllib
 
 LABELS = {
     "architecture.hidden": "hidden width (units)",
@@ -62,8 +63,8 @@ class Results:
 
     @property
     def factors(self) -> list[str]:
-        """The dotted keys that vary, in the study's order."""
-        return list(self.study.vary)
+        """The dotted keys that vary, and `component`, in the study's order."""
+        return list(self.study.factors)
 
     @property
     def measured(self) -> pl.DataFrame:
@@ -75,6 +76,17 @@ class Results:
         """Kinds of pairs that were measured."""
         return [kind for kind in ("independent", "siblings") if kind in self.measured["kind"]]
 
+    def shown(self, factor: str, level: Any) -> Any:
+        """A level of a factor as the tables hold it."""
+        values = self.study.factors[factor]
+        return levels(values)[values.index(level)]
+
+    @property
+    def groups_of_components(self) -> dict[str, str]:
+        """The group of each component, the baseline's being itself."""
+        groups = {name: group for group, settings in self.study.component.items() for name in settings}
+        return {BASELINE: BASELINE} | groups if groups else {}
+
     def has(self, column: str) -> bool:
         """Whether the pairs have this column, with at least one value."""
         return column in self.pairs.columns and self.pairs[column].null_count() < len(self.pairs)
@@ -83,6 +95,12 @@ class Results:
     def part(self) -> str:
         """`test`, or `train` where there is nothing to test on."""
         return "test" if self.has("test_loss_barrier_linear") else "train"
+
+    @property
+    def ranked_by(self) -> str:
+        """The barrier that components are ranked by: of the share of training samples misclassified, or of the training loss."""
+        names = (f"{name}_barrier_linear" for name in ("train_error", "train_loss", "test_error", "test_loss"))
+        return next(name for name in names if self.has(name))
 
     @property
     def unit(self) -> str:
@@ -99,5 +117,5 @@ class Results:
         return self.label(key).split(" (")[0]
 
     def groups(self, kind: str) -> list[str]:
-        """The factors that a kind of pair can depend on: independent pairs have no split."""
-        return [key for key in self.factors if kind != "independent" or key != "ensemble.spawn_step"]
+        """The factors to tell pairs apart by: independent pairs have no split, and data sets are averaged over."""
+        return [key for key in self.factors if key != "data.seed" and (kind != "independent" or key != "ensemble.spawn_step")]

@@ -15,27 +15,23 @@ import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-import kernels
-import theory
+from testbed.claims import Claim
+from testbed.conditions import check
 from testbed.errors import StudyError, sentences, suggestion
 from testbed.spec import (
     ArchitectureSpec,
     DataSpec,
     EnsembleSpec,
-    FileData,
     MeasureSpec,
     Section,
     Seed,
-    TeacherStudentData,
     TrainingSpec,
 )
-from testbed.specialisation import MOST_UNITS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,6 +39,8 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 SHIPPED = Path(__file__).resolve().parent.parent / "benchmarks" / "studies"
+SCALED = ("ensemble.families", "ensemble.independent_pairs")
+BASELINE = "baseline"
 QUICK = {  # dotted key: (divided by, but at least)
     "ensemble.families": (10, 4),
     "ensemble.independent_pairs": (20, 6),
@@ -56,6 +54,8 @@ class Study(Section):
     """One question: data, architecture, training, ensemble, what varies, what is measured.
 
     vary: dotted keys to lists of values; the cells are all combinations, the last key varying fastest.
+    component: by group and name, settings (dotted keys) that are changed together and alone: besides the baseline there is one cell for each.
+    claims: what is known or expected, held against what is found.
     quick: the study was shrunk by `shrink`; a label for the report.
     """
 
@@ -67,7 +67,9 @@ class Study(Section):
     training: TrainingSpec
     ensemble: EnsembleSpec
     vary: dict[str, list[Any]] = Field(default_factory=dict)
+    component: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     measure: MeasureSpec = MeasureSpec()
+    claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
 
     @classmethod
     def make(cls, raw: dict[str, Any]) -> Study:
@@ -78,8 +80,8 @@ class Study(Section):
             raise StudyError(sentences(error, KEYS)) from None
 
     @classmethod
-    def load(cls, source: str | Path, settings: Sequence[str] = (), quick: bool = False) -> Study:
-        """The study in a TOML file, or the shipped one of that name, with `key=value` settings applied, shrunk if `quick`."""
+    def load(cls, source: str | Path, settings: Sequence[str] = (), quick: bool = False, scale: float = 1.0) -> Study:
+        """The study in a TOML file, or the shipped one of that name, with `key=value` settings applied, shrunk if `quick`, `scale` times as large."""
         path = find(source)
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -93,15 +95,28 @@ class Study(Section):
         _fill_file(raw, path.parent)
         if quick:
             raw = shrink(raw)
+        if scale != 1:
+            raw = enlarge(raw, scale)
         return cls.make(raw)
 
     @model_validator(mode="after")
     def _check(self) -> Study:
-        if not self.vary:
+        names = [name for group in self.component.values() for name in group]
+        if len({BASELINE, *names}) <= len(names):
+            raise ValueError(f"component: every component needs a name of its own, other than {BASELINE!r}.")
+        if not self.factors:
             check(self)
-        elif len({json.dumps([cell.factors[k] for k in self.vary]) for cell in self.cells()}) < len(self.cells()):
+        elif len({json.dumps(list(cell.factors.values())) for cell in self.cells()}) < len(self.cells()):
             raise ValueError("vary: a value stands twice in a list.")
+        for claim in self.claims:
+            claim.check(self.factors)
         return self
+
+    @property
+    def factors(self) -> dict[str, list[Any]]:
+        """What tells the cells apart: `component`, if there are any, and dotted keys, with their values in the study's order."""
+        names = [name for group in self.component.values() for name in group]
+        return ({"component": [BASELINE, *names]} if names else {}) | self.vary
 
     def resolved(self) -> dict[str, Any]:
         """The whole study as plain tables, defaults included; what study.toml in a run folder holds."""
@@ -118,18 +133,26 @@ class Study(Section):
 
     def cells(self) -> list[Cell]:
         """All combinations of what varies; one cell if nothing does. StudyError names the combination that is not a study."""
+        changes = {name: settings for group in self.component.values() for name, settings in group.items()}
+        for place, keys in {"vary": list(self.vary), **{f"component {name!r}": list(settings) for name, settings in changes.items()}}.items():
+            for key in keys:
+                fixed = ("vary", "component", "claims", "quick", "question", "seed")
+                if key not in KEYS or key.split(".")[0] in fixed or key.startswith(("measure.alphas", "measure.alignment")):
+                    raise StudyError(f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}")
         for key, values in self.vary.items():
-            if key not in KEYS or key.split(".")[0] in ("vary", "quick", "question", "seed") or key.startswith("measure.alphas"):
-                raise StudyError(f"vary: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}")
             if not values:
                 raise StudyError(f"vary.{key!r} must hold at least one value.")
-        base = self.resolved() | {"vary": {}}
+        base = self.resolved() | {"vary": {}, "component": {}, "claims": []}
         cells = []
-        for index, levels in enumerate(itertools.product(*self.vary.values())):
-            factors = dict(zip(self.vary, levels, strict=True))
+        for index, levels in enumerate(itertools.product(*self.factors.values())):
+            factors = dict(zip(self.factors, levels, strict=True))
             raw = copy.deepcopy(base)
+            changed = changes.get(factors.get("component", BASELINE), {})
+            for key, value in changed.items():  # a whole table first, then what is set within it
+                set_dotted(raw, key, copy.deepcopy(value))
             for key, value in factors.items():
-                set_dotted(raw, key, value)
+                if key != "component" and key not in changed:
+                    set_dotted(raw, key, value)
             try:
                 cells.append(Cell(index, factors, Study.make(raw)))
             except StudyError as error:
@@ -147,101 +170,6 @@ class Cell:
     index: int
     factors: dict[str, Any]
     study: Study
-
-
-def check(study: Study) -> None:
-    """ValueError where the sections of a study without vary do not fit each other."""
-    data, training, ensemble, measure = study.data, study.training, study.ensemble, study.measure
-    regression = isinstance(data, TeacherStudentData)
-    if not isinstance(data, FileData):
-        if regression != (training.loss == "mse"):
-            right = "mse" if regression else "cross_entropy"
-            raise ValueError(f"training.loss must be {right!r} for data of kind {data.kind!r}, not {training.loss!r}.")
-        n_train = data.n_train
-        if training.online:
-            if not isinstance(data, TeacherStudentData):
-                raise ValueError(f"training.online needs data of kind 'teacher_student', not {data.kind!r}.")
-            if n_train is not None or data.noise:
-                raise ValueError("training.online draws fresh samples without noise: leave out data.n_train and data.noise.")
-            if training.batch_size is None:
-                raise ValueError("training.batch_size must be a number when training is online: there is no full batch.")
-        elif n_train is None:
-            raise ValueError("data.n_train is missing: the number of training samples.")
-        elif training.batch_size is not None and training.sampling == "epoch" and training.batch_size > n_train:
-            raise ValueError(f"training.batch_size ({training.batch_size}) must be at most data.n_train ({n_train}).")
-    elif training.online:
-        raise ValueError("training.online needs data of kind 'teacher_student', not 'file'.")
-    if "siblings" in ensemble.pairs:
-        if training.batch_size is None:
-            raise ValueError("ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size.")
-        if ensemble.spawn_step > training.steps:
-            raise ValueError(f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps}).")
-    layers = len(study.architecture.hidden) + 1
-    if training.frozen_layers and max(training.frozen_layers) >= layers:
-        raise ValueError(f"training.frozen_layers must be below {layers}, the number of affine layers, not {max(training.frozen_layers)}.")
-    pruning = study.architecture.pruning
-    if pruning is not None and pruning.rewind_step > training.steps:
-        raise ValueError(f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most training.steps ({training.steps}).")
-    if measure.permutations:
-        units = list(study.architecture.hidden)
-        if not isinstance(data, TeacherStudentData) or list(data.teacher.hidden) != units or len(units) != 1 or units[0] > MOST_UNITS:
-            raise ValueError(f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher.")
-    for name in measure.theory:
-        if why := _lacks(study, name):
-            raise ValueError(f"measure.theory: {name!r} needs {why}.")
-
-
-def _lacks(study: Study, name: str) -> str | None:
-    """The condition of a theory that a study does not meet, as the end of a sentence."""
-    data, architecture = study.data, study.architecture
-    if study.training.loss != "mse":
-        return "training.loss 'mse'"
-    if architecture.normalise:
-        return "networks without architecture.normalise"
-    if len(architecture.hidden) != 1:
-        return f"one hidden layer, not architecture.hidden = {list(architecture.hidden)}"
-    if name == "exact_training":
-        if architecture.activation not in ("relu", "leaky_relu", "identity"):
-            return f"a piecewise linear activation (relu, leaky_relu, identity), not {architecture.activation!r}"
-        return "a training set, and training.online has none" if study.training.online else None
-    if name == "twin_students" and (why := _no_twins(study)):
-        return why
-    if not isinstance(data, TeacherStudentData):
-        return f"Gaussian inputs and a teacher, data of kind 'teacher_student', not {data.kind!r}"
-    if len(data.teacher.hidden) != 1:
-        return f"a teacher with one hidden layer, not data.teacher.hidden = {list(data.teacher.hidden)}"
-    one = [(np.ones((1, 1, 1)), None)] * 2
-    try:
-        theory.population_path(one, one, one, architecture.activation, teacher_activation=data.teacher.activation)
-    except ValueError as error:
-        return f"activations whose Gaussian moments are known: {str(error).rstrip('.')}"
-    slope = kernels.Architecture((1, 1)).negative_slope
-    if architecture.activation == data.teacher.activation == "leaky_relu" and architecture.negative_slope != slope:
-        return f"the teacher's slope, architecture.negative_slope = {slope}, not {architecture.negative_slope}"
-    return None
-
-
-def _no_twins(study: Study) -> str | None:
-    """What a study lacks for the order-parameter equations of online learning, as the end of a sentence."""
-    data, architecture, training = study.data, study.architecture, study.training
-    teacher = data.teacher if isinstance(data, TeacherStudentData) else None
-    plain = training.optimizer.kind == "sgd" and not training.optimizer.momentum and not training.optimizer.weight_decay
-    needs = {
-        "training.online = true": training.online,
-        "training.clock = 'inputs'": training.clock == "inputs",
-        "training.batch_size = 1": training.batch_size == 1,
-        "training.optimizer 'sgd' without momentum and weight decay": plain,
-        "architecture.activation 'erf'": architecture.activation == "erf",
-        "data.teacher.activation 'erf'": teacher is not None and teacher.activation == "erf",
-        "networks and a teacher without biases": not architecture.biases and not (teacher is not None and teacher.biases),
-        "fully connected networks whose layers all learn at one rate": not architecture.sparse
-        and not training.frozen
-        and not training.frozen_layers
-        and study.ensemble.rate_factor == 1,
-        "training without clip_norm and stop_below": training.clip_norm is None and training.stop_below is None,
-        "one output": getattr(data, "outputs", 1) == 1,
-    }
-    return next((need for need, met in needs.items() if not met), None)
 
 
 def find(source: str | Path) -> Path:
@@ -290,11 +218,37 @@ def shrink(raw: dict[str, Any]) -> dict[str, Any]:
         section, name = key.split(".")
         if name in raw.get(section, {}):
             raw[section][name] = smaller(key, raw[section][name])
+        for settings in _components(raw):
+            if key in settings:
+                settings[key] = smaller(key, settings[key])
         if isinstance(values := raw.get("vary", {}).get(key), list):
             raw["vary"][key] = list(dict.fromkeys(smaller(key, value) for value in values))
     if "test_samples" not in raw.get("measure", {}):
         raw.setdefault("measure", {})["test_samples"] = smaller("measure.test_samples", MeasureSpec().test_samples)
     return raw
+
+
+def enlarge(raw: dict[str, Any], scale: float) -> dict[str, Any]:
+    """A copy of a study with `scale` times as many families and independent pairs, in the base, in [vary] and in components."""
+    if not scale > 0:
+        raise StudyError(f"--scale must be above 0, not {scale}.")
+    raw = copy.deepcopy(raw)
+    for key in SCALED:
+        section, name = key.split(".")
+        tables = [(raw.get(section, {}), name), *((settings, key) for settings in _components(raw))]
+        for table, entry in tables:
+            if isinstance(table.get(entry), int):
+                table[entry] = max(2, round(scale * table[entry]))
+        if isinstance(values := raw.get("vary", {}).get(key), list):
+            raw["vary"][key] = [max(2, round(scale * value)) for value in values]
+    return raw
+
+
+def _components(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings of every component of a raw study that has the form of one."""
+    groups = raw.get("component", {})
+    named = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
+    return [settings for group in named for settings in group.values() if isinstance(settings, dict)]
 
 
 def _fill_file(raw: dict[str, Any], folder: Path) -> None:

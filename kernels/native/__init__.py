@@ -79,6 +79,10 @@ class _Paths(ctypes.Structure):
     )
 
 
+class _Assignment(ctypes.Structure):
+    _fields_ = (*((name, c_int64) for name in ("n", "m", "threads")), *((name, c_void_p) for name in ("scores", "columns", "monitor")))
+
+
 @cache
 def _library() -> ctypes.CDLL | str:
     """The compiled library, or a sentence that says why there is none."""
@@ -286,3 +290,12 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
     )
     _call(_loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, progress)
     return torch.from_numpy(mean), torch.from_numpy(standard_error), torch.from_numpy(skewness), torch.from_numpy(error)
+
+
+def assign(scores: np.ndarray, threads: int | None = None) -> np.ndarray:
+    """What `kernels.assignment.assign` returns for finite float64 scores `[n, m, m]`, computed by the native kernel."""
+    n, m = scores.shape[:2]
+    columns, monitor = np.empty((n, m), np.int64), _Monitor()
+    spec = _Assignment(n, m, _threads(threads), _address(scores), _address(columns), ctypes.addressof(monitor))
+    _call(_loaded().lmc_assign, spec, monitor, n, None)
+    return columns

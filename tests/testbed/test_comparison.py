@@ -77,7 +77,7 @@ def test_intervals_over_families_cover_where_those_over_pairs_do_not():
     for trial in range(200):
         x = rng.standard_normal(n)
         values = x[a] + x[b]
-        _, low, high = mean_interval(values, a, b, seed=trial)
+        _, low, high = mean_interval(pl.DataFrame({"family_a": a, "family_b": b, "value": values}), "value", seed=trial)
         covered += low < 0 < high
         naive += abs(values.mean()) < 1.96 * values.std(ddof=1) / len(values) ** 0.5
     assert covered / 200 > 0.86
@@ -96,3 +96,18 @@ def test_group_means_leave_out_and_count():
     )
     rows = group_means(pairs, ["kind"], "barrier").select("kind", "n", "mean").rows()
     assert rows == [("a", 1, 1.0), ("b", 2, 3.0)]
+
+
+def test_intervals_over_data_sets_are_wider_where_these_differ():
+    """Six data sets of five families each, whose means differ: families alone would give an interval six times too narrow."""
+    rng = np.random.default_rng(2)
+    n_sets, n = 6, 5
+    effect = np.repeat(rng.standard_normal(n_sets), n)
+    values = effect + 0.01 * rng.standard_normal(n_sets * n)
+    family = np.arange(n_sets * n)
+    pairs = pl.DataFrame({"family_a": family, "family_b": family, "value": values, "data.seed": np.repeat(np.arange(n_sets), n)})
+    _, low, high = mean_interval(pairs, "value")
+    _, low_alone, high_alone = mean_interval(pairs.drop("data.seed"), "value")
+    expected = 2 * 1.96 * effect.std() / n_sets**0.5
+    assert high - low == pytest.approx(expected, rel=0.3)
+    assert high_alone - low_alone < 0.6 * (high - low)
