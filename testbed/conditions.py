@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import kernels
 import theory
+from testbed.alignment import MOST_PERMUTATIONS, groups
 from testbed.spec import FileData, TeacherStudentData
 from testbed.specialisation import MOST_UNITS
 
@@ -52,9 +54,20 @@ def check(study: Study) -> None:
         units = list(study.architecture.hidden)
         if not isinstance(data, TeacherStudentData) or list(data.teacher.hidden) != units or len(units) != 1 or units[0] > MOST_UNITS:
             raise ValueError(f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher.")
+    if measure.alignment and not study.architecture.hidden:
+        raise ValueError("measure.alignment permutes hidden units: architecture.hidden is empty.")
+    if training.online and (asked := {"activations", "exhaustive"} & set(measure.alignment)):
+        raise ValueError(f"measure.alignment: {min(asked)!r} needs a training set, and training.online has none.")
+    if "exhaustive" in measure.alignment and (n := _n_permutations(study)) > MOST_PERMUTATIONS:
+        raise ValueError(f"measure.alignment: 'exhaustive' takes at most {MOST_PERMUTATIONS:,} permutations, and these widths have {n:,}.")
     for name in measure.theory:
         if why := _lacks(study, name):
             raise ValueError(f"measure.theory: {name!r} needs {why}.")
+
+
+def _n_permutations(study: Study) -> int:
+    architecture = study.architecture.build_hidden()
+    return math.prod(math.factorial(architecture.widths[1 + group[0]]) for group in groups(architecture))
 
 
 def _lacks(study: Study, name: str) -> str | None:

@@ -173,6 +173,17 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
         if predicted is not None:
             line = predicted if split is None else predicted.filter(pl.col(split) == level)
             ax.plot(x, line["mean"], color=color, lw=1, label="predicted" if level is None else None)
+    for prefix, (mark, name) in ranking.MARKS.items():
+        if not prefix or not results.has(f"{prefix}{quantity}_barrier_linear"):
+            continue
+        aligned = group_means(pairs, by, f"{prefix}{quantity}_barrier_linear")
+        for i, level in enumerate(series):
+            color = "0.2" if split is None else mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
+            rows = aligned if split is None else aligned.filter(pl.col(split) == level)
+            mean = rows["mean"].to_numpy()
+            error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
+            x = np.array([levels.index(value) for value in rows[key]]) + 0.08
+            ax.errorbar(x, mean, error, fmt=mark, ms=3.5, lw=0.8, color=color, mfc="none", label=name if i == 0 else None)
     low, high = ax.get_ylim()
     ax.set_ylim(min(0, low), high if split is None else high + 0.3 * (high - min(0, low)))  # room for the legend
     if split is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import kernels
 import theory
-from testbed import structure
+from testbed import alignment, structure
 from testbed.ensembles import Launch
 from testbed.spec import TheoryName
 from testbed.specialisation import permutations_chosen
@@ -79,30 +79,23 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     """Measured and predicted curves of these pairs of a launch; params and diverged_at are the whole launch's.
 
     Float64 `[n_pairs, n_alphas]`: train_loss, test_loss, test_standard_error, test_skewness, train_error, test_error, population_loss,
-    exact_training_loss, twin_students_loss, each where it exists; `[n_pairs, 4, 2]`: the same theories' barriers, value and
-    argmax under each of DEFINITIONS; `[n_pairs]`: different_permutation, 1 or 0. Rows of pairs with a diverged network are NaN.
+    exact_training_loss, twin_students_loss, each where it exists, and of each alignment the measured ones after it, as weights_train_loss;
+    `[n_pairs, 4, 2]`: the theories' barriers, value and argmax under each of DEFINITIONS; `[n_pairs]`: different_permutation, 1 or 0,
+    and distance, ‖θ_A − θ_B‖, also after each alignment. Rows of pairs with a diverged network are NaN.
     """
     start = launch.networks["network"]
     row = {side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True)) for side in "ab"}
     good = ((diverged_at[row["a"]] < 0) & (diverged_at[row["b"]] < 0)).numpy()
     if not good.any():
         return {}
-    a, b = params[row["a"][good]], params[row["b"][good]]
-    study, dataset = launch.study, pairs["dataset"].to_numpy(writable=True)[good]
+    a, b, some = params[row["a"][good]], params[row["b"][good]], pairs.filter(pl.Series(good))
+    study, dataset = launch.study, some["dataset"].to_numpy(writable=True)
     alphas = torch.tensor(study.measure.alphas, dtype=torch.float64)
     result: dict[str, Tensor] = {}
 
-    def paths(part: str, data: kernels.Teacher | tuple[Tensor, Tensor], **keywords: Any) -> None:
-        curves = kernels.path_losses(launch.architecture, a, b, alphas, data, study.training.loss, dataset=dataset, backend=backend, **keywords)
-        result[f"{part}_loss"] = curves.loss
-        if part == "test":
-            result["test_standard_error"], result["test_skewness"] = curves.standard_error, curves.skewness
-        if curves.error is not None:
-            result[f"{part}_error"] = curves.error
-
     def predict(name: TheoryName) -> dict[str, Tensor]:
         if name == "twin_students":
-            return _twin_students(launch, pairs.filter(pl.Series(good)), row["a"][good], row["b"][good], alphas.numpy())
+            return _twin_students(launch, some, row["a"][good], row["b"][good], alphas.numpy())
         theory_of = {"population": _population, "exact_training": _exact_training}[name]
         return theory_of(launch, a, b, dataset, alphas.numpy())
 
@@ -113,36 +106,71 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     # theory has one thread of its own: its short numpy calls gain nothing from two, and beside the kernels' threads it fills the cores
     with ThreadPoolExecutor(1) as pool:
         predictions = [pool.submit(predict, name) for name in study.measure.theory]
-        if (train_set := launch.samples("train")) is not None:
-            _train_paths(launch, a, b, alphas, train_set, pairs.filter(pl.Series(good)), backend, result)
-        if launch.teacher is not None:
-            n, seeds = study.measure.test_samples, pairs["test_seed"].to_numpy(writable=True)[good]
-            paths("test", launch.teacher, n_samples=n, seeds=seeds)
-        elif (test_set := launch.samples("test")) is not None:
-            paths("test", test_set)
+        result |= _paths(launch, a, b, alphas, some, backend)
         for prediction in predictions:
             result |= prediction.result()
+    for name in study.measure.alignment:
+        ends = _aligned(launch, name, a, b, params, diverged_at, some, alphas, backend)
+        result |= {f"{name}_{key}": value for key, value in _paths(launch, *ends, alphas, some, backend).items()}
     return {key: _spread(value, good) for key, value in result.items()}
 
 
-def _train_paths(
+def _paths(launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
+    """Loss and error along these paths, on training samples and on test samples, and their length."""
+    result = {"distance": (a.double() - b.double()).norm(dim=1)}
+    architecture, loss, n_test = launch.architecture, launch.study.training.loss, launch.study.measure.test_samples
+    if (train := launch.samples("train")) is not None:
+        # where the ends were trained on different samples, the mean over both sets
+        sets = [pairs[f"train_set_{side}"].to_numpy(writable=True) for side in "ab"]
+        sets = sets[:1] if (sets[0] == sets[1]).all() else sets
+        curves = [kernels.path_losses(architecture, a, b, alphas, train, loss, dataset=dataset, backend=backend) for dataset in sets]
+        result["train_loss"] = torch.stack([curve.loss for curve in curves]).mean(0)
+        if loss == "cross_entropy":
+            result["train_error"] = torch.stack([curve.error for curve in curves]).mean(0)  # type: ignore[misc]
+    data, fresh = launch.samples("test"), dict[str, Any]()
+    if launch.teacher is not None:
+        data, fresh = launch.teacher, {"n_samples": n_test, "seeds": pairs["test_seed"].to_numpy(writable=True)}  # type: ignore[assignment]
+    if data is not None:
+        dataset = pairs["dataset"].to_numpy(writable=True)
+        test = kernels.path_losses(architecture, a, b, alphas, data, loss, dataset=dataset, backend=backend, **fresh)
+        result |= {"test_loss": test.loss, "test_standard_error": test.standard_error, "test_skewness": test.skewness}
+        if test.error is not None:
+            result["test_error"] = test.error
+    return result
+
+
+def _aligned(
     launch: Launch,
+    name: str,
     a: Tensor,
     b: Tensor,
-    alphas: Tensor,
-    samples: tuple[Tensor, Tensor],
+    params: Tensor,
+    diverged_at: Tensor,
     pairs: pl.DataFrame,
+    alphas: Tensor,
     backend: str,
-    result: dict[str, Tensor],
-) -> None:
-    """Training loss and error along the paths; where the ends were trained on different samples, their mean over both sets."""
-    sets = [pairs[f"train_set_{side}"].to_numpy(writable=True) for side in "ab"]
-    sets = sets[:1] if (sets[0] == sets[1]).all() else sets
-    loss = launch.study.training.loss
-    curves = [kernels.path_losses(launch.architecture, a, b, alphas, samples, loss, dataset=dataset, backend=backend) for dataset in sets]
-    result["train_loss"] = torch.stack([curve.loss for curve in curves]).mean(0)
-    if curves[0].error is not None:
-        result["train_error"] = torch.stack([curve.error for curve in curves]).mean(0)  # type: ignore[misc]
+) -> tuple[Tensor, Tensor]:
+    """Both ends after an alignment: B brought to A, or with `reference` both to the first network of their cell that did not diverge."""
+    architecture, train = launch.architecture, launch.samples("train")
+    signs = architecture.activation in alignment.ODD and not architecture.normalise
+    if name == "weights":
+        return a, alignment.match_weights(architecture, a, b, signs=signs).params
+    if name == "reference":
+        cells = launch.networks["cell"].to_numpy()
+        first = {cell: int(np.flatnonzero((cells == cell) & (diverged_at.numpy() < 0))[0]) for cell in pairs["cell"].unique().to_list()}
+        one = params[torch.tensor([first[cell] for cell in pairs["cell"].to_list()])]
+        brought = [alignment.match_weights(architecture, one, side, signs=signs).params for side in (a, b)]
+        return brought[0], brought[1]
+    assert train is not None
+    own = torch.from_numpy(pairs["train_set_a"].to_numpy(writable=True))
+    if name == "activations":
+        parts = []
+        for k in range(0, len(a), 256):  # bounds the memory
+            x = train[0][own[k : k + 256]]
+            parts.append(alignment.match_activations(architecture, a[k : k + 256], b[k : k + 256], x, signs=signs).params)
+        return a, torch.cat(parts)
+    best = alignment.exhaustive(architecture, a, b, train, launch.study.training.loss, alphas, dataset=own.numpy(), backend=backend)
+    return a, best.params
 
 
 def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> theory.Curve:

@@ -18,6 +18,7 @@ from testbed.comparison import group_means, interval, nearest_alpha, number, z_s
 from testbed.measure import DEFINITIONS
 from testbed.results import Results
 from testbed.store import Store
+from testbed.tables import PREFIXES
 
 TEMPLATES = Path(__file__).with_name("templates")
 CAPTIONS = {
@@ -78,6 +79,17 @@ def write_report(folder: str | Path) -> Path:
     return store.folder / "report.html"
 
 
+def aligned_sentences(results: Results, kind: str, name: str) -> list[str]:
+    """What alignment leaves of the barrier."""
+    said = []
+    pairs, column = results.measured.filter(kind=kind), f"{results.part}_loss_barrier_linear"
+    for prefix, how in PREFIXES.items():
+        if prefix and results.has(prefix + column):
+            (row,) = group_means(pairs, ["kind"], prefix + column).to_dicts()
+            said.append(f"The mean {results.part} loss barrier of {name}{how} is {interval(row)}.")
+    return said
+
+
 def claims_table(results: Results) -> list[list[str]]:
     """Rows of claim, source, what was found here, and whether it agrees."""
     verdicts = [(claim, judge(claim, results.pairs, results.shown)) for claim in results.study.claims]
@@ -93,6 +105,9 @@ def answers(results: Results) -> list[str]:
     for kind in results.kinds:
         pairs = results.measured.filter(kind=kind)
         name = "siblings" if kind == "siblings" else "independent pairs"
+        if results.groups_of_components:
+            said += ranking.sentences(results, kind)
+            continue
         (whole,) = group_means(pairs, ["kind"], column).to_dicts()
         said.append(
             f"The mean barrier of {name} is {interval(whole)} "
@@ -108,7 +123,7 @@ def answers(results: Results) -> list[str]:
         if results.has(error := f"{results.part}_error_barrier_mean_endpoints"):
             stable = float((pairs[error] < 0.02).mean())  # type: ignore[arg-type]
             said.append(f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %.")
-        said += ranking.sentences(results, kind)
+        said += aligned_sentences(results, kind, name)
     for claim, source, here, agrees in claims_table(results):
         said.append(f"{claim} ({source}) Here: {here}. Agrees: {agrees}.")
     if results.has("different_permutation"):
@@ -153,6 +168,8 @@ def barrier_table(results: Results) -> dict[str, Any]:
         for name in ("test_loss", "population", "train_loss", "exact_training", "test_error", "train_error")
         if results.has(f"{name}_barrier_linear")
     ]
+    sources += [f"{prefix}{name}" for prefix in PREFIXES for name in (f"{results.part}_loss", f"{results.part}_error") if prefix]
+    sources = [name for name in sources if results.has(f"{name}_barrier_linear")]
     main = next((name for name in ("population", "test_loss", "train_loss") if name in sources), "")
     others = [d for d in DEFINITIONS[1:] if results.has(f"{main}_barrier_{d}")]
     header = ["pairs", *(results.label(key) for key in results.factors), "n", *(f"{s.replace('_', ' ')}, linear" for s in sources)]

@@ -15,6 +15,7 @@ from testbed.tasks import Count, NotNegative, Section, Seed
 
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
+AlignmentName: TypeAlias = Literal["weights", "activations", "exhaustive", "reference"]
 TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
 
 
@@ -130,6 +131,10 @@ class ArchitectureSpec(Section):
             windows(architecture, self.receptive_field, self.stride)
         return architecture
 
+    def build_hidden(self) -> kernels.Architecture:
+        """The hidden layers between one input and one output, for what does not depend on these."""
+        return kernels.Architecture((1, *self.hidden, 1), self.activation, self.biases, self.negative_slope, self.normalise, self.residual)
+
     @property
     def sparse(self) -> bool:
         """Whether some weights are not there."""
@@ -137,7 +142,7 @@ class ArchitectureSpec(Section):
 
     @model_validator(mode="after")
     def _check(self) -> ArchitectureSpec:
-        kernels.Architecture((1, *self.hidden, 1), self.activation, self.biases, self.negative_slope, self.normalise, self.residual)
+        self.build_hidden()
         if self.connectivity != "full" and self.receptive_field is None:
             raise ValueError(f"receptive_field is missing: the inputs that a unit of a {self.connectivity} first layer sees.")
         if self.connectivity == "convolutional" and (self.density < 1 or self.pruning is not None):
@@ -322,9 +327,13 @@ class MeasureSpec(Section):
 
     alphas: a count of evenly spaced points (an odd one holds α = ½), or a list from 0 to 1.
     permutations: also whether the two students of a pair have specialised to different permutations of the teacher's units.
+    alignment: every path also after B's hidden units were permuted (and flipped, for odd activations) to be near A: `weights` and `activations`
+        by matching; `exhaustive`, the least training barrier of all permutations, without flips; `reference`, both ends by weights to the
+        first network of their cell.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]
     test_samples: Annotated[int, Field(ge=2)] = 16384
     theory: Annotated[tuple[TheoryName, ...], Field(strict=False)] = ()
     permutations: bool = False
+    alignment: Annotated[tuple[AlignmentName, ...], Field(strict=False)] = ()

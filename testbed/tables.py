@@ -12,20 +12,17 @@ from testbed.comparison import z_scores
 from testbed.ensembles import Plan
 from testbed.measure import DEFINITIONS
 
-CURVES = (
-    "train_loss",
-    "test_loss",
-    "test_standard_error",
-    "test_skewness",
-    "train_error",
-    "test_error",
-    "population_loss",
-    "exact_training_loss",
-    "twin_students_loss",
-    "z",
-)
-MEASURED = ("train_loss", "test_loss", "train_error", "test_error")
+ALIGNED = {
+    "weights": "after weight matching",
+    "activations": "after activation matching",
+    "exhaustive": "after the best of all permutations",
+    "reference": "after both ends were matched to one network",
+}
+PREFIXES = {"": ""} | {f"{name}_": f", {how}" for name, how in ALIGNED.items()}
+MEASURED = tuple(f"{prefix}{name}" for prefix in PREFIXES for name in ("train_loss", "test_loss", "train_error", "test_error"))
+CURVES = (*MEASURED, "test_standard_error", "test_skewness", "population_loss", "exact_training_loss", "twin_students_loss", "z")
 PREDICTED = ("population", "exact_training", "twin_students")
+NUMBERS = ("different_permutation", *(f"{prefix}distance" for prefix in PREFIXES))  # one a pair
 
 
 def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
@@ -76,8 +73,7 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
                 row[f"{name}_barrier_{definition}"] = columns[f"{name}_barriers"][:, k, 0]
                 if definition != "midpoint":
                     row[f"{name}_barrier_{definition}_alpha"] = columns[f"{name}_barriers"][:, k, 1]
-        if "different_permutation" in columns:
-            row["different_permutation"] = columns["different_permutation"]
+        row |= {name: columns[name] for name in NUMBERS if name in columns}
         if "population_loss" in columns:
             columns["z"] = z_scores(
                 columns["test_loss"],
@@ -175,13 +171,19 @@ _COLUMNS = {
 def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, str]]:
     """What every column of every table means, in the units of the loss."""
     unit = "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
-    texts = dict(_COLUMNS)
-    for source, of in _SOURCES.items():
+    texts, sources = dict(_COLUMNS), dict(_SOURCES)
+    texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
+    for prefix, how in PREFIXES.items():
+        for name in ("train_loss", "test_loss", "train_error", "test_error"):
+            texts[f"{prefix}{name}"] = texts[name] + how
+        texts[f"{prefix}distance"] = f"Euclidean distance of the two parameter vectors{how}"
+        for source in ("train_loss", "test_loss", "train_error", "test_error"):
+            sources[f"{prefix}{source}"] = _SOURCES[source] + how
+    for source, of in sources.items():
         for definition, formula in _BARRIERS.items():
             measure = "share of samples" if source.endswith("error") else unit
             texts[f"{source}_barrier_{definition}"] = f"barrier {of}: {formula} [{measure}]"
             texts[f"{source}_barrier_{definition}_alpha"] = f"the alpha at which {source}_barrier_{definition} is reached"
-    texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
     for name in ("train_loss", "test_loss", "test_standard_error", "population_loss", "exact_training_loss", "twin_students_loss", "loss"):
         texts[name] += f" [{unit}]"
     return {table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns} for table, frame in tables.items()}
