@@ -19,12 +19,13 @@ class Claim(Section):
 
     expects, of the mean of `column` over the pairs of a kind, against `factor`: `rises` or `falls` from its first level to its last;
     `rises then falls`: some level between is above both ends (`falls then rises`: below); `smaller`: at levels[0] than at levels[1];
-    `at most` or `at least` `value` at levels[0], or everywhere if no factor is named. where: factor = level to look at alone.
+    `at most` or `at least` `value` at every level, or of all pairs if no factor is named; `power`: the mean goes as level^value, by a straight line
+    through the logarithms. where: factor = level to look at alone.
     """
 
     claim: str
     source: str
-    expects: Literal["rises", "falls", "rises then falls", "falls then rises", "smaller", "at most", "at least"]
+    expects: Literal["rises", "falls", "rises then falls", "falls then rises", "smaller", "at most", "at least", "power"]
     column: str = "test_error_barrier_linear"
     pairs: Literal["independent", "siblings"] = "independent"
     factor: str | None = None
@@ -37,6 +38,8 @@ class Claim(Section):
         if self.expects in ("at most", "at least"):
             if self.value is None:
                 raise ValueError(f"value is missing: {self.expects!r} what?")
+        elif self.expects == "power" and self.value is None:
+            raise ValueError("value is missing: the exponent.")
         elif self.factor is None:
             raise ValueError(f"factor is missing: {self.expects!r} with what?")
         if self.expects == "smaller" and len(self.levels) != 2:
@@ -88,6 +91,8 @@ def judge(claim: Claim, pairs: pl.DataFrame, shown: Callable[[str, Any], Any]) -
         here = " to ".join(f"{_number(drawn[name][0])} at {name}" for name in (names[0], names[-1]))
         agrees = _sign(-high, -low) if claim.expects == "falls" else _sign(low, high)
         return Verdict(f"{here} (difference [{_number(low)}, {_number(high)}])", agrees)
+    if claim.expects == "power":
+        return _power(claim, drawn)
     sign = 1 if claim.expects == "rises then falls" else -1
     inner = names[1:-1]
     if not inner:
@@ -112,6 +117,24 @@ def _against_a_value(claim: Claim, drawn: dict[Any, tuple[float, np.ndarray]]) -
         said.append(_number(mean) + (f" at {level}" if level != "" else ""))
     agrees = "yes" if set(verdicts) == {"yes"} else "no" if "no" in verdicts else "undecided"
     return Verdict(", ".join(said), agrees)
+
+
+def _power(claim: Claim, drawn: dict[Any, tuple[float, np.ndarray]]) -> Verdict:
+    """The exponent by least squares of log mean on log level, with its interval; it agrees if the interval holds the value."""
+    assert claim.value is not None
+    try:
+        x = np.log(np.array(list(drawn), dtype=float))
+    except (TypeError, ValueError):
+        return Verdict("levels that are no numbers", "not measured")
+    means = np.array([mean for mean, _ in drawn.values()])
+    if not (means > 0).all():
+        return Verdict("means that are not all above 0", "not measured")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slopes = (x - x.mean()) @ np.log(np.array([draws for _, draws in drawn.values()])) / ((x - x.mean()) ** 2).sum()
+    slope = float((x - x.mean()) @ np.log(means) / ((x - x.mean()) ** 2).sum())
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(slopes[np.isfinite(slopes)], [tail, 1 - tail])
+    return Verdict(f"exponent {_number(slope)} [{_number(low)}, {_number(high)}]", "yes" if low <= claim.value <= high else "no")
 
 
 def _interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

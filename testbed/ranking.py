@@ -37,7 +37,7 @@ def sentences(results: Results, kind: str) -> list[str]:
         False: ", ".join(f"{name} ({mean:.3g})" for mean, name in sorted(less)),
     }
     return [
-        f"{kind.capitalize()} pairs, {main.replace('_', ' ')}: the baseline has {base:.3g}. Components that raise it, the interval of the difference "
+        f"{'Sibling' if kind == 'siblings' else 'Independent'} pairs, {main.replace('_', ' ')}: the baseline has {base:.3g}. Components that raise it, the interval of the difference "
         f"above 0: {text[True] or 'none'}. Components that lower it: {text[False] or 'none'}."
     ]
 
@@ -46,16 +46,14 @@ def table(results: Results) -> dict[str, Any] | None:
     """One row a component and kind of pairs, from the one that breaks connectivity most: how it trained, barriers, difference from the baseline."""
     if not results.groups_of_components:
         return None
-    ends = pl.col("alpha").is_in([0.0, 1.0])
-    quantities = [name for name in ("train_loss", "train_error", "test_error") if name in results.curves.columns]
-    at_ends = results.curves.filter(ends).group_by("pair").agg(pl.col(quantities).mean())
+    quantities = [name for name in ("train_loss_ends", "train_error_ends", "test_error_ends") if results.has(name)]
     main = results.ranked_by
     others = (*(f"{prefix}{main}" for prefix in MARKS), f"{results.part}_loss_barrier_linear")
     barriers = [name for name in others if results.has(name)]
     rows = []
     for kind in results.kinds:
         pairs = results.measured.filter(kind=kind)
-        trained = pairs.join(at_ends, on="pair").group_by("component").agg(pl.col(quantities).mean())
+        trained = pairs.group_by("component").agg(pl.col(quantities).mean())
         base = bootstrap_means(pairs.filter(component=BASELINE), main) if len(pairs.filter(component=BASELINE)) else None
         ranked = group_means(pairs, ["component"], main).sort("mean", descending=True)
         for row in ranked.join(trained, on="component", maintain_order="left").to_dicts():
@@ -64,11 +62,11 @@ def table(results: Results) -> dict[str, Any] | None:
             change = "–"
             if base is not None and row["component"] != BASELINE:
                 mean, drawn = bootstrap_means(some, main, seed=1)
-                low, high = np.quantile(drawn - base[1], [0.025, 0.975])
+                low, high = np.nanquantile(drawn - base[1], [0.025, 0.975])
                 change = interval({"mean": mean - base[0], "low": low, "high": high})
             group = results.groups_of_components[row["component"]]
             rows.append([kind, group, row["component"], f"{row['n']:,}", *(number(row[name]) for name in quantities), *means, change])
-    names = [name.replace("_", " ") for name in (*(f"{quantity} at the ends" for quantity in quantities), *barriers)]
+    names = [name.replace("_", " ") for name in (*quantities, *barriers)]
     return {"header": ["pairs", "group", "component", "n", *names, "less the baseline's"], "rows": rows}
 
 
@@ -103,7 +101,7 @@ def figure(results: Results) -> Figure | None:
             ax.axvline(row["mean"], color="0.4", lw=0.8, zorder=0.5)
             ax.axvspan(row["low"], row["high"], color="0.9", lw=0, zorder=0)
         ax.axvline(0, color="black", lw=0.6, zorder=0.5)
-        ax.set(title=f"{kind} pairs", ylim=(-0.9, len(order) - 0.3))
+        ax.set(title={"independent": "independent pairs", "siblings": "sibling pairs"}[kind], ylim=(-0.9, len(order) - 0.3))
         ax.set_yticks(range(len(order)), order, fontsize=6.5)
         unit = "share misclassified" if "error" in main else results.unit
         ax.set_xlabel(f"{main.split('_barrier')[0].replace('_', ' ')} barrier, linear\n({unit})", fontsize=8)

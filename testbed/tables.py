@@ -22,6 +22,7 @@ PREFIXES = {"": ""} | {f"{name}_": f", {how}" for name, how in ALIGNED.items()}
 MEASURED = tuple(f"{prefix}{name}" for prefix in PREFIXES for name in ("train_loss", "test_loss", "train_error", "test_error"))
 CURVES = (*MEASURED, "test_standard_error", "test_skewness", "population_loss", "exact_training_loss", "twin_students_loss", "z")
 PREDICTED = ("population", "exact_training", "twin_students")
+ENDS = ("train_loss", "test_loss", "train_error", "test_error")
 NUMBERS = ("different_permutation", *(f"{prefix}distance" for prefix in PREFIXES))  # one a pair
 
 
@@ -63,6 +64,8 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
         row: dict[str, np.ndarray] = {"pair": pair}
         for name in (name for name in MEASURED if name in columns):
             good = np.isfinite(columns[name]).all(1)
+            if name in ENDS:
+                row[f"{name}_ends"] = columns[name][:, [0, -1]].mean(1)
             for definition in DEFINITIONS if 0.5 in alphas else DEFINITIONS[:3]:
                 barrier = theory.barriers_on_grid(alphas, columns[name][good], definition)
                 row[f"{name}_barrier_{definition}"] = _spread(barrier.value, good)
@@ -173,6 +176,8 @@ def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, 
     unit = "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
     texts, sources = dict(_COLUMNS), dict(_SOURCES)
     texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
+    for name in ENDS:
+        texts[f"{name}_ends"] = f"mean over both ends of: {texts[name]}"
     for prefix, how in PREFIXES.items():
         for name in ("train_loss", "test_loss", "train_error", "test_error"):
             texts[f"{prefix}{name}"] = texts[name] + how

@@ -159,6 +159,14 @@ def test_verdicts_against_a_value_and_between_two_levels():
     assert verdict(expects="smaller", factor="width", levels=[2, 4], pairs="siblings") == "not measured"
 
 
+def test_a_power_law_is_judged_by_its_exponent():
+    rng = np.random.default_rng(3)
+    pairs = pairs_of({w: w**-0.5 for w in (4, 8, 16, 32, 64)}, rng, spread=0.005)
+    for value, agrees in ((-0.5, "yes"), (-1.0, "no"), (0.0, "no")):
+        claim = Claim(claim="c", source="s", expects="power", factor="width", column="barrier", value=value)
+        assert judge(claim, pairs, lambda factor, level: level).agrees == agrees
+
+
 def test_scale_multiplies_families_and_pairs(tmp_path, raw):
     import tomli_w
 
