@@ -36,9 +36,10 @@ def sentences(results: Results, kind: str) -> list[str]:
         True: ", ".join(f"{name} ({mean:.3g})" for mean, name in sorted(more, reverse=True)),
         False: ", ".join(f"{name} ({mean:.3g})" for mean, name in sorted(less)),
     }
+    name = {"siblings": "Sibling", "independent": "Independent"}[kind]
     return [
-        f"{'Sibling' if kind == 'siblings' else 'Independent'} pairs, {main.replace('_', ' ')}: the baseline has {base:.3g}. Components that raise it, the interval of the difference "
-        f"above 0: {text[True] or 'none'}. Components that lower it: {text[False] or 'none'}."
+        f"{name} pairs, {main.replace('_', ' ')}: the baseline has {base:.3g}. Components that raise it, the interval of the difference above 0: "
+        f"{text[True] or 'none'}. Components that lower it: {text[False] or 'none'}."
     ]
 
 

@@ -12,7 +12,7 @@ import itertools
 import json
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +45,7 @@ QUICK = {  # dotted key: (divided by, but at least)
     "ensemble.families": (10, 4),
     "ensemble.independent_pairs": (20, 6),
     "ensemble.spawn_step": (20, 0),
+    "architecture.pruning.rewind_step": (20, 0),
     "training.steps": (20, 20),
     "measure.test_samples": (8, 512),
 }
@@ -207,48 +208,56 @@ def set_dotted(raw: dict[str, Any], key: str, value: Any) -> None:
 
 
 def shrink(raw: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a study, small enough for a few seconds: every number of QUICK divided, in the base and in [vary]."""
+    """A copy of a study, small enough for a few seconds: every number of QUICK divided, in the base, in [vary], components and claims."""
     raw = copy.deepcopy(raw) | {"quick": True}
-
-    def smaller(key: str, value: Any) -> Any:
-        by, least = QUICK[key]
-        return min(value, max(value // by, least)) if isinstance(value, int) else value
-
-    for key in QUICK:
-        section, name = key.split(".")
-        if name in raw.get(section, {}):
-            raw[section][name] = smaller(key, raw[section][name])
-        for settings in _components(raw):
-            if key in settings:
-                settings[key] = smaller(key, settings[key])
-        if isinstance(values := raw.get("vary", {}).get(key), list):
-            raw["vary"][key] = list(dict.fromkeys(smaller(key, value) for value in values))
-    if "test_samples" not in raw.get("measure", {}):
-        raw.setdefault("measure", {})["test_samples"] = smaller("measure.test_samples", MeasureSpec().test_samples)
+    if "test_samples" not in raw.setdefault("measure", {}):
+        raw["measure"]["test_samples"] = MeasureSpec().test_samples
+    for key, (by, least) in QUICK.items():
+        _change(raw, key, lambda value, by=by, least=least: min(value, max(value // by, least)))  # type: ignore[misc]
+    ensemble = raw.get("ensemble", {})
+    if all(isinstance(ensemble.get(name), int) for name in ("families", "siblings", "independent_pairs")):
+        possible = ensemble["families"] * (ensemble["families"] - 1) // 2 * ensemble["siblings"] ** 2
+        ensemble["independent_pairs"] = max(1, min(ensemble["independent_pairs"], possible))
     return raw
 
 
 def enlarge(raw: dict[str, Any], scale: float) -> dict[str, Any]:
-    """A copy of a study with `scale` times as many families and independent pairs, in the base, in [vary] and in components."""
+    """A copy of a study with `scale` times as many families and independent pairs, in the base, in [vary], components and claims."""
     if not scale > 0:
         raise StudyError(f"--scale must be above 0, not {scale}.")
     raw = copy.deepcopy(raw)
     for key in SCALED:
-        section, name = key.split(".")
-        tables = [(raw.get(section, {}), name), *((settings, key) for settings in _components(raw))]
-        for table, entry in tables:
-            if isinstance(table.get(entry), int):
-                table[entry] = max(2, round(scale * table[entry]))
-        if isinstance(values := raw.get("vary", {}).get(key), list):
-            raw["vary"][key] = [max(2, round(scale * value)) for value in values]
+        _change(raw, key, lambda value: max(2, round(scale * value)))
     return raw
 
 
-def _components(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings of every component of a raw study that has the form of one."""
-    groups = raw.get("component", {})
-    named = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
-    return [settings for group in named for settings in group.values() if isinstance(settings, dict)]
+def _change(raw: dict[str, Any], key: str, new: Callable[[int], int]) -> None:
+    """Put new(value) for every whole number that stands at a dotted key anywhere in a raw study."""
+
+    def within(table: Any, path: str) -> None:
+        if not isinstance(table, dict):
+            return
+        if isinstance(value := table.get(path), int) and not isinstance(value, bool):
+            table[path] = new(value)
+        for name, value in table.items():
+            if path.startswith(f"{name}."):
+                within(value, path[len(name) + 1 :])
+
+    def changed(values: list[Any]) -> list[Any]:
+        return list(dict.fromkeys(new(value) if isinstance(value, int) else value for value in values))
+
+    within(raw, key)
+    components, claims = raw.get("component", {}), raw.get("claims", [])
+    for group in components.values() if isinstance(components, dict) else ():
+        for settings in group.values() if isinstance(group, dict) else ():
+            within(settings, key)
+    if isinstance(values := raw.get("vary", {}).get(key), list):
+        raw["vary"][key] = changed(values)
+    for claim in claims if isinstance(claims, list) else ():
+        if claim.get("factor") == key and isinstance(claim.get("levels"), list):
+            claim["levels"] = [new(level) if isinstance(level, int) else level for level in claim["levels"]]
+        if isinstance(where := claim.get("where"), dict):
+            where.update({name: new(level) for name, level in where.items() if name == key and isinstance(level, int)})
 
 
 def _fill_file(raw: dict[str, Any], folder: Path) -> None:
