@@ -20,7 +20,7 @@ class Claim(Section):
     expects, of the mean of `column` over the pairs of a kind, against `factor`: `rises` or `falls` from its first level to its last;
     `rises then falls`: some level between is above both ends (`falls then rises`: below); `smaller`: at levels[0] than at levels[1];
     `at most` or `at least` `value` at every level, or of all pairs if no factor is named; `power`: the mean goes as level^value, by a straight line
-    through the logarithms. where: factor = level to look at alone.
+    through the logarithms. where: factor, or column of the pairs, = value to look at alone.
     """
 
     claim: str
@@ -48,7 +48,7 @@ class Claim(Section):
 
     def check(self, factors: dict[str, list[Any]]) -> None:
         """ValueError if the claim speaks of a factor or level that the study does not have."""
-        asked = {key: [level] for key, level in self.where.items()}
+        asked = {key: [level] for key, level in self.where.items() if key in factors or "." in key}  # others are columns of the pairs
         if self.factor is not None:
             asked[self.factor] = self.levels
         for key, levels in asked.items():
@@ -70,6 +70,8 @@ class Verdict:
 def judge(claim: Claim, pairs: pl.DataFrame, shown: Callable[[str, Any], Any]) -> Verdict:
     """Whether the measured pairs (with families) agree. shown(factor, level): the level as the tables hold it."""
     pairs = pairs.filter(~pl.col("left_out") & (pl.col("kind") == claim.pairs))
+    if missing := [key for key in claim.where if key not in pairs.columns]:
+        return Verdict(f"no column {missing[0]}", "not measured")
     for key, level in claim.where.items():
         pairs = pairs.filter(pl.col(key) == shown(key, level))
     if claim.column not in pairs.columns or not len(pairs := pairs.filter(pl.col(claim.column).is_not_null())):

@@ -60,9 +60,29 @@ def check(study: Study) -> None:
         raise ValueError(f"measure.alignment: {min(asked)!r} needs a training set, and training.online has none.")
     if "exhaustive" in measure.alignment and (n := _n_permutations(study)) > MOST_PERMUTATIONS:
         raise ValueError(f"measure.alignment: 'exhaustive' takes at most {MOST_PERMUTATIONS:,} permutations, and these widths have {n:,}.")
+    if measure.also and training.online:
+        raise ValueError("measure.also needs a training set, and training.online has none.")
+    if "temperature" in measure.also and training.loss != "cross_entropy":
+        raise ValueError("measure.also: 'temperature' needs training.loss 'cross_entropy'.")
+    if "features" in measure.also and (study.architecture.normalise or study.architecture.residual):
+        raise ValueError("measure.also: 'features' needs networks without architecture.normalise and architecture.residual.")
+    if "lemma_7" in measure.also and not _committees(study):
+        raise ValueError(
+            "measure.also: 'lemma_7' needs an orthonormal relu teacher, and relu students without biases whose second layer is frozen at 1: "
+            "data.teacher.initialisation 'orthonormal', architecture.initialisation 'committee', training.frozen_layers = [1]."
+        )
     for name in measure.theory:
         if why := _lacks(study, name):
             raise ValueError(f"measure.theory: {name!r} needs {why}.")
+
+
+def _committees(study: Study) -> bool:
+    """Whether teacher and students are sums of relus that lemma 7 is about."""
+    data, students = study.data, study.architecture
+    teacher = data.teacher if isinstance(data, TeacherStudentData) else None
+    right_teacher = teacher is not None and teacher.initialisation == "orthonormal" and teacher.activation == "relu" and teacher.scale == 1
+    right_students = students.initialisation == "committee" and students.activation == "relu" and not students.biases and len(students.hidden) == 1
+    return right_teacher and right_students and study.training.frozen_layers == (1,)
 
 
 def _n_permutations(study: Study) -> int:

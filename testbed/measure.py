@@ -14,7 +14,7 @@ from torch import Tensor
 
 import kernels
 import theory
-from testbed import alignment, structure
+from testbed import alignment, measures, structure
 from testbed.ensembles import Launch
 from testbed.spec import TheoryName
 from testbed.specialisation import permutations_chosen
@@ -109,6 +109,10 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         result |= _paths(launch, a, b, alphas, some, backend)
         for prediction in predictions:
             result |= prediction.result()
+    if study.measure.also and (samples := launch.samples("train")) is not None:
+        own, seeds = torch.from_numpy(some["train_set_a"].to_numpy(writable=True)), some["test_seed"].to_numpy(writable=True)
+        n_teacher = launch.teacher.architecture.widths[1] if launch.teacher is not None else 0
+        result |= measures.of_pairs(study.measure.also, launch.architecture, a, b, alphas, samples, own, study.training.loss, seeds, n_teacher)
     for name in study.measure.alignment:
         ends = _aligned(launch, name, a, b, params, diverged_at, some, alphas, backend)
         result |= {f"{name}_{key}": value for key, value in _paths(launch, *ends, alphas, some, backend).items()}

@@ -78,6 +78,8 @@ class Results:
 
     def shown(self, factor: str, level: Any) -> Any:
         """A level of a factor as the tables hold it."""
+        if factor not in self.study.factors:
+            return level
         values = self.study.factors[factor]
         return levels(values)[values.index(level)]
 

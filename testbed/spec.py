@@ -15,6 +15,7 @@ from testbed.tasks import Count, NotNegative, Section, Seed
 
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
+MeasureName: TypeAlias = Literal["disagreement", "sharpness", "perturbation", "temperature", "features", "lemma_7"]
 AlignmentName: TypeAlias = Literal["weights", "activations", "exhaustive", "reference"]
 TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
 
@@ -330,6 +331,10 @@ class MeasureSpec(Section):
     alignment: every path also after B's hidden units were permuted (and flipped, for odd activations) to be near A: `weights` and `activations`
         by matching; `exhaustive`, the least training barrier of all permutations, without flips; `reference`, both ends by weights to the
         first network of their cell.
+    also, on the training samples: `disagreement` of the ends' predictions; `sharpness`, largest eigenvalue and trace of the Hessian at the ends and
+        at α = ½; `perturbation`, the rise of the loss in random directions as long as half the path; `temperature`, the barrier after the best
+        softmax temperature at each alpha; `features`, the residual of linear feature connectivity; `lemma_7`, whether Lin, Li & Wu's lemma says
+        that two committees are connected.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]
@@ -337,3 +342,4 @@ class MeasureSpec(Section):
     theory: Annotated[tuple[TheoryName, ...], Field(strict=False)] = ()
     permutations: bool = False
     alignment: Annotated[tuple[AlignmentName, ...], Field(strict=False)] = ()
+    also: Annotated[tuple[MeasureName, ...], Field(strict=False)] = ()

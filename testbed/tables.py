@@ -23,7 +23,19 @@ MEASURED = tuple(f"{prefix}{name}" for prefix in PREFIXES for name in ("train_lo
 CURVES = (*MEASURED, "test_standard_error", "test_skewness", "population_loss", "exact_training_loss", "twin_students_loss", "z")
 PREDICTED = ("population", "exact_training", "twin_students")
 ENDS = ("train_loss", "test_loss", "train_error", "test_error")
-NUMBERS = ("different_permutation", *(f"{prefix}distance" for prefix in PREFIXES))  # one a pair
+ALSO = {
+    "disagreement": "share of training samples that the two ends put in different classes (mse: root mean square difference of outputs)",
+    "top_eigenvalue_ends": "largest eigenvalue of the Hessian of the training loss, mean over both ends",
+    "top_eigenvalue_middle": "largest eigenvalue of the Hessian of the training loss at alpha = 1/2",
+    "hessian_trace_ends": "trace of the Hessian of the training loss, mean over both ends",
+    "hessian_trace_middle": "trace of the Hessian of the training loss at alpha = 1/2",
+    "hessian_trace_middle_standard_error": "standard error of hessian_trace_middle, 0 where the trace is exact",
+    "perturbation_loss_rise": "rise of the training loss from the ends, half the path's length away in random directions",
+    "calibrated_train_loss_barrier_linear": "barrier of the training loss (linear, on the grid) after the best softmax temperature at each alpha",
+    "feature_residual": "largest residual over hidden layers of linear feature connectivity at alpha = 1/2, on the training inputs",
+    "lemma_7_connected": "1 if lemma 7 of Lin, Li & Wu (2024) says that the ends are connected, 0 if not, null where an end is no minimum",
+}
+NUMBERS = ("different_permutation", *(f"{prefix}distance" for prefix in PREFIXES), *ALSO)  # one a pair
 
 
 def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
@@ -174,7 +186,7 @@ _COLUMNS = {
 def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, str]]:
     """What every column of every table means, in the units of the loss."""
     unit = "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
-    texts, sources = dict(_COLUMNS), dict(_SOURCES)
+    texts, sources = _COLUMNS | ALSO, dict(_SOURCES)
     texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
     for name in ENDS:
         texts[f"{name}_ends"] = f"mean over both ends of: {texts[name]}"

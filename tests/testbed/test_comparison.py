@@ -111,3 +111,8 @@ def test_intervals_over_data_sets_are_wider_where_these_differ():
     expected = 2 * 1.96 * effect.std() / n_sets**0.5
     assert high - low == pytest.approx(expected, rel=0.3)
     assert high_alone - low_alone < 0.6 * (high - low)
+
+
+def test_there_is_no_z_where_both_losses_are_rounding():
+    z = z_scores(np.array([1e-15, 1e-3]), np.array([2e-15, 1e-3]), np.array([1e-17, 1e-5]), np.zeros(2), 100)
+    assert np.isnan(z[0]) and z[1] == 0
