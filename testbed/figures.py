@@ -115,9 +115,9 @@ def z_histogram(results: Results) -> Figure | None:
         return None
     figure = Figure(figsize=(6.6, 3.0))
     left, right = figure.subplots(1, 2)
-    edge = max(4.0, float(np.ceil(abs(z).max())))
+    edge = min(max(4.0, float(np.ceil(abs(z).max()))), 20.0)
     a_unit = 4 if len(z) > 300 else 2  # bins
-    left.hist(z, bins=np.linspace(-edge, edge, int(2 * edge) * a_unit + 1), density=True, color="C5", lw=0)
+    left.hist(np.clip(z, -edge, edge), bins=np.linspace(-edge, edge, int(2 * edge) * a_unit + 1), density=True, color="C5", lw=0)
     grid = np.linspace(-edge, edge, 301)
     left.plot(grid, stats.norm.pdf(grid), color="black", lw=1.2, label="standard normal")
     alpha = nearest_alpha(results.curves, 0.5)

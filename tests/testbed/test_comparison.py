@@ -116,3 +116,11 @@ def test_intervals_over_data_sets_are_wider_where_these_differ():
 def test_there_is_no_z_where_both_losses_are_rounding():
     z = z_scores(np.array([1e-15, 1e-3]), np.array([2e-15, 1e-3]), np.array([1e-17, 1e-5]), np.zeros(2), 100)
     assert np.isnan(z[0]) and z[1] == 0
+
+
+def test_there_is_no_z_where_a_handful_of_samples_carries_the_loss():
+    """One sample in a thousand is not 0: half of all test sets of 500 never see one."""
+    samples = np.zeros(500)
+    samples[7] = 1.0
+    error, skewness = np.array([samples.std(ddof=1) / 500**0.5]), np.array([stats.skew(samples)])
+    assert np.isnan(z_scores(np.array([samples.mean()]), np.array([1e-3]), error, skewness, 500)).all()
