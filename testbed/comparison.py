@@ -45,10 +45,10 @@ def z_scores(measured: np.ndarray, predicted: np.ndarray, standard_error: np.nda
 
     A loss is far from symmetric (γ ≈ 4 in the shipped study), and the mean of n samples over its own estimated error then leans to
     the left by γ/(2 √n), which 10,000 pairs can see; so corrected it is standard normal to O(1/n) (Johnson 1978, JASA 73, 536).
-    NaN where that is no use: where a handful of samples carries the loss (|γ| > 0.3 √n; one sample alone makes √n), and where the error is not
+    NaN where that is no use: where a handful of samples carries the loss (|γ| > 0.6 √n; one sample alone makes √n), and where the error is not
     well above the rounding of the prediction, a difference of terms of order 1.
     """
-    usable = (standard_error > ROUNDING) & (abs(skewness) <= 0.3 * n_samples**0.5)
+    usable = (standard_error > ROUNDING) & (abs(skewness) <= 0.6 * n_samples**0.5)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = np.where(usable, (measured - predicted) / standard_error, np.nan)
     return t + skewness * (1 + 2 * t * t) / (6 * n_samples**0.5)
