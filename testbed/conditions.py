@@ -71,6 +71,8 @@ def check(study: Study) -> None:
             "measure.also: 'lemma_7' needs an orthonormal relu teacher, and relu students without biases whose second layer is frozen at 1: "
             "data.teacher.initialisation 'orthonormal', architecture.initialisation 'committee', training.frozen_layers = [1]."
         )
+    if measure.theory and len(measure.between) < len(measure.alphas):
+        raise ValueError("measure.alphas: theory speaks of paths from 0 to 1; leave out the alphas beyond, or measure.theory.")
     for name in measure.theory:
         if why := _lacks(study, name):
             raise ValueError(f"measure.theory: {name!r} needs {why}.")

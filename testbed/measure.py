@@ -90,7 +90,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         return {}
     a, b, some = params[row["a"][good]], params[row["b"][good]], pairs.filter(pl.Series(good))
     study, dataset = launch.study, some["dataset"].to_numpy(writable=True)
-    alphas = torch.tensor(study.measure.alphas, dtype=torch.float64)
+    alphas, between = (torch.tensor(grid, dtype=torch.float64) for grid in (study.measure.alphas, study.measure.between))
     result: dict[str, Tensor] = {}
 
     def predict(name: TheoryName) -> dict[str, Tensor]:
@@ -112,9 +112,9 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     if study.measure.also and (samples := launch.samples("train")) is not None:
         own, seeds = torch.from_numpy(some["train_set_a"].to_numpy(writable=True)), some["test_seed"].to_numpy(writable=True)
         n_teacher = launch.teacher.architecture.widths[1] if launch.teacher is not None else 0
-        result |= measures.of_pairs(study.measure.also, launch.architecture, a, b, alphas, samples, own, study.training.loss, seeds, n_teacher)
+        result |= measures.of_pairs(study.measure.also, launch.architecture, a, b, between, samples, own, study.training.loss, seeds, n_teacher)
     for name in study.measure.alignment:
-        ends = _aligned(launch, name, a, b, params, diverged_at, some, alphas, backend)
+        ends = _aligned(launch, name, a, b, params, diverged_at, some, between, backend)
         result |= {f"{name}_{key}": value for key, value in _paths(launch, *ends, alphas, some, backend).items()}
     return {key: _spread(value, good) for key, value in result.items()}
 

@@ -318,15 +318,16 @@ def _alphas(value: Any) -> Any:
         raise ValueError(f"alphas must be finite, not {value!r}.")
     if 0 not in value or 1 not in value:
         raise ValueError("alphas must hold 0 and 1, the endpoints: every barrier is measured from them.")
-    if sorted(set(value)) != list(value) or value[0] < 0 or value[-1] > 1 or len(value) < 3:
-        raise ValueError("alphas must rise strictly from 0 to 1, with at least one number between.")
+    if sorted(set(value)) != list(value) or not any(0 < a < 1 for a in value):
+        raise ValueError("alphas must rise strictly, with at least one number between 0 and 1.")
     return tuple(float(a) for a in value)
 
 
 class MeasureSpec(Section):
     """Where on the path, on how many test samples, and what analysis is held against it.
 
-    alphas: a count of evenly spaced points (an odd one holds α = ½), or a list from 0 to 1.
+    alphas: a count of evenly spaced points from 0 to 1 (an odd one holds α = ½), or a list, which may go on past the ends: curves are then measured
+        there too, barriers always between 0 and 1.
     permutations: also whether the two students of a pair have specialised to different permutations of the teacher's units.
     alignment: every path also after B's hidden units were permuted (and flipped, for odd activations) to be near A: `weights` and `activations`
         by matching; `exhaustive`, the least training barrier of all permutations, without flips; `reference`, both ends by weights to the
@@ -343,3 +344,8 @@ class MeasureSpec(Section):
     permutations: bool = False
     alignment: Annotated[tuple[AlignmentName, ...], Field(strict=False)] = ()
     also: Annotated[tuple[MeasureName, ...], Field(strict=False)] = ()
+
+    @property
+    def between(self) -> tuple[float, ...]:
+        """The alphas from 0 to 1."""
+        return tuple(alpha for alpha in self.alphas if 0 <= alpha <= 1)

@@ -69,6 +69,7 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
     """`pairs`, one row a pair (barriers, z), and `curves`, one row a pair and alpha. shards: of each launch."""
     alphas = np.array(plan.study.measure.alphas)
     middle = int(np.argmin(abs(alphas - 0.5)))
+    between, ends = (alphas >= 0) & (alphas <= 1), np.isin(alphas, (0, 1))
     pairs, curves = [], []
     for launch, parts in zip(plan.launches, shards, strict=True):
         columns = _joined(parts)
@@ -77,9 +78,9 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
         for name in (name for name in MEASURED if name in columns):
             good = np.isfinite(columns[name]).all(1)
             if name in ENDS:
-                row[f"{name}_ends"] = columns[name][:, [0, -1]].mean(1)
+                row[f"{name}_ends"] = columns[name][:, ends].mean(1)
             for definition in DEFINITIONS if 0.5 in alphas else DEFINITIONS[:3]:
-                barrier = theory.barriers_on_grid(alphas, columns[name][good], definition)
+                barrier = theory.barriers_on_grid(alphas[between], columns[name][good][:, between], definition)
                 row[f"{name}_barrier_{definition}"] = _spread(barrier.value, good)
                 if definition != "midpoint":
                     row[f"{name}_barrier_{definition}_alpha"] = _spread(barrier.argmax, good)

@@ -106,6 +106,21 @@ def test_different_samples_are_measured_on_both_sets(results):
     assert results.pairs.filter(pair=own["pair"])["train_loss_barrier_linear"][0] == pytest.approx(expected, rel=1e-6)
 
 
+def test_past_the_ends(raw, tmp_path):
+    """Curves go on past the ends, barriers do not."""
+    settings = {"measure.alphas": [-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5], "measure.alignment": ["exhaustive"], "measure.also": ["temperature"]}
+    inside = settings | {"measure.alphas": [0.0, 0.25, 0.5, 0.75, 1.0]}
+    far, near = (
+        Results.load(run_study(Study.make(raw(COMPONENTS | part | {"vary": {}, "component": {}, "claims": []}, CLASSES)), tmp_path / name).parent)
+        for name, part in (("far", settings), ("near", inside))
+    )
+    barriers = [name for name in near.pairs.columns if "barrier" in name or name.endswith("_ends")]
+    assert len(barriers) > 20 and far.pairs.select(barriers).equals(near.pairs.select(barriers))
+    assert far.curves["alpha"].min() == -0.5 and far.curves.filter(alpha=1.5)["train_loss"].null_count() == 0
+    with pytest.raises(StudyError, match=r"measure\.alphas: theory speaks of paths from 0 to 1"):
+        Study.make(raw({"measure.alphas": [-0.5, 0.0, 0.5, 1.0]}))
+
+
 def test_the_page_ranks_components_and_judges_claims(results):
     page = (results.folder / "report.html").read_text(encoding="utf-8")
     for text in ("One component at a time", "It rises.", "agrees?", "own samples", "figures/ranking.pdf", "after weight matching"):
