@@ -1,0 +1,83 @@
+"""Paths beyond one segment: the barrier of the straight line, after weight matching, through a trained bend, and through a star's centre.
+
+    python benchmarks/segments.py [--quick] [--json] [--figure plane.png]
+
+Networks of two hidden layers learn two spirals; barriers are of the training loss (linear definition, largest of a chain's segments), medians and
+10 % and 90 % quantiles over pairs. The figure is the loss on the plane through three of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from kernels import Adam, Architecture, Training, train
+from testbed import alignment, segments
+from testbed.figures import STYLE
+from testbed.tasks import SpiralsData
+
+ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
+
+
+def main() -> None:
+    """Train, bend, and print one row a kind of path."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer networks and steps")
+    parser.add_argument("--json", action="store_true", help="one object a row")
+    parser.add_argument("--figure", type=Path, help="where to save the plane")
+    options = parser.parse_args()
+    n, steps, bends = (8, 500, 100) if options.quick else (24, 4000, 1500)
+    architecture = Architecture((2, 32, 32, 2))
+    x, y = (torch.from_numpy(array) for array in SpiralsData(kind="spirals", n_train=256).train())
+    data, loss = (x, y), "cross_entropy"
+    params = train(architecture, architecture.initial(2 * n + 8, 0, dtype=torch.float64), data, Training(steps, Adam(lr=0.005), loss)).params
+    a, b, others = params[:n], params[n : 2 * n], params[2 * n :]
+    matched = alignment.match_weights(architecture, a, b).params
+    bend = segments.trained_bends(architecture, a, b, data, loss, steps=bends)
+    centre = segments.star_centre(architecture, others, data, loss, steps=bends).expand_as(a)
+    chains = {
+        "straight": [a, b],
+        "straight, after weight matching": [a, matched],
+        "through a trained bend": [a, bend, b],
+        "through the centre of a star of 8 others": [a, centre, b],
+    }
+    table = Table("path", "median barrier (nats)", "10 %", "90 %", "segments", box=None)
+    for name, points in chains.items():
+        barriers = segments.chain_barriers(architecture, points, data, loss, ALPHAS)
+        low, middle, high = np.quantile(barriers, [0.1, 0.5, 0.9])
+        row = {"path": name, "median": float(middle), "p10": float(low), "p90": float(high), "segments": len(points) - 1, "pairs": n}
+        if options.json:
+            print(json.dumps(row))
+        table.add_row(name, f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", str(len(points) - 1))
+    if not options.json:
+        Console().print(table)
+    if options.figure:
+        _draw(architecture, torch.stack([a[0], b[0], matched[0]]), data, loss, options.figure)
+
+
+def _draw(architecture: Architecture, corners: torch.Tensor, data: tuple[torch.Tensor, torch.Tensor], loss: str, path: Path) -> None:
+    found = segments.plane(architecture, corners, data, loss, resolution=61)
+    with mpl.rc_context(fname=STYLE):
+        figure = Figure(figsize=(4.4, 3.6))
+        ax = figure.subplots()
+        floor = max(found.loss.min(), 1e-4)
+        levels = np.geomspace(floor, found.loss.max(), 16)
+        filled = ax.contourf(found.u, found.v, np.maximum(found.loss, floor), levels, norm=mpl.colors.LogNorm(), cmap="viridis_r")
+        figure.colorbar(filled, ax=ax, label="training loss (nats)", format="%.2g")
+        for (u, v), name in zip(found.corners, ("A", "B", "π(B)"), strict=True):
+            ax.plot(u, v, "o", color="white", mec="black", ms=5)
+            ax.annotate(name, (u, v), textcoords="offset points", xytext=(6, 5), color="black")
+        ax.set(xlabel="distance along θ_B − θ_A", ylabel="distance towards π(B)", aspect="equal")
+        figure.savefig(path)
+
+
+if __name__ == "__main__":
+    main()
