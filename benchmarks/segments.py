@@ -66,16 +66,16 @@ def main() -> None:
 def _draw(architecture: Architecture, corners: torch.Tensor, data: tuple[torch.Tensor, torch.Tensor], loss: str, path: Path) -> None:
     found = segments.plane(architecture, corners, data, loss, resolution=61)
     with mpl.rc_context(fname=STYLE):
-        figure = Figure(figsize=(4.4, 3.6))
+        figure = Figure(figsize=(5.2, 3.0))
         ax = figure.subplots()
         floor = max(found.loss.min(), 1e-4)
         levels = np.geomspace(floor, found.loss.max(), 16)
         filled = ax.contourf(found.u, found.v, np.maximum(found.loss, floor), levels, norm=mpl.colors.LogNorm(), cmap="viridis_r")
-        figure.colorbar(filled, ax=ax, label="training loss (nats)", format="%.2g")
+        figure.colorbar(filled, ax=ax, label="training loss (nats)", format="%.1g", shrink=0.8)
         for (u, v), name in zip(found.corners, ("A", "B", "π(B)"), strict=True):
             ax.plot(u, v, "o", color="white", mec="black", ms=5)
             ax.annotate(name, (u, v), textcoords="offset points", xytext=(6, 5), color="black")
-        ax.set(xlabel="distance along θ_B − θ_A", ylabel="distance towards π(B)", aspect="equal")
+        ax.set(xlabel="distance along θB − θA", ylabel="distance towards π(B)", aspect="equal")
         figure.savefig(path)
 
 

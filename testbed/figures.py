@@ -137,7 +137,8 @@ def z_histogram(results: Results) -> Figure | None:
 def by_factor(results: Results, key: str) -> Figure | None:
     """Mean barrier at each level of a factor, with 95 % intervals over families; the population's as a line beside it."""
     kinds = [kind for kind in results.kinds if key in results.groups(kind)]
-    quantities = [q for q in (f"{results.part}_loss", f"{results.part}_error") if results.has(f"{q}_barrier_linear")]
+    names = dict.fromkeys((f"{results.part}_loss", f"{results.part}_error", "train_error"))
+    quantities = [q for q in names if results.has(f"{q}_barrier_linear")]
     levels = results.pairs[key].unique().sort().to_list()
     if not kinds or len(levels) < 2:
         return None

@@ -32,8 +32,10 @@ class Barrier:
 
     value  [n_pairs]  in units of the loss
     argmax [n_pairs]  the α at which it is attained (½ for `midpoint`)
-    error  [n_pairs]  how far the true value may lie above `value`, or None where the maximiser is exact to
-                      rounding; see the class of the curve for whether it is a bound or an estimate
+    error  [n_pairs]  how far the true value may lie above `value` because a higher hill was missed and, of an
+                      "approximate" curve, above or below it because the curve itself is (twice the curve's
+                      error: at the maximum, and in what it is measured from); None where all is exact to
+                      rounding. See the class of the curve for whether it is a bound or an estimate
     """
 
     definition: str
@@ -85,12 +87,15 @@ class Curve(ABC):
         """The barrier of each path under one of `BARRIER_DEFINITIONS`; ValueError for any other name."""
         known("barrier definition", definition, BARRIER_DEFINITIONS)
         start, end = self.endpoints.T
+        own = 2 * self.error if self.kind == "approximate" and self.error is not None else None
         if definition == "midpoint":
             middle = self(np.array([0.5]))[:, 0]
-            return Barrier(definition, middle - (start + end) / 2, np.full(self.n_pairs, 0.5))
+            return Barrier(definition, middle - (start + end) / 2, np.full(self.n_pairs, 0.5), own)
         column = 1 if definition == "linear" else 0
         value, argmax = self._maxima[0][:, column], self._maxima[1][:, column]
         error = None if self._maxima[2] is None else self._maxima[2][:, column]
+        if own is not None:
+            error = own if error is None else error + own
         reference = {"linear": start, "mean_endpoints": (start + end) / 2, "max_endpoint": np.maximum(start, end)}
         return Barrier(definition, value - reference[definition], argmax, error)
 

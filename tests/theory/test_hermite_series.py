@@ -185,6 +185,21 @@ def test_error_of_a_population_loss():
     assert off.max() > 1e-9  # there is something to tell
 
 
+@pytest.mark.parametrize("definition", ["linear", "mean_endpoints", "max_endpoint", "midpoint"])
+def test_error_of_a_barrier_holds_that_of_the_curve(monkeypatch, definition):
+    """tanh from 12 terms against the same barriers from the usual number: off by less than told, and by something."""
+    from theory import population
+
+    rng = np.random.default_rng(6)
+    a, b, teacher = networks(rng, 20, 4, False), networks(rng, 20, 4, False), networks(rng, 1, 2, False)
+    fine = population_path(a, b, teacher, "tanh").barrier(definition)
+    monkeypatch.setattr(population, "terms_needed", lambda *_: 12)
+    coarse = population_path(a, b, teacher, "tanh").barrier(definition)
+    assert fine.error is not None and coarse.error is not None
+    off = np.abs(coarse.value - fine.value)
+    assert (off <= coarse.error + fine.error).all() and off.max() > 1e-7 and coarse.error.max() < 1
+
+
 def test_polynomials_meet_the_closed_forms():
     rng = np.random.default_rng(4)
     a, b, teacher = networks(rng, 3, 4, True), networks(rng, 3, 4, True), networks(rng, 1, 2, True)

@@ -284,6 +284,9 @@ def check_curve(module):
     for definition, values in expected.items():
         close(parabolas.barrier(definition).value, values)
         close(module.barriers_on_grid(grid, parabolas(grid), definition).value, values)
+    parabolas.kind, parabolas.error = "approximate", np.array([0.1, 0.2, 0.3])  # at the maximum, and in what it is measured from
+    for definition in expected:
+        close(parabolas.barrier(definition).error, [0.2, 0.4, 0.6])
     smooth = module.SmoothCurve(
         3,
         lambda rows, alphas, _: (

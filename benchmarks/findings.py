@@ -1,0 +1,72 @@
+"""Runs the studies of docs/findings.md and brings its tables and figures up to date.
+
+    python benchmarks/findings.py [--runs runs] [--quick] [--scale S]
+
+A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of docs/findings.md the table of claims is written
+anew, and the figures named in FIGURES are copied to docs/figures. With --quick or --scale the tables are printed and docs/ stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+from testbed.report import claims_table
+from testbed.results import Results
+from testbed.run import run_study
+from testbed.study import Study
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+FIGURES = {
+    "disentangle": "ranking",
+    "width": "barrier_architecture_hidden",
+    "instability": "barrier_ensemble_spawn_step",
+    "rebasin": "barrier_training_steps",
+    "counterexample": "barrier_architecture_hidden",
+    "aligned_width": "barrier_architecture_hidden",
+    "sparsity": "ranking",
+    "locality": "ranking",
+    "difficulty": "barrier_data_label_noise",
+    "strategy": "barrier_training_optimizer_lr",
+    "lemma7": "predicted",
+}
+
+
+def main() -> None:
+    """Run what has not run, and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--quick", action="store_true", help="shrink the studies to a few seconds each")
+    parser.add_argument("--scale", type=float, default=1.0, help="so many times as many families and pairs")
+    options = parser.parse_args()
+    page = DOCS / "findings.md"
+    text = page.read_text(encoding="utf-8")
+    whole = not options.quick and options.scale == 1
+    for name, figure in FIGURES.items():
+        study = Study.load(name, quick=options.quick, scale=options.scale)
+        folder = options.runs / (name + ("-quick" if options.quick else "") + (f"-times-{options.scale:g}" if options.scale != 1 else ""))
+        results = Results.load(run_study(study, folder, progress=True).parent)
+        table = _markdown(results)
+        if not whole:
+            print(f"## {name}\n{table}")
+            continue
+        shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
+        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: f"<!-- {name} -->\n{table}<!-- end -->", text, flags=re.DOTALL)  # noqa: B023
+    if whole:
+        page.write_text(text, encoding="utf-8")
+
+
+def _markdown(results: Results) -> str:
+    """The claims as a table, and how large the study was."""
+    counts = results.manifest["counts"]
+    rows = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in claims_table(results)]
+    said = f"{counts['networks']:,} networks ({counts['diverged']} diverged), {counts['pairs']:,} pairs.\n"
+    if not rows:
+        return said
+    return said + "\n| claim | source | here | agrees? |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    main()
