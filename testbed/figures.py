@@ -155,6 +155,9 @@ def by_factor(results: Results, key: str) -> Figure | None:
             ax.set_xlabel(results.label(key))
         unit = results.unit if quantity.endswith("loss") else "share misclassified"
         row[0].set_ylabel(f"{quantity.replace('_', ' ')} barrier, linear\n({unit})")
+    handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    title = results.label(split) if split is not None else None
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, title=title, title_fontsize=8, columnspacing=1)
     return figure
 
 
@@ -186,11 +189,7 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
             x = np.array([levels.index(value) for value in rows[key]]) + 0.08
             ax.errorbar(x, mean, error, fmt=mark, ms=3.5, lw=0.8, color=color, mfc="none", label=name if i == 0 else None)
     low, high = ax.get_ylim()
-    ax.set_ylim(min(0, low), high if split is None else high + 0.3 * (high - min(0, low)))  # room for the legend
-    if split is None:
-        ax.legend(loc="upper left")
-    else:
-        ax.legend(title=results.label(split), title_fontsize=8, ncols=len(series) if len(series) < 5 else 3, columnspacing=1, loc="upper center")
+    ax.set_ylim(min(0, low), high)
 
 
 def grid(results: Results) -> Figure | None:

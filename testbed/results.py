@@ -27,6 +27,13 @@ LABELS = {
     "data.n_train": "training samples",
     "data.inputs": "inputs d",
     "data.noise": "noise",
+    "data.label_noise": "share of random labels",
+    "data.separation": "separation of the classes",
+    "data.shared": "share of training samples in common",
+    "architecture.density": "density (share of the weights)",
+    "architecture.connectivity": "first layer",
+    "training.frozen": "share of the weights frozen",
+    "component": "component",
 }
 PER_INPUT = {  # training.clock = "inputs"
     "ensemble.spawn_step": "split time (updates / inputs)",
