@@ -1,8 +1,8 @@
-"""Runs the studies of docs/findings.md and brings its tables and figures up to date.
+"""Runs the studies of docs/findings.md and docs/theory.md and brings their tables and figures up to date.
 
     python benchmarks/findings.py [--runs runs] [--quick] [--scale S]
 
-A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of docs/findings.md the table of claims is written
+A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of either page the table of claims is written
 anew, and the figures named in FIGURES are copied to docs/figures. With --quick or --scale the tables are printed and docs/ stays as it is.
 """
 
@@ -31,6 +31,8 @@ FIGURES = {
     "difficulty": "barrier_data_label_noise",
     "strategy": "barrier_training_optimizer_lr",
     "lemma7": "predicted",
+    "twins": "twins",
+    "plateau": "permutations",
 }
 
 
@@ -41,8 +43,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shrink the studies to a few seconds each")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times as many families and pairs")
     options = parser.parse_args()
-    page = DOCS / "findings.md"
-    text = page.read_text(encoding="utf-8")
+    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("findings.md", "theory.md")}
     whole = not options.quick and options.scale == 1
     for name, figure in FIGURES.items():
         study = Study.load(name, quick=options.quick, scale=options.scale)
@@ -53,9 +54,11 @@ def main() -> None:
             print(f"## {name}\n{table}")
             continue
         shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
-        text = re.sub(rf"<!-- {name} -->.*?<!-- end -->", lambda _: f"<!-- {name} -->\n{table}<!-- end -->", text, flags=re.DOTALL)  # noqa: B023
+        between, written = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL), f"<!-- {name} -->\n{table}<!-- end -->"
+        pages = {page: between.sub(written.replace("\\", "\\\\"), text) for page, text in pages.items()}
     if whole:
-        page.write_text(text, encoding="utf-8")
+        for page, text in pages.items():
+            (DOCS / page).write_text(text, encoding="utf-8")
 
 
 def _markdown(results: Results) -> str:

@@ -50,6 +50,8 @@ def check(study: Study) -> None:
     pruning = study.architecture.pruning
     if pruning is not None and pruning.rewind_step > training.steps:
         raise ValueError(f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most training.steps ({training.steps}).")
+    if study.architecture.lean and (not isinstance(data, TeacherStudentData) or data.teacher.hidden[:1] != study.architecture.hidden[:1]):
+        raise ValueError("architecture.lean needs data of kind 'teacher_student' whose teacher's first layer is as wide as the students'.")
     if measure.permutations:
         units = list(study.architecture.hidden)
         if not isinstance(data, TeacherStudentData) or list(data.teacher.hidden) != units or len(units) != 1 or units[0] > MOST_UNITS:

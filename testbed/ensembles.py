@@ -72,7 +72,14 @@ class Launch:
             spec = self.cells[cell].architecture
             dtype = getattr(torch, self.study.training.dtype)
             seeds = rows["init_seed"].to_numpy(writable=True)
-            parts.append(self.architecture.initial(len(rows), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=dtype))
+            params = self.architecture.initial(len(rows), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=dtype)
+            if spec.lean:
+                assert self.teacher is not None
+                targets = self.teacher.params[rows["dataset"].to_numpy(writable=True)].to(dtype)
+                target = self.teacher.architecture.layers(targets)[0][0]
+                order = np.argsort(streams.uniforms(streams.INITIAL, seeds, 1, target.shape[1]), axis=1)
+                self.architecture.layers(params)[0][0].add_(spec.lean * target[torch.arange(len(rows))[:, None], torch.from_numpy(order)])
+            parts.append(params)
         params, there = torch.cat(parts), self.mask(networks)
         return params if there is None else (params * structure.fan_in_gain(self.architecture, there) * there).to(params.dtype)
 
@@ -158,7 +165,7 @@ def _static(study: Study) -> str:
     raw = study.resolved()
     del raw["ensemble"]
     free = (
-        (raw["architecture"], ("initialisation", "scale")),
+        (raw["architecture"], ("initialisation", "scale", "lean")),
         (raw["data"], ("seed",)),
         (raw["data"].get("teacher", {}), ("seed", "scale")),
         (raw["training"]["optimizer"], PER_NETWORK),

@@ -220,7 +220,7 @@ def twins(results: Results) -> Figure | None:
     figure = Figure(figsize=(6.6, 3.2))
     left, right = figure.subplots(1, 2)
     levels = results.pairs[key].unique().sort().to_list()
-    times = results.pairs["training.steps"].unique().sort().to_list() if "training.steps" in results.factors else [None]
+    settings = results.pairs["component"].unique().sort().to_list() if "component" in results.factors else [None]
     for i, level in enumerate(levels):
         pairs = results.measured.filter(pl.col(key) == level)
         for kind in results.kinds:
@@ -232,12 +232,12 @@ def twins(results: Results) -> Figure | None:
     left.set(xlabel=f"predicted, d → ∞ ({results.unit})", ylabel="simulated", title="L(½) − mean of ends, every pair")
     left.legend(markerscale=2, fontsize=7)
     for kind in results.kinds:
-        for style, time in zip(("-", "--", ":", "-."), times, strict=False):
+        for style, setting in zip(("-", "--", ":", "-."), settings, strict=False):
             pairs = results.measured.filter(kind=kind)
-            pairs = pairs if time is None else pairs.filter(pl.col("training.steps") == time)
+            pairs = pairs if setting is None else pairs.filter(component=setting)
             gap = (pl.col("population_barrier_midpoint") - pl.col(column)) ** 2
             rms = pairs.group_by(key).agg(gap.mean().sqrt().alias("rms")).sort(key)
-            name = kind if time is None else f"{kind}, t = {time}"
+            name = kind if setting is None else f"{kind}, {setting}"
             right.plot(rms[key], rms["rms"], style, marker=MARKS[kind], ms=4, color=COLORS[kind], label=name)
     d = np.array(levels, dtype=float)
     top = right.get_ylim()[1]

@@ -107,6 +107,8 @@ class ArchitectureSpec(Section):
     a unit and windows every `stride` inputs; full: every unit sees every input. density: share of the weights of each layer that there are,
     drawn at random by network (mask `own`), by family, or once for all networks of a cell (`shared`). Weights of a unit with fewer inputs start
     larger by √(all/those), so that its pre-activation has the dense one's variance (Evci et al. 2022). pruning: found by training.
+    lean: `lean` times the teacher's first layer, its units in a random order for each family, is added to the initial one: starts whose overlap
+    with the teacher does not vanish with the number of inputs.
     """
 
     hidden: Annotated[tuple[Count, ...], Field(strict=False)]
@@ -123,6 +125,7 @@ class ArchitectureSpec(Section):
     pruning: PruningSpec | None = None
     initialisation: Literal["kaiming", "xavier", "torch", "committee", "mean_field"] = "kaiming"
     scale: NotNegative = 1.0
+    lean: NotNegative = 0.0
 
     def build(self, n_inputs: int, n_outputs: int) -> kernels.Architecture:
         """The architecture between these inputs and outputs."""

@@ -115,6 +115,7 @@ def test_what_does_not_fit_is_refused_by_field(raw):
         ({"training.frozen_layers": [2]}, r"training.frozen_layers must be below 2"),
         ({"architecture.pruning": {"density": 0.5, "rewind_step": 100}}, r"rewind_step \(100\) must be at most training.steps \(60\)"),
         ({"architecture.residual": True}, "architecture.residual needs two hidden layers"),
+        ({"architecture.lean": 0.1}, "architecture.lean needs data of kind 'teacher_student'"),
     ):
         with pytest.raises(StudyError, match=sentence):
             Study.make(raw(LAYERED | settings, CLASSES))
@@ -125,3 +126,18 @@ def test_what_does_not_fit_is_refused_by_field(raw):
     ):
         with pytest.raises(StudyError, match=sentence):
             ensembles.plan(Study.make(raw(LAYERED | settings, CLASSES)))
+
+
+def test_starts_that_lean_overlap_with_the_teacher_whatever_the_number_of_inputs(study):
+    settings = {"data.teacher.hidden": [3], "architecture.hidden": [3], "measure.theory": []}
+    overlaps = {}
+    for lean in (0.0, 0.4):
+        (one,) = ensembles.plan(study(settings | {"architecture.lean": lean, "data.inputs": 4000, "ensemble.families": 8})).launches
+        target = one.teacher.architecture.layers(one.teacher.params)[0][0][0].float()
+        w = first_weights(one, one.initial(one.networks))
+        overlaps[lean] = w @ target.T / target.square().sum(1)  # [network, student unit, teacher unit]
+    assert overlaps[0.0].abs().max() < 0.15
+    chosen = (overlaps[0.4] - overlaps[0.0]).round(decimals=3)
+    assert ((chosen - 0.4).abs() < 0.03).sum((1, 2)).eq(3).all()  # a permutation of the teacher's units
+    order = chosen.argmax(2)
+    assert torch.equal(order[::2], order[1::2]) and len(torch.unique(order, dim=0)) > 2  # siblings share it, families differ
