@@ -30,6 +30,7 @@ FIGURES = {
     "locality": "ranking",
     "difficulty": "barrier_data_label_noise",
     "strategy": "barrier_training_optimizer_lr",
+    "controls": "barrier_architecture_hidden",
     "lemma7": "predicted",
     "twins": "twins",
     "plateau": "permutations",

@@ -14,11 +14,11 @@ import polars as pl
 
 from testbed import figures, ranking
 from testbed.claims import judge
-from testbed.comparison import group_means, interval, nearest_alpha, number, z_summary
+from testbed.comparison import group_means, interval, mean_interval, nearest_alpha, number, z_summary
 from testbed.measure import DEFINITIONS
 from testbed.results import Results
 from testbed.store import Store
-from testbed.tables import PREFIXES
+from testbed.tables import ALSO, NUMBERS, PREFIXES
 
 TEMPLATES = Path(__file__).with_name("templates")
 CAPTIONS = {
@@ -70,6 +70,7 @@ def write_report(folder: str | Path) -> Path:
         columns=results.columns,
         claims=claims_table(results),
         components=ranking.table(results),
+        beside=beside_table(results),
         unit=results.unit,
         n_families=results.networks["family"].n_unique(),
         kinds={kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},
@@ -183,6 +184,26 @@ def barrier_table(results: Results) -> dict[str, Any]:
             means = [interval(row) if name == f"{main}_barrier_linear" else number(row[name]) for name in columns]
             rows.append([kind, *levels, f"{row['n']:,}", *means])
     return {"header": header + [f"{main.replace('_', ' ')}, {d}" for d in others], "rows": rows}
+
+
+def beside_table(results: Results) -> dict[str, Any] | None:
+    """What was measured beside the barrier (NUMBERS), means by kind of pairs and first factor: a header and rows of text."""
+    names = [name for name in NUMBERS if results.has(name) and name != "different_permutation"]
+    if not any(name in ALSO for name in names):
+        return None
+    names = ["train_loss_barrier_linear", *names]
+    rows = []
+    for kind in results.kinds:
+        pairs, first = results.measured.filter(kind=kind), results.groups(kind)[:1]
+        groups = [("all", pairs)] if not first else [(level, pairs.filter(pl.col(first[0]) == level)) for level in pairs[first[0]].unique().sort()]
+        for level, group in groups:
+            means = []
+            for name in names:
+                some = group.filter(pl.col(name).is_not_null())
+                means.append(interval(dict(zip(("mean", "low", "high"), mean_interval(some, name), strict=True))) if len(some) else "–")
+            rows.append([kind, str(level), f"{len(group):,}", *means])
+    factor = next((results.label(key) for kind in results.kinds for key in results.groups(kind)[:1]), "")
+    return {"header": ["pairs", factor, "n", *(name.replace("_", " ") for name in names)], "rows": rows}
 
 
 def grid_numbers(results: Results) -> dict[str, Any] | None:

@@ -145,6 +145,8 @@ def test_a_study_measures_them_all(raw, tmp_path):
     # a temperature of 1 is among those tried
     ends = results.curves.filter(alpha=0.0)["train_loss"].to_numpy()
     assert np.isfinite(pairs["calibrated_train_loss_barrier_linear"].to_numpy()).all() and (ends > 0).all()
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Beside the barrier" in page and "feature residual" in page
     assert (pairs["hessian_trace_ends"] >= pairs["top_eigenvalue_ends"] * 0.5).all()
 
 
