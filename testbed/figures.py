@@ -22,6 +22,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 COLORS = {"independent": "C1", "siblings": "C0"}
 MARKS = {"independent": "o", "siblings": "s"}
 POINTS: dict[str, Any] = {"s": 5, "alpha": 0.4, "lw": 0, "rasterized": True}
+MOST_LINES = 16  # that a legend has room for
 PAIRS = {"independent": "independent pairs", "siblings": "sibling pairs"}
 
 
@@ -283,6 +284,8 @@ def training(results: Results) -> Figure | None:
         return None
     keys = [key for key in results.factors if key != "ensemble.spawn_step"]
     levels = losses[keys[0]].unique().sort().to_list() if keys else [None]
+    if len(levels) > MOST_LINES:
+        keys, levels = [], [None]
     figure = Figure(figsize=(4.4, 3.2))
     ax = figure.subplots()
     for i, level in enumerate(levels):
