@@ -25,7 +25,7 @@ from testbed.store import Store
 from testbed.study import Study
 
 # multiply-adds in a shard, a few seconds on two cores; a fixed number, so that a run that continues finds the same shards
-SHARD_WORK = {"native": 2e11, "reference": 5e9}
+SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
 LANES = 16  # networks in a shard are a multiple of it: a register's worth
 
 
@@ -79,7 +79,24 @@ def _version(distribution: str) -> str:
 
 
 def _resolve(backend: str, plan: Plan) -> str:
-    """The backend that will run, tried on one network of each launch for no steps; StudyError with its sentence if it cannot."""
+    """The backend that will run all launches; StudyError with its sentence if it cannot.
+
+    `auto` is the GPU where there is one, the study is large enough, and its kernels know all of the study's settings; else native, else reference.
+    """
+    if backend != "auto":
+        return _tried(backend, plan)
+    work = sum(training_work(launch) * len(launch.networks) + path_work(launch) * len(launch.pairs) for launch in plan.launches)
+    worth = torch.cuda.is_available() and work > kernels.WORTH_A_TRANSFER
+    for name in ("gpu", "native") if worth else ("native",):
+        try:
+            return _tried(name, plan)
+        except StudyError:
+            continue
+    return _tried("reference", plan)
+
+
+def _tried(backend: str, plan: Plan) -> str:
+    """The backend, tried on one network of each launch for no steps; StudyError with its sentence if it cannot run them."""
     for launch in plan.launches:
         one, pair = launch.networks[:1], launch.pairs[:1]
         try:
@@ -103,7 +120,6 @@ def _resolve(backend: str, plan: Plan) -> str:
             )
         except ValueError as error:
             raise StudyError(str(error)) from None
-        backend = run.backend
     return backend
 
 
@@ -125,22 +141,29 @@ class Shard:
     stop: int
 
 
+def training_work(launch: Launch) -> int:
+    """Multiply-adds of training one network of a launch, about."""
+    training, pruning = launch.study.training, launch.study.architecture.pruning
+    samples = training.batch_size or len(launch.train_sets[0][0])  # type: ignore[index]
+    steps = training.steps * training.unit(launch.architecture.n_inputs) * (1 if pruning is None else 1 + pruning.rounds)
+    return 3 * steps * samples * launch.architecture.n_parameters  # forward, backward, gradient
+
+
+def path_work(launch: Launch) -> int:
+    """Multiply-adds of measuring one pair of a launch, about."""
+    measure = launch.study.measure
+    return len(measure.alphas) * measure.test_samples * launch.architecture.n_parameters * (1 + len(measure.alignment))
+
+
 def network_shards(launch: Launch, backend: str) -> list[Shard]:
     """The networks of a launch, cut into a few seconds' work each."""
-    training = launch.study.training
-    samples = training.batch_size or len(launch.train_sets[0][0])  # type: ignore[index]
-    pruning = launch.study.architecture.pruning
-    runs = 1 if pruning is None else 1 + pruning.rounds
-    each = 3 * runs * training.steps * samples * launch.architecture.n_parameters  # forward, backward, gradient
-    size = max(LANES, int(SHARD_WORK[backend] / max(each, 1)) // LANES * LANES)
+    size = max(LANES, int(SHARD_WORK[backend] / max(training_work(launch), 1)) // LANES * LANES)
     return _cut(f"shards/networks-{launch.index}", len(launch.networks), size)
 
 
 def pair_shards(launch: Launch, backend: str) -> list[Shard]:
     """The pairs of a launch, cut likewise."""
-    measure = launch.study.measure
-    each = len(measure.alphas) * measure.test_samples * launch.architecture.n_parameters
-    return _cut(f"shards/pairs-{launch.index}", len(launch.pairs), max(1, int(SHARD_WORK[backend] / each)))
+    return _cut(f"shards/pairs-{launch.index}", len(launch.pairs), max(1, int(SHARD_WORK[backend] / path_work(launch))))
 
 
 def _cut(name: str, n: int, size: int) -> list[Shard]:

@@ -17,8 +17,9 @@ import pytest
 import safetensors.numpy
 import tomli_w
 
+import kernels
 import testbed.run as running
-from testbed import Study, StudyError, run_study
+from testbed import Study, StudyError, ensembles, run_study
 from testbed.cli import main
 from testbed.report import answers, write_report
 from testbed.results import Results
@@ -224,3 +225,30 @@ def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys
     assert "8 diverged" in write_report(folder).read_text()
     main(["report", str(folder)])
     assert "8 diverged" in capsys.readouterr().out
+
+
+def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
+    """On a machine with a GPU: large studies take it, small ones and those that its kernels do not know take the native kernel."""
+    from testbed import run
+
+    assert set(run.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
+    tried = []
+
+    def only(*names):
+        def attempt(backend, plan):
+            tried.append(backend)
+            if backend not in names:
+                raise StudyError("cannot")
+            return backend
+
+        return attempt
+
+    plan = ensembles.plan(study())
+    monkeypatch.setattr(run.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(run, "_tried", only("gpu", "native", "reference"))
+    assert run._resolve("auto", plan) == "native" and run._resolve("reference", plan) == "reference"
+    monkeypatch.setattr(kernels, "WORTH_A_TRANSFER", 1)
+    assert run._resolve("auto", plan) == "gpu"
+    monkeypatch.setattr(run, "_tried", only("reference"))
+    tried.clear()
+    assert run._resolve("auto", plan) == "reference" and tried == ["gpu", "native", "reference"]
