@@ -1,6 +1,6 @@
 """Runs the studies of docs/findings.md and docs/theory.md and brings their tables and figures up to date.
 
-    python benchmarks/findings.py [--runs runs] [--quick] [--scale S]
+    python benchmarks/findings.py [--runs runs] [--only STUDY …] [--quick] [--scale S]
 
 A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of either page the table of claims is written
 anew, and the figures named in FIGURES are copied to docs/figures. With --quick or --scale the tables are printed and docs/ stays as it is.
@@ -43,10 +43,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--quick", action="store_true", help="shrink the studies to a few seconds each")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times as many families and pairs")
+    parser.add_argument("--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="STUDY", help="these studies alone")
     options = parser.parse_args()
     pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("findings.md", "theory.md")}
     whole = not options.quick and options.scale == 1
-    for name, figure in FIGURES.items():
+    for name in options.only:
+        figure = FIGURES[name]
         study = Study.load(name, quick=options.quick, scale=options.scale)
         folder = options.runs / (name + ("-quick" if options.quick else "") + (f"-times-{options.scale:g}" if options.scale != 1 else ""))
         results = Results.load(run_study(study, folder, progress=True).parent)

@@ -270,7 +270,8 @@ def permutations(results: Results) -> Figure | None:
             color = mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
             ax.errorbar(x, mean, error, fmt="-" + MARKS[kind], ms=3.5, lw=1, color=color, label=None if level is None else str(level))
         ax.set_xticks(range(len(levels)), [str(level) for level in levels])
-        ax.set(xlabel=results.label(key), title=PAIRS[kind], ylim=(-0.03, 1.03))
+        ax.set(xlabel=results.label(key), title=PAIRS[kind])
+        ax.set_ylim(bottom=-0.01)
         if split is not None:
             ax.legend(title=results.label(split), title_fontsize=8, ncols=2)
     figure.axes[0].set_ylabel("share in different permutations")
