@@ -243,10 +243,10 @@ def twins(results: Results) -> Figure | None:
     d = np.array(levels, dtype=float)
     top = right.get_ylim()[1]
     right.plot(d, 0.7 * top * (d / d[0]) ** -0.5, color="0.6", lw=0.8, label="slope −½")
-    right.set(xscale="log", yscale="log", xlabel=results.label(key), ylabel="root mean square of simulated − predicted")
+    right.set(xscale="log", yscale="log", xlabel=results.label(key), ylabel="rms of simulated − predicted")
     right.set_xticks(levels, [str(level) for level in levels], minor=False)
     right.minorticks_off()
-    right.legend(fontsize=7)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1)
     return figure
 
 
