@@ -34,29 +34,11 @@ def of_pairs(
     n_teacher: int,
 ) -> dict[str, Tensor]:
     """The numbers asked for by `names` (MeasureSpec.also), `[n_pairs]` each; pair k's samples are set dataset[k] of samples."""
-    if not names:
-        return {}
     chunk = max(1, ENTRIES // (samples[0].shape[1] * max(architecture.widths)))
-    parts: dict[str, list[Tensor]] = {}
-    for start in range(0, len(a), chunk):
-        at = slice(start, start + chunk)
-        for name, value in _some(names, architecture, a[at], b[at], alphas, samples, dataset[at], loss, seeds[at], n_teacher).items():
-            parts.setdefault(name, []).append(value)
-    return {name: torch.cat(values) for name, values in parts.items()}
-
-
-def _some(
-    names: tuple[str, ...],
-    architecture: kernels.Architecture,
-    a: Tensor,
-    b: Tensor,
-    alphas: Tensor,
-    samples: tuple[Tensor, Tensor],
-    dataset: Tensor,
-    loss: str,
-    seeds: np.ndarray,
-    n_teacher: int,
-) -> dict[str, Tensor]:
+    if len(a) > chunk:
+        slices = [slice(start, start + chunk) for start in range(0, len(a), chunk)]
+        parts = [of_pairs(names, architecture, a[at], b[at], alphas, samples, dataset[at], loss, seeds[at], n_teacher) for at in slices]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     x, y = samples[0][dataset], samples[1][dataset]
     found: dict[str, Tensor] = {}
     if "disagreement" in names:

@@ -150,6 +150,16 @@ def test_a_study_measures_them_all(raw, tmp_path):
     assert (pairs["hessian_trace_ends"] >= pairs["top_eigenvalue_ends"] * 0.5).all()
 
 
+def test_the_memory_does_not_matter(monkeypatch):
+    architecture, a, b, x, y = setting("cross_entropy", n=5)
+    names = ("disagreement", "perturbation", "temperature", "features")
+    arguments = (names, architecture, a, b, torch.linspace(0, 1, 5, dtype=DOUBLE), (x, y), torch.tensor([0, 1, 2, 1, 0]), "cross_entropy")
+    whole = measures.of_pairs(*arguments, np.arange(5), 0)
+    monkeypatch.setattr(measures, "ENTRIES", 1)
+    one_by_one = measures.of_pairs(*arguments, np.arange(5), 0)
+    assert set(whole) == set(one_by_one) and all(torch.allclose(whole[name], one_by_one[name], rtol=1e-9) for name in whole)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
