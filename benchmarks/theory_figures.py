@@ -178,7 +178,7 @@ def curvature() -> Figure:
         measured = theory.barriers_on_grid(ALPHAS.numpy(), path_losses(architecture, params[:100], params[100:], ALPHAS, (x, y)).loss.numpy())
         ax.plot(theory.curvature_bound(curve).bound, measured.value, "o", ms=2.5, label=name)
     ax.axline((1, 1), (10, 10), color="black", lw=0.8)
-    ax.set(xscale="log", yscale="log", xlabel="⅛ sup (−L″)₊", ylabel="measured barrier", ylim=(1e-3, None))
+    ax.set(xscale="log", yscale="log", xlabel="bound: ⅛ sup (−L″)₊ and kinks", ylabel="measured barrier", ylim=(1e-3, None))
     ax.legend(fontsize=7)
     return figure
 

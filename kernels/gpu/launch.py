@@ -20,7 +20,7 @@ from kernels.gpu.shapes import Batch, Net, Optimizer, multiply_adds, net
 from kernels.network import Architecture
 from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
 from kernels.streams import permutation_rounds
-from kernels.training import SGD, AdamW
+from kernels.training import SGD, Adam, AdamW, Training
 
 Progress = Callable[[int, int], None]
 
@@ -140,15 +140,34 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
     return mean, standard_error, skewness, error
 
 
+# The settings that the kernels read; any other one that is not at its default is refused, so that none is ever left out.
+KNOWN: dict[type, set[str]] = {
+    Architecture: {"widths", "activation", "biases", "negative_slope"},
+    Training: {"steps", "optimizer", "loss", "batch_size", "sampling", "schedule", "record_every", "snapshots"},
+    TrainingProblem: {
+        *("architecture", "training", "params", "samples", "batch_size", "lr", "momentum", "weight_decay"),
+        *("data_seeds", "spawn_steps", "spawn_seeds", "mask", "factors"),
+    },
+    PathProblem: {"architecture", "params_a", "params_b", "alphas", "samples", "loss", "seeds"},
+    Samples: {"n_samples", "dataset", "x", "y", "teacher", "teacher_params"},
+    SGD: {"lr", "momentum", "nesterov", "weight_decay"},
+    Adam: {"lr", "betas", "eps", "weight_decay"},
+}
+
+
 def _unknown(problem: TrainingProblem | PathProblem) -> str:
     """The first setting of the problem that the kernels would have to leave out; empty where there is none."""
-    networks = (problem.architecture, problem.samples.teacher)
-    asked = {name: any(getattr(network, name, False) for network in networks) for name in ("normalise", "residual")}
+    specs: list[object] = [problem, problem.architecture, problem.samples, problem.samples.teacher]
     if isinstance(problem, TrainingProblem):
-        asked |= {name: getattr(problem, name) is not None for name in ("trainable", "tied")}
-        asked |= {name: getattr(problem.training, name) is not None for name in ("clip_norm", "stop_below")}
-        asked["label_smoothing"] = problem.training.label_smoothing > 0
-    return next((name for name, there in asked.items() if there), "")
+        specs += [problem.training, problem.training.optimizer]
+    for spec in specs:
+        known: set[str] = set().union(*(names for kind, names in KNOWN.items() if isinstance(spec, kind)))
+        for field in dataclasses.fields(spec) if dataclasses.is_dataclass(spec) else ():
+            default = None if field.default is dataclasses.MISSING else field.default
+            value = getattr(spec, field.name)
+            if field.name not in known and value is not default and value != default:
+                return field.name
+    return ""
 
 
 def plan(problem: TrainingProblem | PathProblem) -> tuple[Layout, Net, Batch]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -145,3 +147,15 @@ def test_settings_that_the_kernels_do_not_know_are_refused(settings, options):
     name = next(iter(settings or options))
     with pytest.raises(ValueError, match=f"'gpu' does not know {name} yet"):
         train(architecture, architecture.initial(2), (torch.zeros(3, 2), y), Training(1, **settings), backend="gpu", **options)
+
+
+def test_a_setting_that_is_new_is_refused_until_the_kernels_know_it():
+    """A field that nobody told the kernels of, in each of the specs."""
+    p = problem()
+    for holder, name in ((p.architecture, "architecture"), (p.training, "training"), (p, None)):
+        new = dataclasses.make_dataclass("New", [("brand_new", object, None)], bases=(type(holder),), frozen=True)
+        fields = {field.name: getattr(holder, field.name) for field in dataclasses.fields(holder)}
+        for value, refused in ((None, False), (3, True)):
+            spec = new(**fields, brand_new=value)
+            whole = spec if name is None else dataclasses.replace(p, **{name: spec})
+            assert ("does not know brand_new yet" in gpu.refusal(whole)) == refused
