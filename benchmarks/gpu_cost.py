@@ -19,8 +19,8 @@ from rich.table import Table
 from kernels import Architecture, Training
 from kernels.cost import GPUS, Cost, cost
 from kernels.gpu.compile import compile_training
-from kernels.gpu.launch import training_batch
 from kernels.gpu.layouts import Layout
+from kernels.gpu.plan import training_batch
 from kernels.gpu.shapes import multiply_adds
 from kernels.problem import training_problem
 

@@ -96,7 +96,7 @@ def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
     """Measured network-steps a second of this GPU, beside the bound and the estimate from machine code for the GPU that it is named after."""
     from kernels import cost
     from kernels.gpu.compile import compile_training
-    from kernels.gpu.launch import training_batch
+    from kernels.gpu.plan import training_batch
     from kernels.gpu.shapes import multiply_adds
 
     name = torch.cuda.get_device_name()

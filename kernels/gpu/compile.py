@@ -6,14 +6,14 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
-from kernels.gpu import paths, training
-from kernels.gpu.launch import compiled_optimizer, options, path_batch, training_batch
-from kernels.gpu.layouts import Layout, explain_layout
-from kernels.gpu.shapes import net
+from kernels.gpu import memory_paths, memory_training, paths, training
+from kernels.gpu.layouts import Layout
+from kernels.gpu.plan import compiled_optimizer, options, plan
 from kernels.problem import PathProblem, TrainingProblem
 
 TARGETS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942")
-WHOLE = ("data_seeds", "spawn_steps", "spawn_seeds", "seeds", "dataset", "diverged_at")  # int64 arrays
+WHOLE = ("data_seeds", "spawn_steps", "spawn_seeds", "seeds", "dataset", "diverged_at", "stopped_at")  # int64 arrays
+INDICES = ("tied", "members", "groups")  # int32 arrays
 
 
 def target_of(name: str) -> GPUTarget:
@@ -26,33 +26,38 @@ def target_of(name: str) -> GPUTarget:
 def compile_training(problem: TrainingProblem, target: str, **changes: int) -> tuple[CompiledKernel, Layout]:
     """The training kernel for this problem on `target`, as a launch would make it; `changes` replace compiler options."""
     kind = target_of(target).backend
-    layout = explain_layout(problem.architecture, problem.training, kind, problem.params.dtype)
-    batch = training_batch(problem, layout)
-    constants = {
-        "NET": net(problem.architecture, layout.lanes),
-        "OPTIMIZER": compiled_optimizer(problem),
-        "BATCH": batch,
-        "BLOCK": layout.block,
-    }
+    layout, form, batch = plan(problem, kind)
+    constants = {"NET": form, "OPTIMIZER": compiled_optimizer(problem), "BATCH": batch}
     number = "fp64" if problem.params.dtype.itemsize == 8 else "fp32"
-    types = _types(training, number, problem.training.loss != "mse") | {"mask": "*i8" if problem.mask is not None else f"*{number}"}
-    return _compiled(training.train, types, constants, target, options(layout, kind) | changes), layout
+    if layout.name == "memory":
+        module, kernel = memory_training, memory_training.train
+    else:
+        module, kernel = training, training.train
+        constants["BLOCK"] = layout.block
+    types = _types(module, number, problem.training.loss != "mse")
+    types |= {name: "*i8" for name in ("mask", "trainable") if getattr(problem, name) is not None}
+    return _compiled(kernel, types, constants, target, options(layout, kind) | changes), layout
 
 
 def compile_paths(problem: PathProblem, target: str) -> tuple[CompiledKernel, Layout]:
     """The path kernel for this problem on `target`, as a launch would make it."""
     kind = target_of(target).backend
-    layout = explain_layout(problem.architecture, None, kind, problem.params_a.dtype)
-    batch = path_batch(problem.samples, problem.loss, layout)
-    constants = {"NET": net(problem.architecture, layout.lanes), "BATCH": batch, "BLOCK": layout.block}
+    layout, form, batch = plan(problem, kind)
+    constants = {"NET": form, "BATCH": batch}
     number = "fp64" if problem.params_a.dtype.itemsize == 8 else "fp32"
-    types = _types(paths, number, problem.loss != "mse") | dict.fromkeys(("mean", "standard_error", "skewness", "error"), "*fp64")
-    return _compiled(paths.path_losses, types, constants, target, options(layout, kind)), layout
+    if layout.name == "memory":
+        module, kernel = memory_paths, memory_paths.path_losses
+    else:
+        module, kernel = paths, paths.path_losses
+        constants["BLOCK"] = layout.block
+    types = _types(module, number, problem.loss != "mse") | dict.fromkeys(("mean", "standard_error", "skewness", "error"), "*fp64")
+    return _compiled(kernel, types, constants, target, options(layout, kind)), layout
 
 
 def _types(module, number: str, classes: bool) -> dict[str, str]:
     """Triton's type of every argument that is not a constant."""
     types = dict.fromkeys(module.UNSPECIALISED, "i32") | dict.fromkeys(module.POINTERS, f"*{number}")
+    types |= {name: "*i32" for name in INDICES if name in types}
     types |= {name: "*i64" for name in WHOLE if name in types}
     return types | ({"y": "*i64"} if classes else {})
 

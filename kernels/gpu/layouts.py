@@ -1,7 +1,8 @@
 """Which layout a network trains in, and why. Everything here depends on the shape alone, so that a network's bits do not depend on its company.
 
 Registers are what decides: a lane has 255, and a network lives in them with its gradient and its optimizer's moments. One hidden layer splits
-over a small group of lanes (its output is then summed by shuffles); deeper networks that do not fit one lane take a warp or more each.
+over a small group of lanes (its output is then summed by shuffles); deeper networks that do not fit one lane take a warp or more each. What fits
+no registers, and what only few runs ask for, stays in device memory.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ MOST_REGISTERS = 255
 OVERHEAD = 40  # registers of a lane for addresses, counters and the values of the sample at hand
 BUDGETS = (128, 168, MOST_REGISTERS)  # 16, 12 and 8 warps a multiprocessor
 LARGEST_TILES = 2**14 + 2**12  # padded parameters: 2-128-128-1 on eight warps
+WIDEST_TILE = 128
 MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
 
 
@@ -43,15 +45,17 @@ class Layout:
         return self.name == "lanes"
 
 
-def explain_layout(architecture: Architecture, training: Training | None = None, device: str = "cuda", dtype: torch.dtype = torch.float32) -> Layout:
+def explain_layout(
+    architecture: Architecture, training: Training | None = None, device: str = "cuda", dtype: torch.dtype = torch.float32, special: str = ""
+) -> Layout:
     """The layout of a training run (or, with training None, of a path evaluation) on `device` ("cuda", or "hip" with 64 lanes a warp).
 
-    Raises ValueError, naming the backend that can, for networks that neither layout holds.
+    special: a setting outside architecture and training that registers have no room for, by name.
     """
-    if len(architecture.widths) < 3:
-        raise ValueError("backend 'gpu' trains networks with a hidden layer; backend 'native' (or 'reference') runs linear ones.")
+    if why := special or _special(architecture, training):
+        return _in_memory(architecture, why)
     if max(architecture.n_inputs, architecture.n_outputs) > MOST_ENDS:
-        raise ValueError(f"backend 'gpu' takes at most {MOST_ENDS} inputs and outputs; backend 'native' (or 'reference') takes more.")
+        return _in_memory(architecture, f"more than {MOST_ENDS} inputs or outputs")
     warp, words = 64 if device == "hip" else 32, 2 if dtype == torch.float64 else 1
     shape = net(architecture, lanes=True)
     parameters = padded_parameters(shape)
@@ -72,16 +76,38 @@ def explain_layout(architecture: Architecture, training: Training | None = None,
         turn = 8 if shape.factored else 4 if shape.n_hidden == 1 else 2
         return Layout("lanes", group, warp // group, 1, turn, budget, reason)
     parameters = padded_parameters(net(architecture, lanes=False))
-    if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > 128:
-        raise ValueError(
-            f"backend 'gpu' holds networks of at most {LARGEST_TILES:,} (padded) parameters and 128 units a layer, this one has {parameters:,}; "
-            "backend 'native' (or 'reference') runs it."
-        )
+    if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > WIDEST_TILE:
+        return _in_memory(architecture, f"more than {LARGEST_TILES:,} (padded) parameters or {WIDEST_TILE} units a layer")
     warps = 1
     while parameters * words / (32 * warps) > 80 and warps < 8:
         warps *= 2
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane: a program of {warps} warp(s) trains one network"
     return Layout("tiles", 1, 1, warps, 16, 168 if warps == 1 else MOST_REGISTERS, reason)
+
+
+def _special(architecture: Architecture, training: Training | None) -> str:
+    """What only the memory layout does, by name; empty for nothing."""
+    hidden = architecture.widths[1:-1]
+    if not hidden:
+        return "no hidden layer"
+    for name in ("normalise", "residual"):
+        if getattr(architecture, name):
+            return name
+    if training is None:
+        return ""
+    for name, default in (("label_smoothing", 0.0), ("clip_norm", None), ("stop_below", None)):
+        if getattr(training, name) != default:
+            return name
+    padded = any(w & (w - 1) for w in hidden) or min(hidden) < 16
+    return "eps = 0" if padded and not isinstance(training.optimizer, SGD) and training.optimizer.eps == 0 else ""
+
+
+def _in_memory(architecture: Architecture, why: str) -> Layout:
+    """One program a network; its threads outnumber none of the passes over its parameters (`memory.STRIDE`)."""
+    warps = 1 if architecture.n_parameters <= 2**11 else 4
+    return Layout(
+        "memory", 1, 1, warps, 16, MOST_REGISTERS, f"{why}: parameters stay in device memory, and a program of {warps} warp(s) trains one network"
+    )
 
 
 def padded_parameters(shape: Net) -> int:

@@ -205,14 +205,12 @@ def backward(params, sums, x, h, gates, d, NET: tl.constexpr):
         value = d[0] * params[NET.rows]
         for o in tl.static_range(1, NET.n_outputs + 0):
             value += d[o] * params[NET.rows + o]
-    for below in tl.static_range(2, NET.n_hidden + 1):
-        layer: tl.constexpr = NET.n_hidden + 2 - below
-        k: tl.constexpr = NET.hidden(layer)
-        pair = (add_matrix(sums[k], value, gates[layer - 1], h[layer - 2], NET),)
+    for layer in tl.static_range(NET.n_hidden + 0, 1, -1):
+        pair = (add_matrix(sums[NET.hidden(layer)], value, gates[layer - 1], h[layer - 2], NET),)
         if NET.biases:
-            pair = pair + (add_vector(sums[k + 1], value, 1.0, gates[layer - 1], NET),)
+            pair = pair + (add_vector(sums[NET.hidden(layer) + 1], value, 1.0, gates[layer - 1], NET),)
         upper = pair + upper
-        value = back(params[k], gated(value, gates[layer - 1]), NET)
+        value = back(params[NET.hidden(layer)], gated(value, gates[layer - 1]), NET)
     columns = ()
     for i in tl.static_range(NET.n_inputs + 0):
         columns = columns + (add_vector(sums[i], value, x[i], gates[0], NET),)

@@ -71,15 +71,21 @@ def path_losses(
             if BATCH.loss != "mse":
                 wrong = add(wrong, tl.where(here & (largest(outputs) != labels[0]), 1.0, 0.0), NET)
 
+    report(mean + item, standard_error + item, skewness + item, error + item, first, total, squares, cubes, wrong, n_samples, valid)
+
+
+@triton.jit
+def report(mean, standard_error, skewness, error, first, total, squares, cubes, wrong, n_samples, valid):
+    """Write what follows from the sums of the powers of (loss − first) and of the errors over the samples."""
     n = n_samples.to(tl.float64)
     shift, square, third = total / n, squares / n, cubes / n
     variance = tl.maximum(square - shift * shift, 0.0, propagate_nan=tl.PropagateNan.ALL)
     deviation = tl.sqrt(variance)
     third = third - 3.0 * shift * square + 2.0 * shift * shift * shift
-    tl.store(mean + item, first + shift, mask=valid)
-    tl.store(standard_error + item, deviation / tl.sqrt(tl.maximum(n - 1.0, 1.0)), mask=valid)
-    tl.store(skewness + item, tl.where(variance > 0.0, third / (variance * deviation), 0.0), mask=valid)
-    tl.store(error + item, wrong / n, mask=valid)
+    tl.store(mean, first + shift, mask=valid)
+    tl.store(standard_error, deviation / tl.sqrt(tl.maximum(n - 1.0, 1.0)), mask=valid)
+    tl.store(skewness, tl.where(variance > 0.0, third / (variance * deviation), 0.0), mask=valid)
+    tl.store(error, wrong / n, mask=valid)
 
 
 @triton.jit

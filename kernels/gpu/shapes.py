@@ -19,6 +19,8 @@ class Net:
     biases: int
     lanes: bool
     precision: str
+    normalise: bool
+    skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
 
     @property
     def n_inputs(self) -> int:
@@ -60,6 +62,37 @@ class Net:
         """Length of a network's parameter vector."""
         return self.starts[-1] + self.widths[-1] * (self.widths[-2] + self.biases)
 
+    @property
+    def residual(self) -> bool:
+        """Whether any layer is added to the next."""
+        return any(self.skips)
+
+    @property
+    def n_values(self) -> int:
+        """Numbers that the memory layout keeps of a sample."""
+        return self.inverse_at(self.n_hidden + 1)
+
+    def h_at(self, layer: int) -> int:
+        """Place of the values of layer `layer`, 0 being the inputs, among the numbers kept of a sample."""
+        return sum(self.widths[:layer])
+
+    def z_at(self, layer: int) -> int:
+        """Place of the pre-activations of layer `layer` ≥ 1 among the numbers kept of a sample."""
+        return sum(self.widths[:-1]) + sum(self.widths[1:layer])
+
+    def spare_at(self, which: int) -> int:
+        """Place of the spare row `which` = 0 … 4 among the numbers kept of a sample."""
+        return self.z_at(len(self.widths)) + which * max(self.widths[1:])
+
+    def inverse_at(self, layer: int) -> int:
+        """Place of 1/√(variance) of hidden layer `layer` among the numbers kept of a sample."""
+        return self.spare_at(5) + layer - 1
+
+    def span(self, layer: int, tile: int) -> int:
+        """Units of a layer that a pass of the memory layout takes at a time, of `tile` samples: 16 at least where products are `tl.dot`."""
+        units = 1 << (self.widths[layer] - 1).bit_length()
+        return max(16, min(units, 32)) if tile >= 16 else min(units, max(64 // tile, 16))
+
     def hidden(self, layer: int) -> int:
         """Place in the parameter tuple of the weight into hidden layer `layer` (2, 3, …)."""
         return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
@@ -78,6 +111,8 @@ def net(architecture: Architecture, lanes: bool, precision: str = "ieee") -> Net
         int(architecture.biases),
         lanes,
         precision,
+        architecture.normalise,
+        architecture.skips,
     )
 
 
@@ -85,8 +120,8 @@ def net(architecture: Architecture, lanes: bool, precision: str = "ieee") -> Net
 class Batch:
     """How a kernel draws samples: sampling full, epoch, replacement or online; `shared`: all items read one data set.
 
-    unroll: samples (lanes) that one turn of the loop takes; tile: samples (tiles) that it takes as one tensor; even: no turn is
-    cut short; rounds: of the permutation's Feistel network.
+    unroll: samples (lanes) that one turn of the loop takes; tile: samples (tiles, memory) that it takes as one tensor; even: no turn is
+    cut short; rounds: of the permutation's Feistel network; values: numbers that a program of the memory layout keeps of its samples.
     """
 
     sampling: str
@@ -97,17 +132,25 @@ class Batch:
     even: bool
     rounds: int
     teacher: Net | None = None
+    values: int = 0
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What an optimizer compiles to: kind sgd, adam or adamw; whether momentum, weight decay or a mask occur at all."""
+    """What an optimizer compiles to: kind sgd, adam or adamw; whether momentum, weight decay or a mask occur at all.
+
+    held, tied, clipped, stops: whether parameters are held, are one with others, gradients clipped, networks stopped (memory layout alone).
+    """
 
     kind: str
     momentum: bool
     nesterov: bool
     decay: bool
     masked: bool
+    held: bool = False
+    tied: bool = False
+    clipped: bool = False
+    stops: bool = False
 
 
 def multiply_adds(architecture: Architecture, training: bool = True) -> int:

@@ -8,6 +8,7 @@ kernel's results are compared with the reference.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import datetime
 import importlib.util
 import itertools
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernels import ACTIVATIONS, Architecture, Training, reference
+from kernels import ACTIVATIONS, Adam, Architecture, Training, reference
 from kernels.cost import GPUS
 from kernels.problem import training_problem
 from tests.kernels.gpu.problems import OPTIMIZERS, paths, problem, relative_error
@@ -26,7 +27,7 @@ from tests.kernels.gpu.problems import OPTIMIZERS, paths, problem, relative_erro
 compiler = pytest.importorskip("kernels.gpu.compile", reason="Triton is not installed")
 nvidia_tools = pytest.mark.skipif(platform.system() != "Linux", reason="Triton ships its disassembler for Linux")
 
-SHAPES = {"lanes": (2, 16, 1), "lanes, deep": (2, 3, 4, 2), "group of lanes": (8, 16, 1), "tiles": (2, 32, 20, 1)}
+SHAPES = {"lanes": (2, 16, 1), "lanes, deep": (2, 3, 4, 2), "group of lanes": (8, 16, 1), "tiles": (2, 32, 20, 1), "memory": (34, 20, 17, 2)}
 BATCHES = ("full", "epoch", "replacement", "online")
 TARGETS = ("sm_80", "sm_90", "sm_100", "sm_120", "gfx942")
 MATRIX = list(itertools.product(SHAPES, ACTIVATIONS, OPTIMIZERS, BATCHES, TARGETS))
@@ -54,7 +55,25 @@ def test_tiles_compile_everywhere(target):
     assert layout.name == "tiles" and kernel.asm
 
 
-@pytest.mark.parametrize("widths", [(2, 4, 1), (2, 3, 3, 2), (2, 20, 17, 2)])
+@pytest.mark.parametrize("widths", [(2, 4, 4, 4, 1), (2, 20, 20, 20, 1), (2000, 2, 1), (64, 64, 10), (3, 2)])
+def test_three_hidden_layers_many_inputs_and_none(widths):
+    online = {"batch": "online", "batch_size": 1} if widths[0] > 1000 else {}
+    assert compiler.compile_training(problem(widths, dtype=torch.float32, **online), "sm_90")[0].asm["cubin"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_setting_of_the_memory_layout_compiles(target):
+    architecture = Architecture((3, 20, 20, 2), "tanh", normalise=True, residual=True)
+    settings = Training(2, Adam(0.1, weight_decay=0.1), "cross_entropy", batch_size=16, label_smoothing=0.1, clip_norm=1.0, stop_below=0.1)
+    few = torch.ones(architecture.n_parameters, dtype=torch.bool)
+    source = (torch.zeros(32, 3), torch.zeros(32, dtype=torch.int64))
+    tied = torch.arange(architecture.n_parameters) // 2
+    p = training_problem(architecture, architecture.initial(2), source, settings, 0, None, None, None, few, few, tied)
+    kernel, layout = compiler.compile_training(p, target)
+    assert layout.name == "memory" and kernel.asm["hsaco" if target == "gfx942" else "cubin"]
+
+
+@pytest.mark.parametrize("widths", [(2, 4, 1), (2, 3, 3, 2), (2, 20, 17, 2), (40, 20, 2)])
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_double_and_paths_compile(widths, loss):
     if loss == "cross_entropy" and widths[-1] == 1:
@@ -80,7 +99,7 @@ def test_static_cost(widths, least):
 
 def test_steps_counts_and_seeds_do_not_recompile():
     """Two problems that differ in all of these have one signature: nothing of it is a constant of the kernel."""
-    from kernels.gpu.launch import compiled_optimizer, plan
+    from kernels.gpu.plan import compiled_optimizer, plan
 
     def key(p):
         return plan(p)[1:], compiled_optimizer(p)
@@ -94,7 +113,7 @@ PTX_ON_CPU = os.environ.get("LMC_PTX_ON_CPU")
 
 @pytest.mark.skipif(not PTX_ON_CPU, reason="LMC_PTX_ON_CPU names no script that runs PTX on a CPU")
 @pytest.mark.parametrize("batch", ["full", "replacement"])
-@pytest.mark.parametrize("widths", [(2, 16, 1), (3, 5, 2), (9, 16, 1), (2, 32, 32, 1)])
+@pytest.mark.parametrize("widths", [(2, 16, 1), (3, 5, 2), (9, 16, 1), (2, 32, 32, 1), (40, 4, 2), (34, 40, 33, 2)])
 def test_compiled_code_equals_the_reference(widths, batch):
     # float32 alone, and no division of whole numbers, as there is in the place of a batch in its epoch
     spec = importlib.util.spec_from_file_location("ptx_on_cpu", Path(PTX_ON_CPU))
@@ -122,12 +141,11 @@ def schedule_of(p):
     return torch.stack([torch.from_numpy(p.factors), *torch.ones(2, p.training.steps, dtype=torch.float64)]).to(p.params)
 
 
-def test_an_unknown_size_is_refused_by_name():
-    source = (torch.zeros(4, 784), torch.zeros(4, 1))
-    architecture = Architecture((784, 4, 1))
-    wide = training_problem(architecture, architecture.initial(1), source, Training(1), 0, None, None, None, None)
+def test_what_is_too_long_to_count_is_refused_by_name():
     from kernels import gpu
 
-    assert "backend 'native'" in gpu.refusal(wide) and not gpu.refusal(problem())
-    with pytest.raises(ValueError, match="at most 32 inputs and outputs; backend 'native'"):
-        gpu.train(wide)
+    long = problem(batch="online", steps=3)
+    long = dataclasses.replace(long, batch_size=2**31)
+    assert "backend 'reference' counts further" in gpu.refusal(long) and not gpu.refusal(problem())
+    with pytest.raises(ValueError, match="below 2\\^31; backend 'reference'"):
+        gpu.train(long)

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.gpu
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
-@pytest.mark.parametrize("widths", [(2, 16, 1), (8, 16, 1), (3, 5, 4, 2), (2, 32, 32, 1)])
+@pytest.mark.parametrize("widths", [(2, 16, 1), (8, 16, 1), (3, 5, 4, 2), (2, 32, 32, 1), (40, 20, 17, 2), (3, 2)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_training(optimizer, batch, widths, dtype):
     p = problem(widths, "tanh", optimizer, batch=batch, dtype=dtype, n=333, n_samples=33, steps=20, n_datasets=2, masked=True, snapshots=(3,))
     check(gpu.train(p), reference.train(p), 1e-4 if dtype is torch.float32 else 1e-10)
 
 
-@pytest.mark.parametrize("widths", [(2, 16, 1), (8, 16, 1), (3, 5, 4, 2), (2, 32, 32, 2)])
+@pytest.mark.parametrize("widths", [(2, 16, 1), (8, 16, 1), (3, 5, 4, 2), (2, 32, 32, 2), (40, 20, 2)])
 def test_paths(widths):
     p = paths(widths, "erf", n=333, n_samples=33)
     check_paths(gpu.path_losses(p), reference.path_losses(p), 1e-10)

@@ -1,0 +1,64 @@
+"""The path kernel of networks in device memory: one program an evaluation (pair, alpha), whose network is mixed first."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from kernels.gpu import paths
+from kernels.gpu.losses import unit
+from kernels.gpu.memory import STRIDE, columns
+from kernels.gpu.memory_samples import largest, sample_losses
+from kernels.gpu.paths import UNSPECIALISED, add, report
+from kernels.gpu.samples import positions
+from kernels.gpu.streams import seed_key
+
+POINTERS = (*paths.POINTERS, "theta", "values")
+
+
+@triton.jit(do_not_specialize=UNSPECIALISED, do_not_specialize_on_alignment=POINTERS)
+def path_losses(
+    params_a, params_b,  # [n_pairs, n_parameters]
+    alphas, seeds, dataset,  # [n_alphas], [n_pairs], [n_pairs]
+    x, y,  # [n_datasets, n_samples, …]
+    teacher_params,  # [n_datasets, n_parameters of the teacher]
+    mean, standard_error, skewness, error,  # float64 [n_pairs, n_alphas]
+    n_pairs, n_alphas, n_samples, n_datasets, n_items,
+    theta,  # [n_items, n_parameters]
+    values,  # [n_items, …]: rows of the samples at hand, of the network and then of its teacher
+    NET: tl.constexpr, BATCH: tl.constexpr,
+):  # fmt: skip
+    """The evaluations of the grid of pairs and alphas, as `kernels.gpu.paths.path_losses` makes them."""
+    TILE: tl.constexpr = BATCH.tile
+    item = tl.program_id(0).to(tl.int64)
+    at = tl.full([1, 1], 0, tl.int64) + item
+    pair = item // n_alphas
+    alpha, which = tl.load(alphas + item % n_alphas), tl.load(dataset + pair)
+    key = seed_key(tl.load(seeds + pair + tl.full([1, 1], 0, tl.int64)))
+    theta, values = theta + item * NET.n_parameters, values + item * BATCH.values
+    labels = values + NET.n_values * TILE
+    for start in range(0, NET.n_parameters, STRIDE):
+        index, exists = columns(start, NET.n_parameters, STRIDE)
+        a = tl.load(params_a + pair * NET.n_parameters + index, mask=exists, other=0.0)
+        b = tl.load(params_b + pair * NET.n_parameters + index, mask=exists, other=0.0)
+        tl.store(theta + index, (1.0 - alpha) * a + alpha * b, mask=exists)
+    if BATCH.sampling == "online":
+        teacher_params = teacher_params + which * BATCH.teacher.n_parameters
+    tl.debug_barrier()
+
+    first = tl.full([1, 1], 0.0, tl.float64)
+    total, squares, cubes, wrong = first, first, first, first
+    for start in range(0, n_samples, TILE):
+        position = positions(start, 0, NET, BATCH)
+        here = position < n_samples
+        row = position + which * n_samples
+        value, label = sample_losses(theta, values, teacher_params, labels, x, y, row, key, 0, position, here, 0.0, NET, BATCH)
+        if BATCH.loss != "mse":
+            wrong = add(wrong, tl.where(here & (largest(values, NET, TILE) != label), 1.0, 0.0), NET)
+        value = (value * unit(BATCH.loss)).to(tl.float64)
+        first += tl.sum(tl.where(position == 0, value, 0.0), axis=0, keep_dims=True)
+        centred = tl.where(here, value - first, 0.0)
+        total, squares, cubes = add(total, centred, NET), add(squares, centred * centred, NET), add(cubes, centred * centred * centred, NET)
+    report(mean + at, standard_error + at, skewness + at, error + at, first, total, squares, cubes, wrong, n_samples, True)

@@ -1,0 +1,129 @@
+"""The memory layout equals the reference: networks of any size, and the settings that registers have no room for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kernels import ACTIVATIONS, SGD, Adam, AdamW, Architecture, Training, gpu, reference
+from kernels.gpu import launch
+from kernels.problem import training_problem
+from tests.kernels.gpu.problems import OPTIMIZERS, check, check_paths, paths, problem
+from tests.kernels.test_reference import data
+
+SIZES = {
+    "linear": {"widths": (3, 2)},
+    "linear, many inputs": {"widths": (50, 2), "batch": "replacement", "n_samples": 20, "batch_size": 17, "optimizer": "momentum", "masked": True},
+    "many inputs": {"widths": (40, 3, 1), "n_datasets": 2, "biases": False},
+    "many outputs": {"widths": (3, 4, 35), "loss": "cross_entropy"},
+    "wide and deep": {"widths": (3, 130, 2, 2), "batch": "epoch", "loss": "cross_entropy", "optimizer": "adamw"},
+    "products of tiles": {"widths": (33, 20, 18, 2), "n_samples": 33},
+    "one fresh sample": {"widths": (40, 2, 1), "batch": "online", "batch_size": 1, "steps": 4},
+    "fresh samples, classes": {"widths": (34, 5, 3), "batch": "online", "loss": "cross_entropy", "n_datasets": 2},
+}
+DEEP = (3, 4, 4, 4, 2)
+P = Architecture(DEEP).n_parameters
+GENERATOR = torch.Generator().manual_seed(0)
+TIED = torch.randint(0, 12, (P,), generator=GENERATOR)
+SOME = torch.rand(P, generator=GENERATOR) > 0.3
+SETTINGS = {
+    "normalise": ({"normalise": True}, {}, {}),
+    "residual": ({"residual": True}, {}, {}),
+    "both": ({"residual": True, "normalise": True}, {"optimizer": SGD(0.1, 0.9, weight_decay=0.1), "batch_size": 5}, {}),
+    "eps = 0": ({}, {"optimizer": AdamW(0.01, eps=0.0)}, {}),
+    "smooth labels, held": ({}, {"loss": "cross_entropy", "label_smoothing": 0.2}, {"trainable": SOME}),
+    "clipped": ({}, {"clip_norm": 0.1, "optimizer": Adam(0.01, weight_decay=0.1)}, {}),
+    "tied": ({}, {}, {"tied": TIED}),
+    "tied, masked, held and clipped": ({}, {"clip_norm": 0.1}, {"tied": TIED, "mask": TIED > 1, "trainable": TIED > 3}),
+    "stopped": ({}, {"stop_below": 0.7, "steps": 40, "optimizer": SGD(0.5), "snapshots": (0, 3, 40)}, {}),
+}
+
+
+def special(name: str, dtype: torch.dtype = torch.float64, n: int = 4):
+    network, settings, options = SETTINGS[name]
+    architecture = Architecture(DEEP, "tanh", **network)
+    training = Training(**{"steps": 4, **settings})
+    params = architecture.initial(n, 1, dtype=dtype, scheme="torch")
+    source = data(architecture, training.loss, 20, 0, 1)
+    tail = (options.get(name) for name in ("mask", "trainable", "tied"))
+    return training_problem(architecture, params, source, training, 7, None, None, None, *tail)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_networks_of_any_size(size):
+    p = problem(**SIZES[size])
+    assert launch.plan(p)[0].name == "memory"
+    check(gpu.train(p), reference.train(p), 1e-10)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings(name):
+    p = special(name)
+    assert launch.plan(p)[0].name == "memory"
+    got, want = gpu.train(p), reference.train(p)
+    check(got, want, 1e-10)
+    assert torch.equal(got[4], want[4]) and (name != "stopped" or (want[4] > 0).any())
+    if p.tied is not None:
+        assert torch.equal(got[0], got[0][:, p.tied])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_optimizers_and_activations(optimizer, activation):
+    p = problem((34, 2, 3, 2), activation, optimizer, masked=True, snapshots=(0, 2))
+    check(gpu.train(p), reference.train(p), 1e-10)
+
+
+@pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_batches_in_single_precision(batch, loss):
+    p = problem((36, 17, 2), "erf", "adam", loss, batch, torch.float32, n_samples=19, batch_size=18, n_datasets=2, steps=5)
+    check(gpu.train(p), reference.train(p), 1e-4)
+
+
+def test_the_bits_do_not_depend_on_how_the_run_is_cut(monkeypatch):
+    for p in (special("tied"), special("stopped"), problem((40, 3, 1), optimizer="adam", batch="epoch", steps=5, batch_size=3, record_every=2)):
+        whole = gpu.train(p)
+        with monkeypatch.context() as patched:
+            patched.setattr(launch, "SAFE_RATE", 1.0)
+            patched.setattr(launch, "SCRATCH", 1)
+            assert all(torch.equal(a, b) for a, b in zip(whole, gpu.train(p), strict=True))
+
+
+def test_divergence_stays_with_its_network():
+    p = problem((34, 4, 1), "square", steps=5, n=3, dtype=torch.float32)
+    p.lr[1] = 1e25
+    got, want = gpu.train(p), reference.train(p)
+    assert want[3][1] >= 0 and (want[3][[0, 2]] == -1).all() and torch.equal(got[3], want[3])
+
+
+@pytest.mark.parametrize(
+    ("widths", "loss"), [((3, 2), "mse"), ((40, 3, 1), "mse"), ((40, 3, 35), "cross_entropy"), ((33, 20, 18, 2), "cross_entropy")]
+)
+@pytest.mark.parametrize("online", [False, True])
+def test_paths(widths, loss, online, monkeypatch):
+    teacher = Architecture((widths[0], 3, widths[-1]), "tanh") if online else None
+    p = paths(widths, "relu", loss, n_datasets=2, n_samples=19, teacher=teacher)
+    got = gpu.path_losses(p)
+    check_paths(got, reference.path_losses(p), 1e-10)
+    monkeypatch.setattr(launch, "SCRATCH", 1)
+    assert all(torch.equal(a, b) for a, b in zip(got, gpu.path_losses(p), strict=True))
+
+
+@pytest.mark.parametrize("network", [{"normalise": True}, {"residual": True}, {"normalise": True, "residual": True}])
+def test_paths_of_special_networks(network):
+    from kernels.problem import path_problem
+
+    architecture = Architecture(DEEP, "relu", **network)
+    a, b = (architecture.initial(3, seed, dtype=torch.float64) for seed in (1, 2))
+    source = data(architecture, "mse", 9, 0, 1)
+    p = path_problem(architecture, a, b, torch.linspace(0, 1, 3), source, "mse", torch.float64, None, None, 0)
+    check_paths(gpu.path_losses(p), reference.path_losses(p), 1e-10)
+
+
+def test_a_large_teacher_and_a_linear_one():
+    p = problem((3, 4, 2), batch="online", teacher=Architecture((3, 64, 64, 2), "tanh"))
+    assert "teacher of more than" in launch.plan(p)[0].reason
+    check(gpu.train(p), reference.train(p), 1e-10)
+    p = problem((40, 4, 2), batch="online", teacher=Architecture((40, 2), "tanh", biases=False))
+    check(gpu.train(p), reference.train(p), 1e-10)
