@@ -28,13 +28,12 @@ def compile_training(problem: TrainingProblem, target: str, **changes: int) -> t
     kind = target_of(target).backend
     layout, form, batch = plan(problem, kind)
     constants = {"NET": form, "OPTIMIZER": compiled_optimizer(problem), "BATCH": batch}
-    number = "fp64" if problem.params.dtype.itemsize == 8 else "fp32"
+    number, classes = "fp64" if problem.params.dtype.itemsize == 8 else "fp32", problem.training.loss != "mse"
     if layout.name == "memory":
-        module, kernel = memory_training, memory_training.train
+        types, kernel = _types(memory_training, number, classes), memory_training.train
     else:
-        module, kernel = training, training.train
+        types, kernel = _types(training, number, classes), training.train
         constants["BLOCK"] = layout.block
-    types = _types(module, number, problem.training.loss != "mse")
     types |= {name: "*i8" for name in ("mask", "trainable") if getattr(problem, name) is not None}
     return _compiled(kernel, types, constants, target, options(layout, kind) | changes), layout
 
@@ -44,13 +43,13 @@ def compile_paths(problem: PathProblem, target: str) -> tuple[CompiledKernel, La
     kind = target_of(target).backend
     layout, form, batch = plan(problem, kind)
     constants = {"NET": form, "BATCH": batch}
-    number = "fp64" if problem.params_a.dtype.itemsize == 8 else "fp32"
+    number, classes = "fp64" if problem.params_a.dtype.itemsize == 8 else "fp32", problem.loss != "mse"
     if layout.name == "memory":
-        module, kernel = memory_paths, memory_paths.path_losses
+        types, kernel = _types(memory_paths, number, classes), memory_paths.path_losses
     else:
-        module, kernel = paths, paths.path_losses
+        types, kernel = _types(paths, number, classes), paths.path_losses
         constants["BLOCK"] = layout.block
-    types = _types(module, number, problem.loss != "mse") | dict.fromkeys(("mean", "standard_error", "skewness", "error"), "*fp64")
+    types |= dict.fromkeys(("mean", "standard_error", "skewness", "error"), "*fp64")
     return _compiled(kernel, types, constants, target, options(layout, kind)), layout
 
 

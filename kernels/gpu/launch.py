@@ -148,7 +148,8 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
         most = min(most, SCRATCH // (like.element_size() * n_alphas * (batch.values + n_parameters)))
     for start, stop in _pieces(n_pairs, most):
         n_items = (stop - start) * n_alphas
-        kernel, block, scratch = paths.path_losses, {"BLOCK": layout.block}, ()
+        kernel, block = paths.path_losses, {"BLOCK": layout.block}
+        scratch: tuple[Tensor, ...] = ()
         if in_memory:
             kernel, block, scratch = memory_paths.path_losses, {}, (like.new_empty(n_items, n_parameters), like.new_empty(n_items, batch.values))
         kernel[(triton.cdiv(n_items, layout.block),)](

@@ -80,7 +80,7 @@ def test_double_and_paths_compile(widths, loss):
         widths = (*widths[:-1], 2)
     assert compiler.compile_training(problem(widths, "tanh", "momentum", loss, masked=True), "sm_90")[0].asm["cubin"]
     assert compiler.compile_paths(paths(widths, "erf", loss), "sm_90")[0].asm["cubin"]
-    teacher = Architecture((2, 3, widths[-1]), "tanh")
+    teacher = Architecture((widths[0], 3, widths[-1]), "tanh")
     assert compiler.compile_paths(paths(widths, "relu", loss, torch.float32, teacher=teacher), "sm_90")[0].asm["cubin"]
 
 
