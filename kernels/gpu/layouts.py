@@ -1,4 +1,4 @@
-"""Which layout a network trains in, and why. Everything here depends on the shape alone, so that a network's bits do not depend on its company.
+"""Which layout a network trains in, and why. All here depends on network and settings alone, so that its bits do not depend on its company.
 
 Registers are what decides: a lane has 255, and a network lives in them with its gradient and its optimizer's moments. One hidden layer splits
 over a small group of lanes (its output is then summed by shuffles); deeper networks that do not fit one lane take a warp or more each. What fits

@@ -10,7 +10,6 @@ A program owns one network and takes `TILE` samples at a time. What it computes 
 Threads of a program exchange values through these rows alone, so every pass over them ends with a barrier, and no pass writes what it reads.
 """
 
-# Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def hidden(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
     h, z_here = h_rows(values, NET, TILE, layer), z_rows(values, NET, TILE, layer)
     raw, below = spare_rows(values, RAW, NET, TILE, layer), h_rows(values, NET, TILE, layer - 1)
     if NET.normalise:
-        mean = row_sum(raw, raw, raw, False, width, SPAN) / width
+        mean = row_sum(raw, raw, False, width, SPAN) / width
         square = tl.zeros_like(mean)
         for first in range(0, width, SPAN):
             unit, exists = columns(first, width, SPAN)
@@ -122,9 +121,9 @@ def hidden(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
 
 
 @triton.jit
-def row_sum(a, b, like, TIMES: tl.constexpr, width, SPAN: tl.constexpr):
+def row_sum(a, b, TIMES: tl.constexpr, width, SPAN: tl.constexpr):
     """Σ a, or with TIMES Σ a b, along rows `a`, `b` of `width` numbers: `[TILE, 1]`."""
-    total = tl.zeros(like.shape, like.dtype.element_ty)
+    total = tl.zeros(a.shape, a.dtype.element_ty)
     for first in range(0, width, SPAN):
         unit, exists = columns(first, width, SPAN)
         value = tl.load(a + unit, mask=exists, other=0.0)
@@ -219,7 +218,7 @@ def back(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.conste
             tl.store(lower + into, d, mask=inside)
     tl.debug_barrier()
     if NET.normalise:  # (d − mean d − z mean(d z)) / √variance
-        mean, along = row_sum(raw, raw, raw, False, fan_in, INTO) / fan_in, row_sum(raw, z_below, raw, True, fan_in, INTO) / fan_in
+        mean, along = row_sum(raw, raw, False, fan_in, INTO) / fan_in, row_sum(raw, z_below, True, fan_in, INTO) / fan_in
         inverse = tl.load(rows(values, NET.inverse_at(layer - 1), 1, TILE))
         for below in range(0, fan_in, INTO):
             into, inside = columns(below, fan_in, INTO)

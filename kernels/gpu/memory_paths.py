@@ -36,7 +36,7 @@ def path_losses(
     at = tl.full([1, 1], 0, tl.int64) + item
     pair = item // n_alphas
     alpha, which = tl.load(alphas + item % n_alphas), tl.load(dataset + pair)
-    key = seed_key(tl.load(seeds + pair + tl.full([1, 1], 0, tl.int64)))
+    key = seed_key(tl.load(seeds + at // n_alphas))
     theta, values = theta + item * NET.n_parameters, values + item * BATCH.values
     labels = values + NET.n_values * TILE
     for start in range(0, NET.n_parameters, STRIDE):

@@ -1,6 +1,6 @@
 """Samples of a network in device memory: inputs and labels from a table or a teacher, and the loss with its derivative."""
 
-# Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
+# Constants of the compiler choose between blocks here, and only one of them exists:
 # ruff: noqa: SIM108
 # mypy: ignore-errors
 

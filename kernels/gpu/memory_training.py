@@ -1,6 +1,5 @@
 """The training kernel of networks in device memory: one program a network, any size, and every setting that a training run has."""
 
-# Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
 # mypy: ignore-errors
 
 from __future__ import annotations
