@@ -14,7 +14,9 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 import theory
 from kernels import SGD, Adam, Architecture, Teacher, Training, path_losses, train
@@ -29,6 +31,13 @@ DOUBLE = torch.float64
 def inputs(n: int, d: int, seed: int = 0) -> torch.Tensor:
     """x ~ N(0, I), `[n, d]`."""
     return torch.randn(n, d, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
+
+
+def marks(ax: Axes) -> None:
+    """A legend that says which marks are measured and which predicted, after what the axes have of their own."""
+    measured = Line2D([], [], color="0.3", marker="o", ls="", ms=2.5, label="measured")
+    predicted = Line2D([], [], color="0.3", lw=1, label="predicted")
+    ax.legend(handles=[*ax.get_legend_handles_labels()[0], measured, predicted], fontsize=6.5)
 
 
 def population() -> Figure:
@@ -47,6 +56,7 @@ def population() -> Figure:
             ax.errorbar(ALPHAS, measured.loss[k], 2 * measured.standard_error[k], fmt="o", ms=2, lw=0.6, color=f"C{k}")
             ax.plot(FINE, lines[k], lw=1, color=f"C{k}")
         ax.set(title=activation, xlabel="α", ylim=(0, None))
+    marks(figure.axes[0])
     figure.axes[0].set_ylabel("loss (½ mean squared error)")
     return figure
 
@@ -66,6 +76,7 @@ def linear() -> Figure:
         left.plot(ALPHAS, measured[k], "o", ms=2.5, color=f"C{k}")
         left.plot(FINE, lines[k], lw=1, color=f"C{k}")
     left.set(xlabel="α", ylabel="loss (½ mean squared error)", title="depth 3: a polynomial of degree 6")
+    marks(left)
     flat = Architecture((4, 5, 2), "identity", biases=False)
     clean = x @ inputs(4, 2, 1)
     params = train(flat, flat.initial(200, 1, dtype=DOUBLE), (x, clean), Training(6000, SGD(lr=0.1))).params
@@ -94,6 +105,7 @@ def piecewise() -> Figure:
             ax.plot(FINE, lines[k], lw=1, color=f"C{k}")
         ax.set(title=f"{len(widths) - 1} layers", xlabel="α", ylim=(0, None))
     axes[0].set_ylabel("training loss (½ mean squared error)")
+    marks(axes[0])
     architecture = Architecture((2, 8, 1))
     params = train(architecture, architecture.initial(400, 4, dtype=DOUBLE), (x, y), Training(3000, Adam(lr=0.01))).params
     a, b = params[:200], params[200:]
@@ -160,7 +172,7 @@ def flow() -> Figure:
         ax.plot(np.array(run.loss_steps) * rate, run.losses[k], "o", ms=2.5, color=f"C{k}", label=f"start {scale:g}")
         ax.plot(times, lines[k], lw=1, color=f"C{k}")
     ax.set(xlabel="time (steps × rate)", ylabel="loss (½ mean squared error)", yscale="log", ylim=(1e-6, None))
-    ax.legend(fontsize=7)
+    marks(ax)
     return figure
 
 

@@ -6,6 +6,8 @@
     E σ(u), E σ(u) σ(w) under Gaussians          gaussian_moments  identity, square, relu, leaky relu, erf
     `series_moment`: the same, with its error    hermite_series    those, tanh, gelu, any `Polynomial`, mixed
     `population_loss`, `population_path`         population        two layers, x ~ N(μ, Σ), all of these
+    how far those paths can bend                 population_bounds  the same; so that their maxima are certain
+    `SmoothCurve`: maxima of such curves         smooth_curve      given L, L′ and, if known, bounds of L″
     `linear_path`                                linear_networks   linear, any depth, data through 2nd moments
     `depth_two_barrier`                          linear_networks   linear, depth two, both endpoints exact
     `gradient_descent_solution`                  linear_networks   full-batch descent on a quadratic
@@ -29,7 +31,7 @@ first layer first; a single network may leave out the leading axis. The loss is 
 
 from theory.cross_entropy import cross_entropy_parts
 from theory.curvature import curvature_bound
-from theory.curve import BARRIER_DEFINITIONS, Barrier, Curve, SmoothCurve, barriers_on_grid
+from theory.curve import BARRIER_DEFINITIONS, Barrier, Curve, barriers_on_grid
 from theory.deep_piecewise import deep_piecewise_barriers, deep_piecewise_path
 from theory.enclosure import CertifiedCurve, Proof, certified_path
 from theory.feature_connectivity import feature_residuals
@@ -43,6 +45,7 @@ from theory.polynomials import PiecewisePolynomialCurve, PolynomialCurve
 from theory.population import population_loss, population_path
 from theory.proofs import objections
 from theory.rebasin_counterexample import counterexample_data, midpoint_errors
+from theory.smooth_curve import SmoothCurve
 from theory.sphere_teacher import linearly_connected, neuron_types, sphere_path
 from theory.twin_students import TwinStudents, twin_students
 

@@ -16,13 +16,14 @@ import numpy as np
 
 from theory.layers import Array
 from theory.polynomials import PiecewisePolynomialCurve, PolynomialCurve, polynomial_derivative, polynomial_maximum, polynomial_value
+from theory.smooth_curve import SmoothCurve
 
 
 class CurvatureBound(NamedTuple):
     """The barrier `linear` is at most bound = smooth + kinks, each [n_pairs], in units of the loss.
 
     smooth  ⅛ sup (−L″)₊ inside the pieces
-    kinks   Σ s(1−s) (−κ)₊ over the places s where L′ jumps by κ
+    kinks   Σ s(1−s) (−κ)₊ over the places s where L′ jumps by κ, or ∫ s(1−s) (−L″)₊ where L″ is large but integrable
     """
 
     bound: Array
@@ -30,11 +31,20 @@ class CurvatureBound(NamedTuple):
     kinks: Array
 
 
-def curvature_bound(curve: PolynomialCurve | PiecewisePolynomialCurve) -> CurvatureBound:
-    """The bound for polynomials and pieces of them, where sup (−L″)₊ is exact.
+def curvature_bound(curve: PolynomialCurve | PiecewisePolynomialCurve | SmoothCurve) -> CurvatureBound:
+    """The bound of each path's barrier.
 
-    TypeError for other curves: their second derivative is not known in closed form.
+    sup (−L″)₊ is exact for polynomials and pieces of them. For a population path it is itself a bound
+    (`population_bounds`, on 256 pieces), and a loose one: it adds up the sizes of all units.
+    TypeError for other curves, and for a SmoothCurve made without `bend`: nothing is known of their second derivative.
     """
+    if isinstance(curve, SmoothCurve) and curve.bends:
+        edges = np.linspace(0.0, 1.0, 257)
+        bend = curve.bend(edges)
+        weight = np.clip(0.5, edges[:-1], edges[1:])  # s(1 − s) is largest there
+        falls = np.vecdot(bend.kinks, weight * (1 - weight))
+        most = bend.curvature.max(axis=1) / 8
+        return CurvatureBound(most + falls, most, falls)
     if isinstance(curve, PolynomialCurve):
         coefficients, starts = curve.coefficients, np.zeros(curve.n_pairs)
         ends, first = np.ones(curve.n_pairs), np.arange(curve.n_pairs)
@@ -43,7 +53,9 @@ def curvature_bound(curve: PolynomialCurve | PiecewisePolynomialCurve) -> Curvat
         ends = np.append(starts[1:], 1.0)
         ends[curve.offsets[1:] - 1] = 1.0
     else:
-        raise TypeError(f"curvature_bound takes polynomial and piecewise polynomial curves, not {type(curve).__name__}: L″ must be known exactly")
+        raise TypeError(
+            f"curvature_bound takes polynomials, their pieces and population paths; of this {type(curve).__name__} no bound of L″ is known"
+        )
     slopes = polynomial_derivative(coefficients)
     sharpest, _ = polynomial_maximum(-polynomial_derivative(slopes), starts, ends)
     smooth = np.maximum(np.maximum.reduceat(sharpest, first), 0.0) / 8

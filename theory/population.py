@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.curve import SmoothCurve
 from theory.gaussian_moments import ACTIVATIONS, Moment, pair_moment, smoothed
 from theory.hermite_series import SMALLEST_VARIANCE, Activation, coefficients, known_activation, moment_of, tail, terms_needed
 from theory.layers import (
@@ -36,6 +35,8 @@ from theory.layers import (
     map_chunks,
     n_networks,
 )
+from theory.population_bounds import TwoLayers, bend
+from theory.smooth_curve import Bend, SmoothCurve
 
 BLOCK = 2**16  # elements of a temporary: a few of them fit a second-level cache
 
@@ -94,6 +95,7 @@ def population_path(
     covariance: ArrayLike | None = None,
     mean: ArrayLike | None = None,
     negative_slope: float = 0.01,
+    tol: float = 1e-6,
 ) -> SmoothCurve:
     """The exact curve L(α) = ½ E‖f_α(x) − f*(x)‖², x ~ N(mean, covariance), between networks a and b.
 
@@ -107,12 +109,15 @@ def population_path(
     covariance [n_inputs, n_inputs], symmetric positive semidefinite; None is the identity
     mean       [n_inputs]; None is zero. Without it and first-layer biases, relu and erf are 20 times faster
 
+    tol        how certain maxima are: `population_bounds` shows that L is nowhere higher than the one returned by more than
+               tol max L; 1e-12 takes twice the time of 1e-6
+
     L is a difference of sums: its absolute error is about 1e-15 Σ_ij |(VᵀV)_ij I_ij|, also where L is 0.
-    Raises ValueError where shapes do not fit, an activation is unknown, the covariance is not one, or a number is
-    not finite.
+    Raises ValueError where shapes do not fit, an activation is unknown, the covariance is not one, a number is
+    not finite, or tol is not above 0.
     """
     path = _PopulationPath(a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope)
-    curve = SmoothCurve(path.n_pairs, path.evaluate)
+    curve = SmoothCurve(path.n_pairs, path.evaluate, bend=path.bend, tol=tol)
     if path.n_terms:
         error = path.series_error()
         if error.any():
@@ -156,7 +161,8 @@ class _PopulationPath:
 
         self.centred = layers_a[0][1] is None and star[0][1] is None and not centre.any()
         self.start = _whitened(layers_a, factor, centre)
-        self.change = tuple(end - start for start, end in zip(self.start, _whitened(layers_b, factor, centre), strict=True))
+        (w, m, v, c), (w_b, m_b, v_b, c_b) = self.start, _whitened(layers_b, factor, centre)
+        self.change = w_b - w, m_b - m, v_b - v, c_b - c
         self.teacher = _whitened(star, factor, centre)
         self.has_output_bias = layers_a[1][1] is not None or star[1][1] is not None
         self.teacher_mean, self.teacher_energy = self._teacher_terms()
@@ -236,15 +242,28 @@ class _PopulationPath:
         map_chunks(chunk, len(rows), BLOCK // (n_terms * max(1, n_columns)), n_threads=1)
         return value, derivative
 
+    def bend(self, rows: NDArray[np.int64], pieces: Array, losses: Array) -> Bend:
+        """How far the curves `rows` [n] can bend on pieces [n, 2] with these losses at their ends."""
+        out = np.empty((3, len(rows)))
+        one_teacher = len(self.teacher[0]) == 1
+
+        def chunk(part: slice) -> None:
+            start, change = _take(self.start, rows[part]), _take(self.change, rows[part])
+            star = self.teacher if one_teacher else _take(self.teacher, rows[part])
+            activations = (self.activation, self.teacher_activation)
+            out[:, part] = bend(start, change, star, activations, self.slope, self.centred, pieces[part], losses[part])
+
+        map_chunks(chunk, len(rows), BLOCK // self.start[0][0].size, n_threads=1)
+        return Bend(*out)
+
 
 class _PairTerms:
     """The coefficients in α of everything the loss of some pairs needs, and the loss itself."""
 
     def __init__(self, path: _PopulationPath, rows: NDArray[np.int64]) -> None:
         self.path = path
-        self.start = tuple(part[rows] for part in path.start)
-        self.change = tuple(part[rows] for part in path.change)
-        star = path.teacher if len(path.teacher[0]) == 1 else tuple(part[rows] for part in path.teacher)
+        self.start, self.change = _take(path.start, rows), _take(path.change, rows)
+        star = path.teacher if len(path.teacher[0]) == 1 else _take(path.teacher, rows)
         star_norms = np.vecdot(star[0], star[0])
         self.star_units = path.units(path.teacher_activation, star[1], star_norms)
         single = len(path.teacher_energy) == 1
@@ -327,7 +346,12 @@ class _PairTerms:
         return value, rate
 
 
-def _whitened(layers: CheckedLayers, factor: Array, centre: Array) -> tuple[Array, Array, Array, Array]:
+def _take(networks: TwoLayers, rows: NDArray[np.int64]) -> TwoLayers:
+    weight, mean, output, bias = networks
+    return weight[rows], mean[rows], output[rows], bias[rows]
+
+
+def _whitened(layers: CheckedLayers, factor: Array, centre: Array) -> TwoLayers:
     """W Σ^½, the means W μ + b, V, and c of two-layer networks; zeros for biases that are not there."""
     (weight, bias), (output, output_bias) = layers
     mean = weight @ centre

@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.curve import SmoothCurve
 from theory.layers import Array, finite
 from theory.population import population_path
+from theory.smooth_curve import SmoothCurve
 
 
 def neuron_types(weights: ArrayLike, n_teacher: int, *, tolerance: float = 1e-9) -> NDArray[np.int64]:

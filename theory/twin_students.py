@@ -26,10 +26,10 @@ from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
 from theory.committee import four_point, three_point
-from theory.curve import SmoothCurve
 from theory.gaussian_moments import pair_moment
 from theory.layers import Array, CheckedLayers, Layers, check_layers, check_pairs, finite
 from theory.population import population_path
+from theory.smooth_curve import SmoothCurve
 
 
 @dataclass(frozen=True)

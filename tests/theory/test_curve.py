@@ -5,15 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import BARRIER_DEFINITIONS, PiecewisePolynomialCurve, PolynomialCurve, SmoothCurve, barriers_on_grid
+from theory import BARRIER_DEFINITIONS, PiecewisePolynomialCurve, PolynomialCurve, barriers_on_grid
 from theory.curve import Curve
 
 GRID = np.linspace(0, 1, 4001)
-
-
-def smooth(value, derivative, n_pairs=1, **options):
-    """A SmoothCurve that is the same function of α for every pair."""
-    return SmoothCurve(n_pairs, lambda rows, alphas, slope: (value(alphas), derivative(alphas)), **options)
 
 
 def check_hand_made(curve_type, barriers_on_grid):
@@ -85,53 +80,6 @@ def test_piecewise_polynomial():
     np.testing.assert_allclose(curve.barrier("linear").value, [0.3 + 0.4 * 0.3, 0.25], atol=1e-15)
 
 
-def test_smooth_maximum_against_a_fine_grid():
-    rng = np.random.default_rng(8)
-    amplitudes, phases = rng.standard_normal((2, 300, 5))
-    frequencies = np.arange(1, 6) * 2.0
-
-    def evaluate(rows, alphas, slope):
-        angle = frequencies * alphas[..., None] + phases[rows][:, None]
-        weights = amplitudes[rows][:, None]
-        return (weights * np.sin(angle)).sum(2), (weights * frequencies * np.cos(angle)).sum(2)
-
-    curve = SmoothCurve(300, evaluate)
-    losses = curve(GRID)
-    for definition in BARRIER_DEFINITIONS:
-        barrier, measured = curve.barrier(definition), barriers_on_grid(GRID, losses, definition)
-        assert (barrier.value >= measured.value - 1e-14).all()
-        bound = (np.abs(amplitudes) * frequencies**2).sum(axis=1) / 8 / 4000**2  # curvature between grid points
-        assert (barrier.value <= measured.value + bound + 1e-13).all()
-        if definition != "midpoint":
-            assert (barrier.error < 1e-4).all()
-
-
-def test_smooth_error_estimates_a_missed_hill():
-    def twin_hills(alphas):  # the second hill is 1e-6 higher
-        return np.exp(-(((alphas - 0.251) / 0.05) ** 2)) + (1 + 1e-6) * np.exp(-(((alphas - 0.763) / 0.05) ** 2))
-
-    def slope(alphas):
-        return (
-            -2 * (alphas - 0.251) * np.exp(-(((alphas - 0.251) / 0.05) ** 2))
-            - 2 * (1 + 1e-6) * (alphas - 0.763) * np.exp(-(((alphas - 0.763) / 0.05) ** 2))
-        ) / 0.05**2
-
-    barrier = smooth(twin_hills, slope).barrier("max_endpoint")
-    truth = twin_hills(np.linspace(0, 1, 2_000_001)).max() - max(twin_hills(np.array([0.0, 1.0])))
-    assert truth - barrier.value[0] >= -1e-14
-    assert truth - barrier.value[0] <= barrier.error[0] + 1e-12
-
-
-def test_smooth_maximum_at_a_kink_and_at_ends():
-    # |α − 0.4123| upside down: the derivative jumps, bisection still finds the top.
-    kink = smooth(lambda a: -np.abs(a - 0.4123), lambda a: -np.sign(a - 0.4123))
-    assert kink.maximum()[0] == pytest.approx(0.0, abs=3e-5)
-    rising = smooth(lambda a: a * a, lambda a: 2 * a, n_pairs=3)
-    np.testing.assert_array_equal(rising.maximum()[1], 1.0)
-    np.testing.assert_allclose(rising.barrier("linear").value, 0.0, atol=1e-15)
-    assert rising.kind == "exact" and rising.error is None
-
-
 def test_grid_barriers_leave_diverged_pairs_alone():
     losses = np.array([[1.0, 2.0, 1.0], [1.0, np.nan, 1.0]])
     for definition in BARRIER_DEFINITIONS:
@@ -176,7 +124,5 @@ def test_refusals():
         PiecewisePolynomialCurve([0.0], np.zeros((1, 2)), [0, 2])
     with pytest.raises(ValueError, match=r"give \[n_pieces\] and \[n_pieces, degree \+ 1\]"):
         PiecewisePolynomialCurve([0.0, 0.5], np.zeros((1, 2)), [0, 2])
-    with pytest.raises(ValueError, match="n_grid is 10"):
-        smooth(np.sin, np.cos, n_grid=10)
     with pytest.raises(TypeError, match="abstract"):
         Curve()

@@ -200,6 +200,40 @@ def test_error_of_a_barrier_holds_that_of_the_curve(monkeypatch, definition):
     assert (off <= coarse.error + fine.error).all() and off.max() > 1e-7 and coarse.error.max() < 1
 
 
+@pytest.mark.parametrize("pair", [("gelu", "gelu"), ("relu", "erf"), ("erf", "relu"), ("tanh", "tanh")], ids="-".join)
+def test_barriers_against_sums_over_the_plane(pair):
+    """Inputs in the plane, in polar coordinates: 2,000 rays times Gauss–Legendre radii. A kink of relu is a ray, and costs the square of a step."""
+    rng = np.random.default_rng(7)
+    a, b, teacher = ([(w[:, :, :2], None), (v[:, :1], None)] for (w, _), (v, _) in (networks(rng, n, 3, False) for n in (4, 4, 1)))
+    curve = population_path(a, b, teacher, pair[0], teacher_activation=pair[1])
+    assert curve.kind == "approximate"
+    radius, at_radius = np.polynomial.legendre.leggauss(80)
+    radius, at_radius = 5 * (radius + 1), 5 * at_radius
+    at_radius = at_radius * radius * np.exp(-(radius**2) / 2)
+    angles = np.linspace(0, 2 * np.pi, 2_000, endpoint=False)
+    x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    def output(w, v, activation):
+        return FUNCTIONS[activation](radius[:, None, None] * (x @ w.T)) @ v
+
+    def loss(alpha, n):
+        w, v = ((1 - alpha) * a[k][0][n] + alpha * b[k][0][n] for k in range(2))
+        gap = output(w, v[0], pair[0]) - output(teacher[0][0][0], teacher[1][0][0, 0], pair[1])
+        return 0.5 * (at_radius @ gap**2).mean()
+
+    for definition in ("linear", "max_endpoint"):
+        barrier = curve.barrier(definition)
+        assert barrier.error is not None and barrier.error.max() < 1e-3
+        for n in range(4):
+            ends = loss(0.0, n), loss(1.0, n)
+            for step in (-0.02, 0.0, 0.02):  # the top that the curve reports is the quadrature's, and its neighbours are not higher
+                alpha = np.clip(barrier.argmax[n] + step, 0, 1)
+                height = loss(alpha, n) - (max(ends) if definition == "max_endpoint" else (1 - alpha) * ends[0] + alpha * ends[1])
+                assert height <= barrier.value[n] + barrier.error[n] + 2e-6
+                if step == 0:
+                    assert height >= barrier.value[n] - barrier.error[n] - 2e-6
+
+
 def test_polynomials_meet_the_closed_forms():
     rng = np.random.default_rng(4)
     a, b, teacher = networks(rng, 3, 4, True), networks(rng, 3, 4, True), networks(rng, 1, 2, True)

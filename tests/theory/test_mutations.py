@@ -5,6 +5,7 @@ named below. It is changed in a copy of the module, and the checks, which compar
 """
 
 import ast
+import importlib
 import inspect
 import types
 
@@ -14,22 +15,33 @@ import pytest
 from scipy.special import erf
 
 from theory import (
+    committee,
     cross_entropy,
     curvature,
     curve,
     deep_piecewise,
+    enclosure,
     feature_connectivity,
     gaussian_moments,
     gradient_flow,
     hermite_series,
     intervals,
+    layers,
     linear_networks,
+    path_jets,
     piecewise,
     polynomials,
     population,
+    population_bounds,
+    proofs,
     rebasin_counterexample,
+    smooth_curve,
     sphere_teacher,
+    symbolic,
 )
+
+twin_students = importlib.import_module("theory.twin_students")  # in the package this name is the function
+SYMBOLIC = ("gaussian_mean", "_pair_moment", "square_moment", "square_population", "linear_population", "linear_path", "depth_two_barrier")
 
 rng = np.random.default_rng(0)
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(50)
@@ -256,6 +268,13 @@ def check_curvature(module):
     tent = polynomials.PiecewisePolynomialCurve([0.0, 0.25], [[0, 3.0], [1, -1.0]], [0, 2])
     close(module.curvature_bound(tent).bound, 0.75)
 
+    def bend(rows, pieces, losses):
+        return smooth_curve.Bend(*np.array([[0.0], [8.0], [1.0]]) * np.array([[1.0], [1.0], [1 / 256]]) * np.ones(len(rows)))
+
+    found = module.curvature_bound(smooth_curve.SmoothCurve(1, lambda rows, alphas, slope: (0 * alphas, 0 * alphas), bend=bend))
+    close(found.smooth, 1.0)
+    close(found.kinks, 1 / 6 + 1 / 4 / 256, 1e-4)  # ∫ s(1 − s), and what the larger end of 256 pieces adds: half its ups and downs
+
 
 def check_rebasin(module):
     close(module.midpoint_errors(), [0.5, 0.25, 0.25, 0.25])
@@ -287,14 +306,10 @@ def check_curve(module):
     parabolas.kind, parabolas.error = "approximate", np.array([0.1, 0.2, 0.3])  # at the maximum, and in what it is measured from
     for definition in expected:
         close(parabolas.barrier(definition).error, [0.2, 0.4, 0.6])
-    smooth = module.SmoothCurve(
-        3,
-        lambda rows, alphas, _: (
-            polynomials.polynomial_value(coefficients[rows][:, None], alphas),
-            polynomials.polynomial_value(polynomials.polynomial_derivative(coefficients)[rows][:, None], alphas),
-        ),
-    )
-    close(smooth.barrier("max_endpoint").value, expected["max_endpoint"])
+
+
+def check_smooth_curve(module):
+    """Cubics and their tops, and bounds of arches by hand."""
     for cubic in ([2.0, -1.0, 5.0, -4.0], [2.0, 3.0, -4.0, 0.7]):
         value, slope = np.polynomial.Polynomial(cubic), np.polynomial.Polynomial(cubic).deriv()
         close(module._hermite(value(0), value(1), slope(0), slope(1), 0.3), value(0.3))
@@ -303,6 +318,13 @@ def check_curve(module):
         close(top, value(place))
     rising = module._hermite_top(np.zeros(1), np.ones(1), np.ones(1), np.ones(1), 1.0)
     close(rising, ([1.0], [1.0]))
+    # from 1 to 2 over a width of ½, tilted by −1: from 1 + ½ a to 2 + ½ (a + ½), with an arch of ½ 8/4 + 3/2 = 2.5
+    ends, losses, slopes = np.array([[0.25, 0.75]]), np.array([[1.0, 2.0]]), np.array([[-1.0]])
+    rise, middle, arch = 1.5, 2.0, 2.5
+    bend = module.Bend(np.array([100.0]), np.array([8.0]), np.array([3.0]))
+    close(module._highest(ends, losses, bend, slopes), middle + arch / 4 + rise**2 / (4 * arch))
+    close(module._highest(ends, losses, bend._replace(slope=np.array([2.0])), slopes), 2.0 + 0.5 * 3.0 / 2)
+    close(module._highest(ends, losses, module.Bend(np.array([100.0]), np.array([1.0]), np.array([0.0])), slopes), 2.75)
 
 
 def check_series(module):
@@ -356,6 +378,200 @@ def check_activation_table(module):
     close(module.activation_named("gelu").derivatives[0][0](u), u * (1 + erf(u / np.sqrt(2))) / 2)
 
 
+def check_bounds(module):
+    """The bounds of `population_bounds` put together again for one unit, by hand and by integrals."""
+    gaussian = {2: 1.0, 4: 3.0, 6: 15.0, 8: 105.0}  # E z^p = (p − 1)!!
+
+    def norm(p, mean, root):
+        return mean + root * gaussian[p] ** (1 / p)
+
+    units, rates = module.Sizes(np.array(0.5), np.array(0.7)), module.Sizes(np.array(0.2), np.array(0.4))
+    for p in gaussian:
+        close(units.norm(p), norm(p, 0.5, 0.7))
+    cubic, u, rate = hermite_series.Polynomial((0.1, -1.0, 0.3, 0.2)), (0.5, 0.7), (0.2, 0.4)
+    size = module.derivative_norm
+    close(size(0, cubic, 0.0, False, units, rates), 0.1 + norm(2, *u) + 0.3 * norm(4, *u) ** 2 + 0.2 * norm(6, *u) ** 3)
+    close(size(1, cubic, 0.0, False, units, rates), (1 + 0.6 * norm(4, *u) + 0.6 * norm(8, *u) ** 2) * norm(4, *rate))
+    close(size(2, cubic, 0.0, False, units, rates), (0.6 + 1.2 * norm(4, *u)) * norm(8, *rate) ** 2)
+    close(size(1, "square", 0.0, False, units, rates), 2 * norm(4, *u) * norm(4, *rate))
+    close(size(0, "identity", 0.0, False, units, rates), norm(2, *u))
+    close(size(0, "erf", 0.0, False, units, rates), np.sqrt(2 / np.pi) * norm(2, *u))
+    close(size(0, "erf", 0.0, False, module.Sizes(np.array(3.0), np.array(0.7)), rates), 1.0)
+    close(size(2, "tanh", 0.0, False, units, rates), 4 / np.sqrt(27) * norm(4, *rate) ** 2)
+    close(size(1, "leaky_relu", -1.5, False, units, rates), 1.5 * norm(2, *rate))
+    close(size(1, "leaky_relu", 0.3, True, units, rates), np.sqrt(1.09 / 2) * norm(2, *rate))
+    close(size(0, "relu", 0.0, True, units, rates), np.sqrt(0.5) * norm(2, *u))
+
+    w, dw, v, dv = np.array([[[1.0, 0.2]]]), np.array([[[-2.0, 0.5]]]), np.array([[[0.7]]]), np.array([[[0.3]]])
+    c, dc = np.array([[0.1]]), np.array([[0.2]])
+    star = (np.array([[[0.3, 0.4]]]), np.array([[0.0]]), np.array([[[2.0]]]), np.array([[0.4]]))
+    pieces, losses = np.array([[0.2, 0.6]]), np.array([[0.08, 0.18]])
+    path = ((w, np.zeros((1, 1)), v, c), (dw, np.zeros((1, 1)), dv, dc), star)
+
+    def at(alpha):
+        return np.linalg.norm(w + alpha * dw)
+
+    speed, output, largest = np.linalg.norm(dw), 0.7 + 0.6 * 0.3, max(at(0.2), at(0.6))
+    for activation, s, kink in (("erf", np.sqrt(2 / np.pi), 0.0), ("relu", np.sqrt(0.5), 1.0), ("leaky_relu", np.sqrt(1.04 / 2), 0.8)):
+        found = module.bend(*path, (activation, activation), 0.2, True, pieces, losses)
+        f_rate = 0.3 * min(s * largest, 1.0 if activation == "erf" else np.inf) + output * s * speed + 0.2
+        residual = (0.4 + 0.6 + 0.4 * f_rate) / 2
+        close(found.slope, residual * f_rate)
+        twice = np.sqrt(2 / np.pi / np.e) * np.sqrt(3) * speed**2 if activation == "erf" else 0.0
+        close(found.curvature, residual * (2 * 0.3 * s * speed + output * twice))
+        nearest = -np.vdot(w, dw) / speed**2
+        still = output * s * largest + 2 * s * 0.5 + max(abs(0.1 + 0.2 * alpha - 0.4) for alpha in (0.2, 0.6))
+        turns = mp.quad(lambda alpha, n=nearest: speed**2 * at(n) ** 2 / at(float(alpha)) ** 3, [0.2, nearest, 0.6])
+        close(found.kinks, kink * output * still * float(turns) * np.sqrt(3 / (2 * np.pi)), 1e-6)
+
+    mean, mean_rate, star_mean = 0.3, 0.4, 0.25
+    path = ((w, np.full((1, 1), mean), v, c), (dw, np.full((1, 1), mean_rate), dv, dc), (star[0], np.array([[star_mean]]), *star[2:]))
+    found = module.bend(*path, ("relu", "erf"), 0.0, False, pieces, losses)
+    means, closest, bottom = (0.38, 0.54), at(np.clip(nearest, 0.2, 0.6)), at(nearest)
+    still = output * (means[1] + largest) + 2 * min(1.0, np.sqrt(2 / np.pi) * (0.25 + 0.5)) + 0.26
+    growth = output * largest + 2 * np.sqrt(2 / np.pi) * 0.5
+    base = mean_rate + 3**0.25 * speed * min(1.0, bottom / closest)
+    k = np.linspace(means[0] / largest, means[1] / closest, 200_001)
+    # (base + speed k)² (still + growth k), power by power, each times the largest k^n φ(k)
+    cubic = np.polynomial.polynomial.polymul(np.array([base, speed])[None][0], [base, speed])
+    cubic = np.polynomial.polynomial.polymul(cubic, [still, growth])
+    density = sum(size * (k**n * np.exp(-(k**2) / 2)).max() for n, size in enumerate(cubic)) / np.sqrt(2 * np.pi) / closest
+    close(found.kinks, output * 0.4 * density, 1e-6)
+    steep = module.bend(*path, ("relu", "square"), 0.0, False, pieces, losses)
+    assert np.isinf(steep.kinks).all()
+
+
+def check_committee(module):
+    """I₃ and I₄ by Gauss–Hermite sums over four independent normals."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(24)
+    z = np.stack([part.ravel() for part in np.meshgrid(*[nodes] * 4, indexing="ij")])
+    chance = np.prod([part.ravel() for part in np.meshgrid(*[weights / weights.sum()] * 4, indexing="ij")], axis=0)
+    root = np.array([[0.5, 0.1, -0.2, 0.3], [0.2, 0.6, 0.1, -0.1], [-0.3, 0.2, 0.4, 0.2], [0.1, -0.4, 0.3, 0.5]])
+    u, c = root @ z, root @ root.T
+    g, slope = erf(u / np.sqrt(2)), np.sqrt(2 / np.pi) * np.exp(-(u**2) / 2)
+    close(module.three_point(c[0, 0], c[0, 1], c[0, 2], c[1, 2], c[2, 2]), chance @ (slope[0] * u[1] * g[2]))
+    upper = c[np.triu_indices(4)]
+    close(module.four_point(*upper), chance @ (slope[0] * slope[1] * g[2] * g[3]))
+
+
+def check_twins(module):
+    """dG/dt and dv/dt of two students of one unit and a teacher of one, by sums over the space of their fields."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    z = np.stack([part.ravel() for part in np.meshgrid(*[nodes] * 3, indexing="ij")])
+    chance = np.prod([part.ravel() for part in np.meshgrid(*[weights / weights.sum()] * 3, indexing="ij")], axis=0)
+    root = np.array([[0.5, 0.1, -0.2], [0.2, 0.6, 0.1], [-0.3, 0.2, 0.4]])
+    u, eta, eta_v, v, teacher = root @ z, 0.7, 0.3, np.array([0.9, -0.7]), 1.2
+    g, slope = erf(u / np.sqrt(2)), np.sqrt(2 / np.pi) * np.exp(-(u**2) / 2)
+    error = teacher * g[2] - v[:, None] * g[:2]
+    move = np.concatenate([v[:, None] * slope[:2] * error, np.zeros((1, z.shape[1]))])  # dw over η x
+    expected = eta * np.einsum("is,js,s->ij", move, u, chance)
+    expected = expected + expected.T + eta**2 * np.einsum("is,js,s->ij", move, move, chance)
+    gram, outputs = (root @ root.T)[None], v.reshape(1, 2, 1)
+    close(module._rates(gram, outputs, np.array([teacher]), eta, eta_v, True)[0][0], expected)
+    found, output_change = module._rates(gram, outputs, np.array([teacher]), eta, eta_v, False)
+    expected[0, 1] -= eta**2 * (move[0] * move[1]) @ chance
+    expected[1, 0] = expected[0, 1]
+    close(found[0], expected)
+    close(output_change.ravel(), eta_v * (g[:2] * error) @ chance)
+
+
+def check_losses_of_jets(module):
+    """½‖e‖², cross-entropy and their derivatives at a point: balls without a width."""
+    ball, z, z_slope, z_curvature = module.Ball.exact, np.array([1.0, -0.5, 0.3]), np.array([0.4, 0.2, -1.0]), np.array([0.5, -0.3, 0.8])
+    state = module._State(*(ball(part[None, None]) for part in (z, z_slope, z, z_slope, z_curvature)), np.ones((1, 1, 1), dtype=bool))
+    target = np.array([[0.2, 0.1, -0.6]])
+    value, slope, over, curvature = module._mse(state, target)
+    e = z - target[0]
+    close(
+        [value.mid.item(), slope.mid.item(), over.mid.item(), curvature.item()],
+        [e @ e / 2, e @ z_slope, e @ z_slope, z_slope @ z_slope + e @ z_curvature],
+    )
+    p = np.exp(z) / np.exp(z).sum()
+    value, slope, over, curvature = module._cross_entropy(state, np.array([1]))
+    mean = p @ z_slope
+    close([value.mid.item(), slope.mid.item(), over.mid.item()], [np.log(np.exp(z).sum()) - z[1], mean - z_slope[1], mean - z_slope[1]])
+    close(curvature.item(), p @ z_curvature - z_curvature[1] + p @ (z_slope - mean) ** 2)
+    assert max(part.rad.max() for part in (value, slope, over)) < 1e-9
+
+
+def check_search(module):
+    """A parabola's top inside a piece, to the right, to the left; and the four barriers of enclosed numbers."""
+    c, r = np.array([0.5]), np.array([0.25])
+    for slope, bent, tilt in ((1.0, -8.0, 0.5), (1.0, 4.0, 0.5), (-1.0, 4.0, 0.5), (-0.5, -8.0, 0.0), (3.0, -2.0, 0.0)):
+        bound = path_jets.Bound(path_jets.Ball.exact(np.array([2.0])), path_jets.Ball.exact(np.array([slope])), np.array([bent]))
+        t = np.linspace(-0.25, 0.25, 100_001)
+        close(module.upper_bounds(bound, c, r, np.array([[tilt]])), (2 + slope * t + bent / 2 * t**2 - tilt * (0.5 + t)).max())
+    close(module._mean(np.array([[1.0, 2.0]]), np.array([[3.0, 5.0]])), [[2.0, 3.5]])
+
+
+def check_proofs(module):
+    """The checker's own losses and slopes at points, against the search's; and what follows from a proof."""
+    x, y = rng.standard_normal((5, 2)), rng.standard_normal((5, 2))
+    a, b = ([(rng.standard_normal((1, o, i)), rng.standard_normal((1, o))) for i, o in ((2, 3), (3, 2))] for _ in range(2))
+    alphas = np.array([0.0, 0.4, 1.0])
+    for activation in intervals.ENCLOSED_ACTIVATIONS:
+        for loss, target in (("mse", y), ("cross_entropy", np.array([0, 1, 1, 0, 1]))):
+            problem = path_jets.PathProblem(a, b, x, target, activation, loss, 0.3)
+            expected = problem.bounds(np.zeros(3, dtype=np.int64), alphas, alphas)
+            value, slope = module._Network(a, b, x, target, activation, loss, 0.3).loss(alphas, alphas)
+            for found, known in ((value, expected.value), (slope, expected.slope)):
+                close(found.low, known.mid)
+                close(found.high, known.mid)
+                assert (found.low <= known.high).all() and (found.high >= known.low).all()
+    dip = module._activation("gelu", module._Interval(np.array([-2.0]), np.array([1.0])), 0.0)[0]
+    close(dip.low, -0.1699712075, 1e-8)
+    assert dip.low <= -0.169971207479990
+    bent = module._activation("leaky_relu", module._Interval(np.array([-2.0]), np.array([1.0])), -0.5)
+    close([part.item() for interval in bent for part in interval], [0.0, 1.0, -0.5, 1.0])
+    points = np.array([[1.0, 1.0], [0.0, 0.0], [3.0, 3.0]])
+
+    def follows(definition, barrier, tilt, top):
+        edges = np.array([0.0, 1.0])
+        return module._follows(enclosure.Proof(definition, np.array(barrier), tilt, edges, np.array([top]), 0.5, top, top, points))
+
+    for definition, barrier, tilt, top in (("linear", 0.5, 2.0, 1.5), ("mean_endpoints", 1.5, 0.0, 3.5), ("max_endpoint", 0.5, 0.0, 3.5)):
+        assert follows(definition, [barrier, barrier], tilt, top)
+        for barriers in ([barrier + 0.01, barrier + 0.02], [barrier - 0.02, barrier - 0.01]):
+            assert not follows(definition, barriers, tilt, top)
+
+
+def check_layers(module):
+    root = rng.standard_normal((3, 3))
+    factor = module.covariance_factor(root @ root.T, 3)
+    close(factor @ factor.T, root @ root.T)
+
+
+def check_symbolic(module):
+    """Results at numbers, against sums over signs or the plane and the definitions."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)
+    weights = weights / weights.sum()
+    z, w = np.meshgrid(nodes, nodes, indexing="ij")
+    u, other = 0.7 * z, 0.3 * z + 0.4 * w
+    for name, sigma in (("identity", lambda x: x), ("square", lambda x: x**2)):
+        close(module.derive(f"{name}-moment").function()(0.49, 0.21, 0.25), weights @ (sigma(u) * sigma(other)) @ weights)
+    d = rng.standard_normal((3, 3))
+    d = d + d.T
+    x = np.stack([part.ravel() for part in np.meshgrid(nodes, nodes, nodes, indexing="ij")])
+    chance = np.prod([part.ravel() for part in np.meshgrid(weights, weights, weights, indexing="ij")], axis=0)
+    close(module.derive("square-population").function()(*d[np.triu_indices(3)]), 0.5 * chance @ np.einsum("is,ij,js->s", x, d, x) ** 2)
+    d, root = rng.standard_normal((2, 2)), rng.standard_normal((2, 2))
+    sigma = root @ root.T
+    z = np.stack([part.ravel() for part in np.meshgrid(nodes, nodes, indexing="ij")])
+    chance = np.outer(weights, weights).ravel()
+    loss = 0.5 * chance @ ((d @ root @ z) ** 2).sum(0)
+    close(module.derive("linear-population").function()(*d.ravel(), sigma[0, 0], sigma[0, 1], sigma[1, 1]), loss)
+    a, b = rng.standard_normal(3), rng.standard_normal(3)
+    along = np.prod(0.7 * a + 0.3 * b)
+    close(module.derive("linear-path").function()(0.3, *a, *b, 0.8, 1.9), 0.5 * 1.9 * (along - 0.8) ** 2)
+    close(module.derive("depth-two-barrier").function()(2.0), 0.5 * (1 / 4) ** 2 * 2.0)
+
+
+def is_margin(node):
+    """A tolerance, or the unit of rounding: what is multiplied by one may as well be larger."""
+    value = getattr(node, "value", None)
+    return getattr(node, "id", "") in ("UNIT", "FUNCTION_ERROR") or (isinstance(value, float) and 0 < value <= 1e-6)
+
+
 def mutants(module, functions):
     """(label, copy) for each constant of the named functions (or methods), changed in the copy."""
     source = inspect.getsource(module)
@@ -363,16 +579,24 @@ def mutants(module, functions):
     def operands(tree):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name in functions:
+                margins = {
+                    part
+                    for inner in ast.walk(node)
+                    if isinstance(inner, ast.BinOp) and any(is_margin(side) for side in (inner.left, inner.right))
+                    for part in ast.walk(inner)
+                }
                 for inner in ast.walk(node):
+                    if inner in margins:
+                        continue
                     if isinstance(inner, ast.BinOp):
                         numbers, is_power = [inner.left, inner.right], isinstance(inner.op, ast.Pow)
-                    elif isinstance(inner, ast.Call) and getattr(inner.func, "attr", "") == "where":
+                    elif isinstance(inner, ast.Call) and getattr(inner.func, "attr", "") in ("where", "array"):
                         numbers, is_power = inner.args, False
                     else:
                         continue
                     for number in numbers:
                         value = getattr(number, "value", None)
-                        if isinstance(value, (int, float)) and abs(value) > 1e-6:  # smaller is a tolerance
+                        if isinstance(value, (int, float)) and value:
                             yield number, is_power
 
     for index in range(len(list(operands(ast.parse(source))))):
@@ -416,7 +640,16 @@ def mutants(module, functions):
         (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
         (curvature, {"curvature_bound"}, check_curvature),
         (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
-        (curve, {"barrier", "barriers_on_grid", "_hermite", "_hermite_top"}, check_curve),
+        (curve, {"barrier", "barriers_on_grid"}, check_curve),
+        (smooth_curve, {"_highest", "_hermite", "_hermite_top"}, check_smooth_curve),
+        (population_bounds, {"norm", "derivative_norm", "bend", "_density_of_kinks"}, check_bounds),
+        (committee, {"three_point", "four_point"}, check_committee),
+        (twin_students, {"_rates"}, check_twins),
+        (path_jets, {"_mse", "_cross_entropy", "_softmax"}, check_losses_of_jets),
+        (enclosure, {"upper_bounds", "_mean"}, check_search),
+        (proofs, {"_follows", "loss", "_of_samples", "_activation"}, check_proofs),
+        (layers, {"covariance_factor"}, check_layers),
+        (symbolic, set(SYMBOLIC), check_symbolic),
     ],
     ids=lambda value: value.__name__.split(".")[-1] if isinstance(value, types.ModuleType) else "",
 )

@@ -171,6 +171,32 @@ def test_population_maxima_lie_between_a_grid_and_its_lipschitz_bound(activation
     assert (abs(exact.derivative(grid)).max(1) <= lipschitz * (1 + 1e-9) + 1e-6).all()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "erf", "gelu", "relu"])
+@settings(max_examples=10)
+@given(seed=SEEDS)
+def test_enclosures_lie_between_a_grid_and_its_lipschitz_bound(activation, seed):
+    """|σ′| ≤ s and σ(0) = 0 bound dL/dα on data by norms of the weights alone, a bias being the weight of an input that is 1.
+
+    ‖f_α(x)‖ ≤ s ‖v‖ ‖W‖ ‖x‖ + ‖c‖ and ‖df_α/dα‖ ≤ s (‖Δv‖ ‖W‖ + ‖v‖ ‖ΔW‖) ‖x‖ + ‖Δc‖, and dL/dα = mean r·df/dα.
+    """
+    rng = np.random.default_rng(seed)
+    s = {"erf": (2 / np.pi) ** 0.5, "gelu": 1.13}.get(activation, 1.0)
+    a, b = networks(rng, 2, (3, 4, 2)), networks(rng, 2, (3, 4, 2))
+    x, y = data(rng, (3, 4, 2))
+    first, second = ([np.concatenate([net[0][0], net[0][1][:, :, None]], axis=2), *net[1]] for net in (a, b))
+    parts = [(p.reshape(2, -1), q.reshape(2, -1)) for p, q in zip(first, second, strict=True)]  # W with b, v, c
+    w, v, c = (np.maximum(np.linalg.norm(p, axis=1), np.linalg.norm(q, axis=1)) for p, q in parts)
+    dw, dv, dc = (np.linalg.norm(q - p, axis=1) for p, q in parts)
+    inputs, targets = np.sqrt(1 + (x**2).sum(1)), np.linalg.norm(y, axis=1)
+    residual = s * np.outer(v * w, inputs) + c[:, None] + targets
+    lipschitz = (residual * (s * np.outer(dv * w + v * dw, inputs) + dc[:, None])).mean(1)
+    certified, grid = certified_path(a, b, x, y, activation, tol=1e-6), np.linspace(0, 1, 1001)
+    low, high = certified.enclosure("max_endpoint").T
+    measured = barriers_on_grid(grid, certified(grid), "max_endpoint").value
+    assert (high >= measured - 1e-10).all() and (low <= measured + lipschitz * 0.5 / 1000 + 1e-10).all()
+    assert (high - low <= 1e-6).all()
+
+
 @given(seed=SEEDS)
 def test_large_weights_turn_erf_into_the_sign(seed):
     """W → ∞: E sign(u) sign(w) = (2/π) arcsin ρ, for the loss of whole networks."""

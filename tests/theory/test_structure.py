@@ -11,6 +11,7 @@ from theory import (
     BARRIER_DEFINITIONS,
     PiecewisePolynomialCurve,
     PolynomialCurve,
+    SmoothCurve,
     barriers_on_grid,
     counterexample_data,
     cross_entropy_parts,
@@ -22,7 +23,6 @@ from theory import (
     midpoint_errors,
     neuron_types,
     piecewise_path,
-    population_path,
     sphere_path,
 )
 from theory.feature_connectivity import FUNCTIONS
@@ -233,9 +233,8 @@ def test_curvature_by_hand():
     tent = PiecewisePolynomialCurve([0.0, 0.25, 0.0], [[0, 3.0], [1, -1.0], [0, 1.0]], [0, 2, 3])
     np.testing.assert_allclose(curvature_bound(tent).kinks, [0.75, 0.0])
     np.testing.assert_allclose(tent.barrier().value, [0.75, 0.0], atol=1e-15)  # attained too
-    rng = np.random.default_rng(0)
-    smooth = population_path(*(networks(rng, 1, (2, 2, 1)) for _ in range(3)), "erf")
-    with pytest.raises(TypeError, match="not SmoothCurve: L″ must be known exactly"):
+    smooth = SmoothCurve(1, lambda rows, alphas, slope: (np.sin(alphas), np.cos(alphas)))
+    with pytest.raises(TypeError, match="of this SmoothCurve no bound of L″ is known"):
         curvature_bound(smooth)
 
 
