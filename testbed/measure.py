@@ -189,6 +189,7 @@ def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> the
         architecture.activation,
         teacher_activation=teacher.architecture.activation,
         negative_slope=slope,
+        tol=1e-4,
     )
 
 
