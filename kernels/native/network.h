@@ -82,11 +82,49 @@ template <class T, Activation A> struct Unit {
   }
 };
 
+// The weights that some lane of a group has: of each layer the inputs of every unit, in order, and the units above that take it. A layer is
+// `sparse` where leaving the others out is worth it (docs/performance.md); left-out terms are products with 0, so that results are the same.
+struct Pattern {
+  struct Lists {
+    std::vector<int64_t> first, item;  // of unit j: item[first[j]] … item[first[j + 1] − 1]
+    template <class Has> void fill(int64_t n, int64_t others, const Has& has) {
+      first.assign(1, 0), item.clear();
+      for (int64_t j = 0; j < n; j++) {
+        for (int64_t i = 0; i < others; i++)
+          if (has(j, i)) item.push_back(i);
+        first.push_back(int64_t(item.size()));
+      }
+    }
+  };
+  struct Layer {
+    bool sparse = false;
+    Lists inputs, above;  // by unit of the layer; by its input
+  };
+  std::vector<Layer> layers;
+
+  // has(p): does any lane have parameter p?
+  template <class Has> void fill(const NetworkSpec& net, const Has& has) {
+    layers.resize(size_t(net.n_layers));
+    int64_t offset = 0;
+    for (int64_t l = 0; l < net.n_layers; l++) {
+      const int64_t fan_in = net.widths[l], fan_out = net.widths[l + 1];
+      Layer& layer = layers[size_t(l)];
+      layer.inputs.fill(fan_out, fan_in, [&](int64_t j, int64_t i) { return has(offset + j * fan_in + i); });
+      layer.above.fill(fan_in, fan_out, [&](int64_t i, int64_t j) { return has(offset + j * fan_in + i); });
+      layer.sparse = double(layer.inputs.item.size()) <= kSparse * double(fan_in * fan_out);
+      offset += fan_out * (fan_in + net.biases);
+    }
+  }
+  static constexpr double kSparse = 0.75;
+};
+
 // What a tile leaves behind: each hidden layer's output, z where the derivative needs it, and the derivatives by z on the way back. Of blocks
 // also σ(z), 1/√(variance + ε) of each layer's z, and the derivatives by the output.
 template <class T> struct Workspace {
   std::vector<int64_t> unit;  // first unit of each layer in the arrays below
   Aligned<T> h, z, d, a, inverse, d_h;
+  const Pattern* pattern = nullptr;  // null: every weight is there
+  const Pattern::Layer* sparse(int64_t l) const { return pattern && pattern->layers[size_t(l)].sparse ? &pattern->layers[size_t(l)] : nullptr; }
   explicit Workspace(const NetworkSpec& net, bool backward) : h(0), z(0), d(0), a(0), inverse(0), d_h(0) {
     int64_t units = 0;
     for (int64_t l = 1; l <= net.n_layers; l++) {
@@ -161,9 +199,28 @@ template <class T, Activation A> struct Passes {
     }
   }
 
+  // The same over the inputs that each unit has.
   template <int S, class In, class Finish>
-  __attribute__((always_inline)) static void layer(const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b, const Finish& finish) {
+  static void sparse_layer(const Pattern::Lists& inputs, const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b, const Finish& finish) {
+    for (int64_t j = 0; j < fan_out; j++) {
+      V sum[S];
+      for (int s = 0; s < S; s++) sum[s] = b ? b[j] : V{};
+      for (int64_t n = inputs.first[size_t(j)]; n < inputs.first[size_t(j) + 1]; n++) {
+        const int64_t i = inputs.item[size_t(n)];
+        const V weight = w[j * fan_in + i];
+#pragma GCC unroll 8
+        for (int s = 0; s < S; s++) sum[s] = fma(weight, in.template load<S>(i, s), sum[s]);
+      }
+#pragma GCC unroll 8
+      for (int s = 0; s < S; s++) finish(j, s, sum[s]);
+    }
+  }
+
+  template <int S, class In, class Finish>
+  __attribute__((always_inline)) static void layer(const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b, const Finish& finish,
+                                                   const Pattern::Layer* sparse = nullptr) {
     if constexpr (S == kTile) {
+      if (sparse) return sparse_layer<S>(sparse->inputs, in, fan_in, fan_out, w, b, finish);
       if (fan_in == 1) return few_inputs<1, S>(in, fan_out, w, b, finish);
       if (fan_in == 2) return few_inputs<2, S>(in, fan_out, w, b, finish);
       if (fan_in == 4) return few_inputs<4, S>(in, fan_out, w, b, finish);
@@ -183,8 +240,8 @@ template <class T, Activation A> struct Passes {
     V* h = work.h + work.unit[l] * S;
     V* z = KeepZ ? work.z + work.unit[l] * S : nullptr;
     const T slope = T(net.negative_slope);
-    if (l + 1 < net.n_layers) layer<S>(in, fan_in, fan_out, p, bias, Store<S, true, KeepZ>{h, z, slope});
-    else layer<S>(in, fan_in, fan_out, p, bias, Store<S, false, false>{h, z, slope});
+    if (l + 1 < net.n_layers) layer<S>(in, fan_in, fan_out, p, bias, Store<S, true, KeepZ>{h, z, slope}, work.sparse(l));
+    else layer<S>(in, fan_in, fan_out, p, bias, Store<S, false, false>{h, z, slope}, work.sparse(l));
   }
 
   // Activations of every layer; returns the outputs, [output][sample].
@@ -295,9 +352,52 @@ template <class T, Activation A> struct Passes {
     accumulate<J, S>(in, fan_in, d, gw, gb);
   }
 
+  // The gradient of the weights that unit j has, and of its bias.
+  template <class In>
+  static void sparse_accumulate(const Pattern::Lists& inputs, int64_t j, const In& in, int64_t fan_in, const V (&d)[kTile], V* gw, V* gb) {
+    if (gb) {
+      V sum = gb[j];
+      for (int s = 0; s < kTile; s++) sum += d[s];
+      gb[j] = sum;
+    }
+    for (int64_t n = inputs.first[size_t(j)]; n < inputs.first[size_t(j) + 1]; n++) {
+      const int64_t i = inputs.item[size_t(n)];
+      V sum = gw[j * fan_in + i];
+#pragma GCC unroll 8
+      for (int s = 0; s < kTile; s++) sum = fma(d[s], in.template load<kTile>(i, s), sum);
+      gw[j * fan_in + i] = sum;
+    }
+  }
+
+  // layer_back where this layer or the one above leaves weights out (null: it has all)
+  template <int S, class In>
+  static void sparse_layer_back(const Pattern::Layer* own, const Pattern::Layer* next, const In& in, int64_t fan_in, int64_t units, int64_t above,
+                                const V* w_above, const V* d_above, const V* kept, T slope, V* d_out, V* gw, V* gb) {
+    for (int64_t j = 0; j < units; j++) {
+      V d[1][S] = {};
+      auto add = [&](int64_t k) __attribute__((always_inline)) {
+        const V weight = w_above[k * units + j];
+#pragma GCC unroll 8
+        for (int s = 0; s < S; s++) d[0][s] = fma(weight, d_above[k * S + s], d[0][s]);
+      };
+      if (next)
+        for (int64_t n = next->above.first[size_t(j)]; n < next->above.first[size_t(j) + 1]; n++) add(next->above.item[size_t(n)]);
+      else
+        for (int64_t k = 0; k < above; k++) add(k);
+      for (int s = 0; s < S; s++) {
+        d[0][s] = U::times_derivative(d[0][s], kept[j * S + s], slope);
+        if (d_out) d_out[j * S + s] = d[0][s];
+      }
+      if (own) sparse_accumulate(own->inputs, j, in, fan_in, d[0], gw, gb);
+      else accumulate<1, S>(in, fan_in, d, gw + j * fan_in, gb ? gb + j : nullptr);
+    }
+  }
+
   template <int S, class In>
   static void layer_back(const In& in, int64_t fan_in, int64_t units, int64_t above, const V* w_above, const V* d_above, const V* kept, T slope, V* d_out,
-                         V* gw, V* gb) {
+                         V* gw, V* gb, const Pattern::Layer* own = nullptr, const Pattern::Layer* next = nullptr) {
+    if constexpr (S == kTile)
+      if (own || next) return sparse_layer_back<S>(own, next, in, fan_in, units, above, w_above, d_above, kept, slope, d_out, gw, gb);
     constexpr int J = kUnits<S>;
     int64_t j = 0;
     for (; j + J <= units; j += J)
@@ -308,10 +408,17 @@ template <class T, Activation A> struct Passes {
                        gb ? gb + j : nullptr);
   }
 
-  template <int S, class In> static void output_back(const In& in, int64_t fan_in, int64_t outputs, const V* d_out, V* gw, V* gb) {
+  template <int S, class In>
+  static void output_back(const In& in, int64_t fan_in, int64_t outputs, const V* d_out, V* gw, V* gb,
+                          const Pattern::Layer* sparse = nullptr) {
     for (int64_t o = 0; o < outputs; o++) {
       V d[1][S];
       for (int s = 0; s < S; s++) d[0][s] = d_out[o * S + s];
+      if constexpr (S == kTile)
+        if (sparse) {
+          sparse_accumulate(sparse->inputs, o, in, fan_in, d[0], gw, gb);
+          continue;
+        }
       accumulate<1, S>(in, fan_in, d, gw + o * fan_in, gb ? gb + o : nullptr);
     }
   }
@@ -330,15 +437,17 @@ template <class T, Activation A> struct Passes {
       V* gb = net.biases ? gw + fan_in * fan_out : nullptr;
       LaneInputs<T> below{l ? work.h + work.unit[l - 1] * S : nullptr};
       if (l + 1 == net.n_layers) {
-        l ? output_back<S>(below, fan_in, fan_out, d_out, gw, gb) : output_back<S>(in, fan_in, fan_out, d_out, gw, gb);
+        const Pattern::Layer* sparse = work.sparse(l);
+        l ? output_back<S>(below, fan_in, fan_out, d_out, gw, gb, sparse) : output_back<S>(in, fan_in, fan_out, d_out, gw, gb, sparse);
         continue;
       }
       const V* kept = (U::keeps_z ? work.z : work.h) + work.unit[l] * S;
       V* d = work.d + work.unit[l] * S;
       int64_t above = net.widths[l + 2];
       T slope = T(net.negative_slope);
-      if (l) layer_back<S>(below, fan_in, fan_out, above, w_above, d_above, kept, slope, d, gw, gb);
-      else layer_back<S>(in, fan_in, fan_out, above, w_above, d_above, kept, slope, static_cast<V*>(nullptr), gw, gb);
+      const Pattern::Layer *own = work.sparse(l), *next = work.sparse(l + 1);
+      if (l) layer_back<S>(below, fan_in, fan_out, above, w_above, d_above, kept, slope, d, gw, gb, own, next);
+      else layer_back<S>(in, fan_in, fan_out, above, w_above, d_above, kept, slope, static_cast<V*>(nullptr), gw, gb, own, next);
       d_above = d;
     }
   }

@@ -36,6 +36,7 @@ template <class T, Activation A> struct Trainer {
   Workspace<T> work;
   Aligned<T> d_out;
   Tile<T> tile;
+  Pattern pattern;
   Permutation<T> permutation;
   int64_t network[L];
   int lanes = 0;
@@ -71,6 +72,14 @@ template <class T, Activation A> struct Trainer {
         params[p] = moves[p] != 0 ? params[p] : V{};
       }
       if (spec.trainable) only_where(spec.trainable, p);
+    }
+    if (spec.mask && !net.blocks()) {
+      pattern.fill(net, [&](int64_t p) {
+        for (int l = 0; l < lanes; l++)
+          if (spec.mask[network[l] * n_parameters + p]) return true;
+        return false;
+      });
+      work.pattern = &pattern;
     }
     active = splat<T>(1);
     tile.set_lanes(network);

@@ -179,3 +179,29 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
 
     with pytest.raises(KeyboardInterrupt):  # would take minutes
         train(architecture, params, source, Training(10**7), backend="native", progress=interrupt)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("widths", [(3, 2), (9, 20, 3), (8, 7, 5, 6, 2)])
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(dtype, widths, activation):
+    """Networks that share a mask: as in the reference, and bit for bit as in groups that hold a whole network too, where all is computed."""
+    architecture = Architecture(widths, activation)
+    generator = torch.Generator().manual_seed(2)
+    n = 32 if dtype == torch.float32 else 16  # two groups at least
+    masks = torch.ones(n, architecture.n_parameters, dtype=torch.bool)
+    for weights, biases in architecture.layers(masks):
+        weights.copy_((torch.rand(weights.shape[1:], generator=generator) < 0.4).expand_as(weights))
+        biases[:, 0] = False
+    masks[:, 0] = True
+    x = torch.randn(21, widths[0], generator=generator, dtype=torch.float64).to(dtype)  # two tiles and five samples
+    y = torch.randn(21, widths[-1], generator=generator, dtype=torch.float64).to(dtype)
+    params, training = architecture.initial(n, 0, dtype=dtype), Training(12, Adam(lr=0.02, weight_decay=0.01))
+    with_whole = masks.clone()
+    with_whole[::4] = True  # in every group of 4, 8 or 16
+    skipped, computed = (train(architecture, params, (x, y), training, mask=mask, backend="native").params for mask in (masks, with_whole))
+    others = torch.arange(n) % 4 != 0
+    torch.testing.assert_close(skipped[others], computed[others], rtol=0, atol=0)
+    assert (skipped[~masks] == 0).all()
+    expected = train(architecture, params.double(), (x.double(), y.double()), training, mask=masks, backend="reference").params
+    torch.testing.assert_close(skipped.double(), expected, rtol=0, atol=1e-11 if dtype == torch.float64 else 2e-4)
