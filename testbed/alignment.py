@@ -22,7 +22,8 @@ from kernels import reference
 from kernels.assignment import assign
 
 ODD = ("identity", "erf", "tanh")  # σ(−z) = −σ(z)
-MOST_PERMUTATIONS = 40_320  # 8!
+RESCALED = ("relu", "leaky_relu", "identity")  # σ(s z) = s σ(z) for s > 0
+MOST_CHOICES = 1_000_000  # 9! permutations, or 7! with 2⁷ signs
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
 
@@ -101,6 +102,12 @@ def match_activations(architecture: kernels.Architecture, params_a: Tensor, para
     return Aligned(permute(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
 
 
+def n_choices(architecture: kernels.Architecture, *, signs: bool = False) -> int:
+    """Permutations of the hidden units, and with `signs` the flips that go with each."""
+    widths = [architecture.widths[1 + group[0]] for group in groups(architecture)]
+    return math.prod(math.factorial(width) * (2**width if signs else 1) for width in widths)
+
+
 def exhaustive(
     architecture: kernels.Architecture,
     params_a: Tensor,
@@ -109,28 +116,41 @@ def exhaustive(
     loss: str,
     alphas: Tensor,
     *,
+    signs: bool = False,
     dataset: np.ndarray | None = None,
     backend: str = "auto",
 ) -> Aligned:
     """Of all permutations the one with the least barrier (`linear`, on these samples at these alphas): the barrier modulo permutation.
 
-    ValueError with more than 40,320 permutations. Every matching's barrier is at least this one's.
+    signs: of all permutations and flips, for odd activations. ValueError with more than a million choices, or for signs where σ is not odd.
+    Every matching's barrier is at least this one's.
     """
+    if signs:
+        _check_signs(architecture)
+    count = n_choices(architecture, signs=signs)
+    if count > MOST_CHOICES:
+        raise ValueError(f"exhaustive search takes at most {MOST_CHOICES:,} permutations, and widths {architecture.widths} have {count:,}.")
     own = groups(architecture)
-    count = math.prod(math.factorial(architecture.widths[1 + group[0]]) for group in own)
-    if count > MOST_PERMUTATIONS:
-        raise ValueError(f"exhaustive search takes at most {MOST_PERMUTATIONS:,} permutations, and widths {architecture.widths} have {count:,}.")
-    every = list(itertools.product(*(itertools.permutations(range(architecture.widths[1 + group[0]])) for group in own)))
-    layer_of = {layer: k for k, group in enumerate(own) for layer in group}
-    orders = [torch.tensor([choice[layer_of[layer]] for choice in every]) for layer in sorted(layer_of)]  # [n_permutations, width]
     n, best = len(params_a), torch.full((len(params_a),), torch.inf, dtype=torch.float64)
     chosen = torch.zeros(n, dtype=torch.int64)
     chunk = max(1, 2**17 // n)
     where = torch.zeros(n, dtype=torch.int64) if dataset is None else torch.as_tensor(dataset)
+    tables = [_orders_and_signs(architecture.widths[1 + group[0]], signs) for group in own]
+
+    def numbered(numbers: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Permutations and signs of each hidden layer, `[len(numbers), width]`: a digit for each group's order, one for its signs."""
+        orders, flips = [torch.empty(0)] * (len(architecture.widths) - 2), [torch.empty(0)] * (len(architecture.widths) - 2)
+        for group, (order, flip) in zip(own, tables, strict=True):
+            numbers, digit = numbers // len(order), numbers % len(order)
+            numbers, sign = numbers // len(flip), numbers % len(flip)
+            for layer in group:
+                orders[layer], flips[layer] = order[digit], flip[sign]
+        return tuple(orders), tuple(flips)
+
     for start in range(0, count, chunk):
-        some = [order[start : start + chunk] for order in orders]
-        k = len(some[0])
-        ends = permute(architecture, params_b.repeat_interleave(k, 0), tuple(order.repeat(n, 1) for order in some))
+        orders, flips = (tuple(part.repeat(n, 1) for part in parts) for parts in numbered(torch.arange(start, min(start + chunk, count))))
+        k = len(orders[0]) // n
+        ends = permute(architecture, params_b.repeat_interleave(k, 0), orders, flips)
         curves = kernels.path_losses(
             architecture, params_a.repeat_interleave(k, 0), ends, alphas, data, loss, dataset=where.repeat_interleave(k), backend=backend
         )
@@ -139,8 +159,15 @@ def exhaustive(
         better = least < best
         best = torch.where(better, least, best)
         chosen = torch.where(better, start + torch.from_numpy(barrier.argmin(1)), chosen)
-    picked = tuple(order[chosen] for order in orders)
-    return Aligned(permute(architecture, params_b, picked), picked, tuple(torch.ones_like(order, dtype=torch.float64) for order in picked))
+    picked = numbered(chosen)
+    return Aligned(permute(architecture, params_b, *picked), *picked)
+
+
+def _orders_and_signs(width: int, signs: bool) -> tuple[Tensor, Tensor]:
+    """All permutations of `width` units `[width!, width]`, and all their signs `[2^width, width]`, or none but plus."""
+    orders = torch.tensor(list(itertools.permutations(range(width))))
+    flips = torch.tensor(list(itertools.product((1.0, -1.0), repeat=width))) if signs else torch.ones(1, width)
+    return orders, flips.double()
 
 
 def to_reference(
@@ -159,7 +186,7 @@ def canonical(architecture: kernels.Architecture, params: Tensor) -> Tensor:
     w, b → s w, s b and v → v/s with s > 0 changes nothing for relu, leaky relu and identity; units without outgoing or incoming weights stay.
     In deep networks the layers take turns until none changes (Stock et al. 2019). ValueError for other activations, normalised or residual ones.
     """
-    if architecture.activation not in ("relu", "leaky_relu", "identity") or architecture.normalise or architecture.residual:
+    if architecture.activation not in RESCALED or architecture.normalise or architecture.residual:
         raise ValueError("units can be rescaled for relu, leaky_relu and identity alone, without normalise and residual.")
     result = params.clone()
     layers = architecture.layers(result)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import kernels
 import theory
-from testbed.alignment import MOST_PERMUTATIONS, groups
+from testbed.alignment import MOST_CHOICES, ODD, RESCALED, n_choices
 from testbed.spec import FileData, TeacherStudentData
 from testbed.specialisation import MOST_UNITS
 
@@ -60,8 +59,12 @@ def check(study: Study) -> None:
         raise ValueError("measure.alignment permutes hidden units: architecture.hidden is empty.")
     if training.online and (asked := {"activations", "exhaustive"} & set(measure.alignment)):
         raise ValueError(f"measure.alignment: {min(asked)!r} needs a training set, and training.online has none.")
-    if "exhaustive" in measure.alignment and (n := _n_permutations(study)) > MOST_PERMUTATIONS:
-        raise ValueError(f"measure.alignment: 'exhaustive' takes at most {MOST_PERMUTATIONS:,} permutations, and these widths have {n:,}.")
+    if "exhaustive" in measure.alignment and (n := _n_choices(study)) > MOST_CHOICES:
+        raise ValueError(f"measure.alignment: 'exhaustive' takes at most {MOST_CHOICES:,} permutations (with signs), and these widths have {n:,}.")
+    if asked := {"canonical", "canonical_weights"} & set(measure.alignment):
+        architecture = study.architecture
+        if architecture.activation not in RESCALED or architecture.normalise or architecture.residual:
+            raise ValueError(f"measure.alignment: {min(asked)!r} rescales units, which {', '.join(RESCALED)} allow, without normalise and residual.")
     if measure.also and training.online:
         raise ValueError("measure.also needs a training set, and training.online has none.")
     if "temperature" in measure.also and training.loss != "cross_entropy":
@@ -89,9 +92,9 @@ def _committees(study: Study) -> bool:
     return right_teacher and right_students and study.training.frozen_layers == (1,)
 
 
-def _n_permutations(study: Study) -> int:
+def _n_choices(study: Study) -> int:
     architecture = study.architecture.build_hidden()
-    return math.prod(math.factorial(architecture.widths[1 + group[0]]) for group in groups(architecture))
+    return n_choices(architecture, signs=architecture.activation in ODD and not architecture.normalise)
 
 
 def _lacks(study: Study, name: str) -> str | None:

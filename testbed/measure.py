@@ -154,11 +154,14 @@ def _aligned(
     alphas: Tensor,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    """Both ends after an alignment: B brought to A, or with `reference` both to the first network of their cell that did not diverge."""
+    """Both ends after an alignment: B brought to A, both rescaled, or with `reference` both brought to the first good network of their cell."""
     architecture, train = launch.architecture, launch.samples("train")
     signs = architecture.activation in alignment.ODD and not architecture.normalise
     if name == "weights":
         return a, alignment.match_weights(architecture, a, b, signs=signs).params
+    if name.startswith("canonical"):
+        ends = alignment.canonical(architecture, a), alignment.canonical(architecture, b)
+        return ends if name == "canonical" else (ends[0], alignment.match_weights(architecture, *ends).params)
     if name == "reference":
         cells = launch.networks["cell"].to_numpy()
         first = {cell: int(np.flatnonzero((cells == cell) & (diverged_at.numpy() < 0))[0]) for cell in pairs["cell"].unique().to_list()}
@@ -173,7 +176,7 @@ def _aligned(
             x = train[0][own[k : k + 256]]
             parts.append(alignment.match_activations(architecture, a[k : k + 256], b[k : k + 256], x, signs=signs).params)
         return a, torch.cat(parts)
-    best = alignment.exhaustive(architecture, a, b, train, launch.study.training.loss, alphas, dataset=own.numpy(), backend=backend)
+    best = alignment.exhaustive(architecture, a, b, train, launch.study.training.loss, alphas, signs=signs, dataset=own.numpy(), backend=backend)
     return a, best.params
 
 

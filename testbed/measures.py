@@ -44,9 +44,10 @@ def of_pairs(
     if "disagreement" in names:
         found["disagreement"] = disagreement(architecture, a, b, x, loss)
     if "sharpness" in names:
-        of = [sharpness(architecture, params, x, y, loss) for params in (a, b, 0.5 * (a.double() + b.double()))]
+        places = [(1 - alpha) * a.double() + alpha * b.double() for alpha in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        of = [sharpness(architecture, params, x, y, loss) for params in places]
         for k, name in enumerate(("top_eigenvalue", "hessian_trace")):
-            found |= {f"{name}_ends": 0.5 * (of[0][k] + of[1][k]), f"{name}_middle": of[2][k]}
+            found |= {f"{name}_ends": 0.5 * (of[0][k] + of[4][k]), f"{name}_quarters": 0.5 * (of[1][k] + of[3][k]), f"{name}_middle": of[2][k]}
         found["hessian_trace_middle_standard_error"] = of[2][2]
     if "perturbation" in names:
         found["perturbation_loss_rise"] = perturbation(architecture, a, b, x, y, loss, seeds)

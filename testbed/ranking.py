@@ -13,7 +13,7 @@ from testbed.results import Results
 from testbed.study import BASELINE
 
 MARKS = {"": ("o", "as trained"), "weights_": ("D", "after weight matching"), "activations_": ("s", "after activation matching")}
-MARKS |= {"exhaustive_": ("*", "best of all permutations")}
+MARKS |= {"exhaustive_": ("*", "best of all permutations"), "canonical_weights_": ("P", "after rescaling and matching")}
 
 
 def sentences(results: Results, kind: str) -> list[str]:

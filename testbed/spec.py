@@ -16,7 +16,7 @@ from testbed.tasks import Count, NotNegative, Section, Seed
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
 MeasureName: TypeAlias = Literal["disagreement", "sharpness", "perturbation", "temperature", "features", "lemma_7"]
-AlignmentName: TypeAlias = Literal["weights", "activations", "exhaustive", "reference"]
+AlignmentName: TypeAlias = Literal["weights", "activations", "exhaustive", "reference", "canonical", "canonical_weights"]
 TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
 
 
@@ -333,12 +333,13 @@ class MeasureSpec(Section):
         there too, barriers always between 0 and 1.
     permutations: also whether the two students of a pair have specialised to different permutations of the teacher's units.
     alignment: every path also after B's hidden units were permuted (and flipped, for odd activations) to be near A: `weights` and `activations`
-        by matching; `exhaustive`, the least training barrier of all permutations, without flips; `reference`, both ends by weights to the
-        first network of their cell.
-    also, on the training samples: `disagreement` of the ends' predictions; `sharpness`, largest eigenvalue and trace of the Hessian at the ends and
-        at α = ½; `perturbation`, the rise of the loss in random directions as long as half the path; `temperature`, the barrier after the best
-        softmax temperature at each alpha; `features`, the residual of linear feature connectivity; `lemma_7`, whether Lin, Li & Wu's lemma says
-        that two committees are connected.
+        by matching; `exhaustive`, the least training barrier of all permutations (and flips); `reference`, both ends by weights to the first
+        network of their cell. `canonical`: after both ends' units were rescaled so that their incoming and outgoing weights have one norm (relu,
+        leaky_relu, identity); `canonical_weights`, then matched by weights too.
+    also, on the training samples: `disagreement` of the ends' predictions; `sharpness`, largest eigenvalue and trace of the Hessian at the ends,
+        at α = ¼ and ¾ and at ½; `perturbation`, the rise of the loss in random directions as long as half the path; `temperature`, the barrier
+        after the best softmax temperature at each alpha; `features`, the residual of linear feature connectivity; `lemma_7`, whether Lin, Li &
+        Wu's lemma says that two committees are connected.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]

@@ -15,8 +15,10 @@ from testbed.measure import DEFINITIONS
 ALIGNED = {
     "weights": "after weight matching",
     "activations": "after activation matching",
-    "exhaustive": "after the best of all permutations",
+    "exhaustive": "after the best of all permutations (and signs, of odd activations)",
     "reference": "after both ends were matched to one network",
+    "canonical": "after both ends were rescaled to equal incoming and outgoing norms",
+    "canonical_weights": "after both ends were so rescaled and then matched by weights",
 }
 PREFIXES = {"": ""} | {f"{name}_": f", {how}" for name, how in ALIGNED.items()}
 MEASURED = tuple(f"{prefix}{name}" for prefix in PREFIXES for name in ("train_loss", "test_loss", "train_error", "test_error"))
@@ -26,8 +28,10 @@ ENDS = ("train_loss", "test_loss", "train_error", "test_error")
 ALSO = {
     "disagreement": "share of training samples that the two ends put in different classes (mse: root mean square difference of outputs)",
     "top_eigenvalue_ends": "largest eigenvalue of the Hessian of the training loss, mean over both ends",
+    "top_eigenvalue_quarters": "largest eigenvalue of the Hessian of the training loss, mean over alpha = 1/4 and 3/4",
     "top_eigenvalue_middle": "largest eigenvalue of the Hessian of the training loss at alpha = 1/2",
     "hessian_trace_ends": "trace of the Hessian of the training loss, mean over both ends",
+    "hessian_trace_quarters": "trace of the Hessian of the training loss, mean over alpha = 1/4 and 3/4",
     "hessian_trace_middle": "trace of the Hessian of the training loss at alpha = 1/2",
     "hessian_trace_middle_standard_error": "standard error of hessian_trace_middle, 0 where the trace is exact",
     "perturbation_loss_rise": "rise of the training loss from the ends, half the path's length away in random directions",

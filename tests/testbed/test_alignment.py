@@ -123,6 +123,37 @@ def test_exhaustive_search_bounds_every_matching(widths):
     assert barrier(alignment.exhaustive(architecture, a, moved, data, "mse", ALPHAS).params).max() < 1e-12
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_exhaustive_search_with_signs(residual):
+    """tanh: each of the 3!·2³ choices by hand, a flipped and permuted copy is found, and no choice without signs is better."""
+    architecture = Architecture((2, 3, 3, 1), "tanh", residual=True) if residual else Architecture((2, 3, 1), "tanh")
+    one, x = 2 * networks(architecture, 1, 1), inputs(architecture, 30)
+    a, b = (one + 0.3 * networks(architecture, 40, seed) for seed in (2, 3))
+    b = alignment.match_weights(architecture, networks(architecture, 40, 4), b, signs=True).params  # in any order, of any signs
+    data = (x, reference.forward(architecture, one, x[None])[0][0])
+
+    def barrier(ends):
+        loss = kernels.path_losses(architecture, a, ends, ALPHAS, data, "mse").loss
+        return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
+
+    def every():
+        for order in itertools.permutations(range(3)):
+            for sign in itertools.product((1.0, -1.0), repeat=3):
+                orders = [torch.tensor(order).expand(40, -1)] * (len(architecture.widths) - 2)
+                yield orders, [torch.tensor(sign, dtype=torch.float64).expand(40, -1)] * (len(architecture.widths) - 2)
+
+    choices = [barrier(alignment.permute(architecture, b, tuple(orders), tuple(signs))) for orders, signs in every()]
+    found = alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS, signs=True)
+    assert alignment.n_choices(architecture, signs=True) == len(choices) == 48 and alignment.n_choices(architecture) == 6
+    assert np.allclose(barrier(found.params), np.min(choices, axis=0), rtol=0, atol=1e-12)
+    assert torch.equal(alignment.permute(architecture, b, found.permutations, found.signs), found.params)
+    unsigned = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
+    assert (barrier(found.params) <= unsigned + 1e-12).all() and (barrier(found.params) < unsigned - 1e-6).any()
+    orders, signs = list(every())[29]
+    moved = alignment.permute(architecture, a, tuple(orders), tuple(signs))
+    assert barrier(alignment.exhaustive(architecture, a, moved, data, "mse", ALPHAS, signs=True).params).max() < 1e-12
+
+
 @given(seed=st.integers(0, 200))
 def test_the_canonical_form_is_the_same_function_and_one_for_all_scalings(seed):
     architecture = (Architecture((3, 6, 2), "relu"), Architecture((2, 4, 5, 1), "leaky_relu", biases=False))[seed % 2]
@@ -158,8 +189,10 @@ def test_what_is_no_symmetry_is_refused():
         params = networks(architecture, 2, 0)
         with pytest.raises(ValueError, match="signs flip units of odd activations"):
             alignment.match_weights(architecture, params, params, signs=True)
-    wide = Architecture((2, 9, 1))
-    with pytest.raises(ValueError, match="exhaustive search takes at most 40,320 permutations"):
+    with pytest.raises(ValueError, match="signs flip units of odd activations"):
+        alignment.exhaustive(relu, networks(relu, 1, 0), networks(relu, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS, signs=True)
+    wide = Architecture((2, 10, 1))
+    with pytest.raises(ValueError, match="exhaustive search takes at most 1,000,000 permutations"):
         alignment.exhaustive(wide, networks(wide, 1, 0), networks(wide, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS)
     with pytest.raises(ValueError, match="units can be rescaled for relu"):
         alignment.canonical(normal, networks(normal, 1, 0))

@@ -29,6 +29,21 @@ COMPONENTS = {
 }
 
 
+def test_rescaled_ends_keep_their_losses_and_matching_may_follow(raw, tmp_path):
+    """relu: losses at both ends stay, the path between them moves, and matching after it brings the ends nearer."""
+    settings = {"measure.alignment": ["canonical", "canonical_weights"], "architecture.activation": "relu", "architecture.hidden": [6]}
+    results = Results.load(run_study(Study.make(raw(settings, CLASSES)), tmp_path / "run").parent)
+    curves = results.curves
+    for name in ("canonical", "canonical_weights"):
+        ends = curves.filter(pl.col("alpha").is_in([0.0, 1.0]))
+        np.testing.assert_allclose(ends[f"{name}_train_loss"], ends["train_loss"], rtol=1e-4, atol=1e-6)
+    between = curves.filter(alpha=0.5)
+    assert (between["canonical_train_loss"] - between["train_loss"]).abs().max() > 1e-4
+    pairs = results.measured
+    assert (pairs["canonical_weights_distance"] <= pairs["canonical_distance"] * (1 + 1e-6)).all()
+    assert (pairs["canonical_weights_distance"] < pairs["canonical_distance"] * 0.99).any()
+
+
 def test_components_are_cells_of_their_own(raw):
     study = Study.make(raw(COMPONENTS, CLASSES))
     cells = study.cells()
@@ -51,7 +66,14 @@ def test_components_are_cells_of_their_own(raw):
         ({"claims": [{"claim": "a", "source": "b", "expects": "at most"}]}, "value is missing"),
         ({"claims": [{"claim": "a", "source": "b", "expects": "grows"}]}, "expects must be one of rises"),
         ({"measure.alignment": ["weight"]}, "Did you mean 'weights'"),
-        ({"measure.alignment": ["exhaustive"], "architecture.hidden": [9]}, "takes at most 40,320 permutations, and these widths have 362,880"),
+        (
+            {"measure.alignment": ["exhaustive"], "architecture.hidden": [9]},
+            r"at most 1,000,000 permutations \(with signs\), and these widths have 185,794,560",
+        ),
+        (
+            {"measure.alignment": ["canonical"], "architecture.activation": "tanh"},
+            "'canonical' rescales units, which relu, leaky_relu, identity allow",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(raw, settings, sentence):

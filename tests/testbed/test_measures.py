@@ -140,7 +140,14 @@ def test_a_study_measures_them_all(raw, tmp_path):
     settings = {"measure.also": names, "architecture.hidden": [4], "data.shared": 0.5, "ensemble.pairs": ["independent"]}
     results = Results.load(run_study(Study.make(raw(settings, CLASSES)), tmp_path / "run").parent)
     pairs = results.measured
-    for column in ("disagreement", "top_eigenvalue_middle", "hessian_trace_ends", "perturbation_loss_rise", "feature_residual"):
+    for column in (
+        "disagreement",
+        "top_eigenvalue_middle",
+        "top_eigenvalue_quarters",
+        "hessian_trace_ends",
+        "perturbation_loss_rise",
+        "feature_residual",
+    ):
         assert pairs[column].null_count() == 0, column
     # a temperature of 1 is among those tried
     ends = results.curves.filter(alpha=0.0)["train_loss"].to_numpy()
