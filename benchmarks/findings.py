@@ -32,6 +32,7 @@ FIGURES = {
     "strategy": "barrier_training_optimizer_lr",
     "controls": "barrier_architecture_hidden",
     "lemma7": "predicted",
+    "segments": "barrier_architecture_hidden",
     "twins": "twins",
     "plateau": "permutations",
 }

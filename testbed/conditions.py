@@ -76,6 +76,13 @@ def check(study: Study) -> None:
             "measure.also: 'lemma_7' needs an orthonormal relu teacher, and relu students without biases whose second layer is frozen at 1: "
             "data.teacher.initialisation 'orthonormal', architecture.initialisation 'committee', training.frozen_layers = [1]."
         )
+    if (chains := {"bend", "star"} & set(measure.also)) and study.architecture.connectivity == "convolutional":
+        raise ValueError(f"measure.also: {min(chains)!r} trains a point whose weights are its own; connectivity 'convolutional' shares them.")
+    if "star" in measure.also and study.ensemble.n_networks < 4:
+        raise ValueError(
+            f"measure.also: 'star' trains a centre to half of the networks of a cell and tests it on the others: {study.ensemble.n_networks} are "
+            "too few, raise ensemble.families."
+        )
     if measure.theory and len(measure.between) < len(measure.alphas):
         raise ValueError("measure.alphas: theory speaks of paths from 0 to 1; leave out the alphas beyond, or measure.theory.")
     for name in measure.theory:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import kernels
 import theory
-from testbed import alignment, measures, structure
+from testbed import alignment, measures, segments, structure
 from testbed.ensembles import Launch
 from testbed.spec import TheoryName
 from testbed.specialisation import permutations_chosen
@@ -113,6 +113,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         own, seeds = torch.from_numpy(some["train_set_a"].to_numpy(writable=True)), some["test_seed"].to_numpy(writable=True)
         n_teacher = launch.teacher.architecture.widths[1] if launch.teacher is not None else 0
         result |= measures.of_pairs(study.measure.also, launch.architecture, a, b, between, samples, own, study.training.loss, seeds, n_teacher)
+    result |= _chains(launch, a, b, params, diverged_at, some, between, backend)
     for name in study.measure.alignment:
         ends = _aligned(launch, name, a, b, params, diverged_at, some, between, backend)
         result |= {f"{name}_{key}": value for key, value in _paths(launch, *ends, alphas, some, backend).items()}
@@ -178,6 +179,44 @@ def _aligned(
         return a, torch.cat(parts)
     best = alignment.exhaustive(architecture, a, b, train, launch.study.training.loss, alphas, signs=signs, dataset=own.numpy(), backend=backend)
     return a, best.params
+
+
+def _chains(
+    launch: Launch, a: Tensor, b: Tensor, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, alphas: Tensor, backend: str
+) -> dict[str, Tensor]:
+    """Barriers of the training loss along two segments, `[n_pairs]`: over a trained bend, and over the centre of a star of other networks."""
+    also, samples = launch.study.measure.also, launch.samples("train")
+    if samples is None or not {"bend", "star"} & set(also):
+        return {}
+    architecture, loss = launch.architecture, launch.study.training.loss
+    own = pairs["train_set_a"].to_numpy(writable=True)
+    middles: dict[str, Tensor] = {}
+    if "bend" in also:
+        parts = []
+        for k in range(0, len(a), 256):  # bounds the memory
+            data = samples[0][own[k : k + 256]], samples[1][own[k : k + 256]]
+            parts.append(segments.trained_bends(architecture, a[k : k + 256], b[k : k + 256], data, loss))
+        middles["bend"] = torch.cat(parts)
+    if "star" in also:
+        middles["star"] = torch.full(a.shape, torch.nan, dtype=torch.float64)
+        networks = launch.networks.with_row_index("place").filter(pl.Series(diverged_at.numpy() < 0))
+        for cell in pairs["cell"].unique().to_list():
+            of_cell = networks.filter(cell=cell)
+            leaves = of_cell.head(min(segments.STAR_LEAVES, len(of_cell) // 2))
+            sets, names = leaves["train_set"].to_numpy(writable=True), leaves["network"].to_list()
+            centre = segments.star_centre(architecture, params[leaves["place"].to_list()], (samples[0][sets], samples[1][sets]), loss)
+            rest = (pl.col("cell") == cell) & ~pl.col("network_a").is_in(names) & ~pl.col("network_b").is_in(names)
+            middles["star"][torch.from_numpy(pairs.select(rest).to_series().to_numpy(writable=True))] = centre
+    found = {}
+    for name, middle in middles.items():
+        there = ~middle.isnan().any(1)
+        barrier = torch.full((len(a),), torch.nan, dtype=torch.float64)
+        if bool(there.any()):
+            chain = [a[there], middle[there], b[there]]
+            barriers = segments.chain_barriers(architecture, chain, samples, loss, alphas, dataset=own[there.numpy()], backend=backend)
+            barrier[there] = torch.from_numpy(barriers)
+        found[f"{name}_train_loss_barrier_linear"] = barrier
+    return found
 
 
 def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> theory.Curve:

@@ -1,6 +1,7 @@
 """Paths of more than one segment, and the plane through three networks.
 
-Gradients are those of `kernels.reference`, whole arrays of pairs at a time; samples are x `[n_samples, n_inputs]` and y, the same for all.
+Gradients are those of `kernels.reference`, whole arrays of pairs at a time; samples are x `[n_samples, n_inputs]` and y, the same for all, or with a
+leading axis a set for each. A parameter that is 0 in all networks that a point is trained between stays 0: masks are kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import Tensor
 import kernels
 import theory
 from kernels import reference, streams
+
+STAR_LEAVES = 8  # networks of a cell that a star's centre is trained to, at most: half of them if they are fewer than 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,9 @@ def trained_bends(
         t = place[:, step, None]
         share = 1 - (2 * t - 1).abs()
         at = (1 - share) * torch.where(t < 0.5, ends[0], ends[1]) + share * bend
-        return share * reference.loss_and_gradient(architecture, at, x, y, loss)[1]
+        return share * reference.loss_and_gradient(architecture, at, x, y, loss)[1] * there
 
+    there = (ends[0] != 0) | (ends[1] != 0)
     return _adam(0.5 * (ends[0] + ends[1]), gradient, steps, lr)
 
 
@@ -73,18 +77,26 @@ def star_centre(
 
     def gradient(centre: Tensor, step: int) -> Tensor:
         t = place[:, step, None]
-        return ((1 - t) * reference.loss_and_gradient(architecture, (1 - t) * centre + t * leaves, x, y, loss)[1]).mean(0, keepdim=True)
+        return ((1 - t) * reference.loss_and_gradient(architecture, (1 - t) * centre + t * leaves, x, y, loss)[1]).mean(0, keepdim=True) * there
 
+    there = (leaves != 0).any(0)
     return _adam(leaves[:1].clone(), gradient, steps, lr)[0]
 
 
 def chain_barriers(
-    architecture: kernels.Architecture, points: list[Tensor], data: tuple[Tensor, Tensor], loss: str, alphas: Tensor, *, backend: str = "auto"
+    architecture: kernels.Architecture,
+    points: list[Tensor],
+    data: tuple[Tensor, Tensor],
+    loss: str,
+    alphas: Tensor,
+    *,
+    dataset: np.ndarray | None = None,
+    backend: str = "auto",
 ) -> np.ndarray:
     """The largest barrier (`linear`) of the segments of a chain of points `[n_pairs, n_parameters]`, one after the other: `[n_pairs]`."""
     found = []
     for one, other in itertools.pairwise(points):
-        curves = kernels.path_losses(architecture, one.double(), other.double(), alphas, data, loss, backend=backend)
+        curves = kernels.path_losses(architecture, one.double(), other.double(), alphas, data, loss, dataset=dataset, backend=backend)
         found.append(theory.barriers_on_grid(alphas.numpy(), curves.loss.numpy(), "linear").value)
     return np.max(found, axis=0)
 
@@ -137,4 +149,4 @@ def _adam(start: Tensor, gradient: object, steps: int, lr: float) -> Tensor:
 def _samples(data: tuple[Tensor, Tensor], n: int, loss: str) -> tuple[Tensor, Tensor]:
     x, y = data
     y = y.double() if loss == "mse" else y
-    return x.double().expand(n, *x.shape), y.expand(n, *y.shape)
+    return x.double().expand(n, *x.shape[-2:]), (y if x.ndim == 3 else y.expand(n, *y.shape))

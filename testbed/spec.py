@@ -15,7 +15,7 @@ from testbed.tasks import Count, NotNegative, Section, Seed
 
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
-MeasureName: TypeAlias = Literal["disagreement", "sharpness", "perturbation", "temperature", "features", "lemma_7"]
+MeasureName: TypeAlias = Literal["disagreement", "sharpness", "perturbation", "temperature", "features", "lemma_7", "bend", "star"]
 AlignmentName: TypeAlias = Literal["weights", "activations", "exhaustive", "reference", "canonical", "canonical_weights"]
 TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
 
@@ -339,7 +339,8 @@ class MeasureSpec(Section):
     also, on the training samples: `disagreement` of the ends' predictions; `sharpness`, largest eigenvalue and trace of the Hessian at the ends,
         at α = ¼ and ¾ and at ½; `perturbation`, the rise of the loss in random directions as long as half the path; `temperature`, the barrier
         after the best softmax temperature at each alpha; `features`, the residual of linear feature connectivity; `lemma_7`, whether Lin, Li &
-        Wu's lemma says that two committees are connected.
+        Wu's lemma says that two committees are connected; `bend`, the largest barrier of two segments over a point trained between the ends;
+        `star`, of those over the centre of a star, trained to half of the cell's networks, eight at most: of pairs of the others.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]

@@ -38,6 +38,8 @@ ALSO = {
     "calibrated_train_loss_barrier_linear": "barrier of the training loss (linear, on the grid) after the best softmax temperature at each alpha",
     "feature_residual": "largest residual over hidden layers of linear feature connectivity at alpha = 1/2, on the training inputs",
     "lemma_7_connected": "1 if lemma 7 of Lin, Li & Wu (2024) says that the ends are connected, 0 if not, null where an end is no minimum",
+    "bend_train_loss_barrier_linear": "largest barrier of the training loss (linear, on the grid) of two segments over a trained bend",
+    "star_train_loss_barrier_linear": "the same over the centre of a star of at most eight other networks, null for pairs that hold one of them",
 }
 NUMBERS = ("different_permutation", *(f"{prefix}distance" for prefix in PREFIXES), *ALSO)  # one a pair
 

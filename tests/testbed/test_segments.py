@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from kernels import Adam, Architecture, Training, path_losses, train
-from testbed import segments
+from testbed import Study, StudyError, segments
+from testbed.results import Results
+from testbed.run import run_study
+from tests.testbed.conftest import CLASSES
 
 DOUBLE = torch.float64
 ALPHAS = torch.linspace(0, 1, 11, dtype=DOUBLE)
@@ -74,3 +77,58 @@ def test_the_plane_holds_its_corners_and_is_the_loss_between_them(trained):
         assert found.loss[row, column] == pytest.approx(path_losses(architecture, point, point, [0.0], data, "cross_entropy").loss.item(), rel=1e-9)
     with pytest.raises(ValueError, match="lie on one line"):
         segments.plane(architecture, torch.stack([params[0], params[1], 0.5 * (params[0] + params[1])]), data, "cross_entropy")
+
+
+def test_a_study_measures_bends_and_stars(raw, tmp_path):
+    """Of masked networks; star barriers are null for pairs that hold one of the three networks the centre was trained to."""
+    settings = {
+        "measure.also": ["bend", "star"],
+        "architecture.hidden": [5],
+        "architecture.density": 0.7,
+        "ensemble.families": 6,
+        "ensemble.siblings": 1,
+        "ensemble.pairs": ["independent"],
+        "ensemble.independent_pairs": 15,
+    }
+    study = Study.make(raw(settings, CLASSES))
+    results = Results.load(run_study(study, tmp_path / "run").parent)
+    pairs = results.measured
+    leaves = set(range(3))
+    has_leaf = np.array([bool({a, b} & leaves) for a, b in zip(pairs["network_a"], pairs["network_b"], strict=True)])
+    assert (pairs["star_train_loss_barrier_linear"].is_null().to_numpy() == has_leaf).all() and not has_leaf.all()
+    bent, straight = (pairs[f"{name}train_loss_barrier_linear"].to_numpy() for name in ("bend_", ""))
+    assert bent.mean() < straight.mean() and np.isfinite(bent).all()
+
+
+def test_masked_weights_stay_away(trained):
+    architecture, params, data = trained
+    there = torch.rand(params.shape[1], generator=torch.Generator().manual_seed(3)) > 0.3
+    masked = params * there
+    bend = segments.trained_bends(architecture, masked[:5], masked[5:], data, "cross_entropy", steps=30)
+    centre = segments.star_centre(architecture, masked, data, "cross_entropy", steps=30)
+    assert (bend[:, ~there] == 0).all() and (centre[~there] == 0).all()
+    assert (bend[:, there] != 0.5 * (masked[:5] + masked[5:])[:, there]).any()
+
+
+def test_a_set_for_each_pair(trained):
+    """With a leading axis pair k learns set k: each as if it were alone."""
+    architecture, params, (x, y) = trained
+    sets = torch.stack([x[:40], x[40:]]), torch.stack([y[:40], y[40:]])
+    together = segments.trained_bends(architecture, params[:2], params[5:7], sets, "cross_entropy", steps=20)
+    alone = segments.trained_bends(architecture, params[:1], params[5:6], (x[:40], y[:40]), "cross_entropy", steps=20)
+    assert torch.allclose(together[0], alone[0], rtol=1e-9)
+    chain = segments.chain_barriers(architecture, [params[:2], together, params[5:7]], sets, "cross_entropy", ALPHAS, dataset=np.array([0, 1]))
+    one = segments.chain_barriers(architecture, [params[1:2], together[1:], params[6:7]], (sets[0][1], sets[1][1]), "cross_entropy", ALPHAS)
+    assert np.allclose(chain[1], one[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"measure.also": ["star"], "ensemble.families": 3, "ensemble.siblings": 1, "ensemble.pairs": ["independent"]}, "3 are too few"),
+        ({"measure.also": ["bend"], "architecture.connectivity": "convolutional", "architecture.receptive_field": 1}, "'bend' trains a point"),
+    ],
+)
+def test_what_does_not_fit_is_refused(raw, settings, sentence):
+    with pytest.raises(StudyError, match=sentence):
+        Study.make(raw({"architecture.hidden": [4]} | settings, CLASSES))
