@@ -48,12 +48,13 @@ def main() -> None:
         "straight, after weight matching": [a, matched],
         "through a trained bend": [a, bend, b],
         "through the centre of a star of 8 others": [a, centre, b],
+        "from that centre to its own 8": [centre[: len(others)], others],
     }
     table = Table("path", "median barrier (nats)", "10 %", "90 %", "segments", box=None)
     for name, points in chains.items():
         barriers = segments.chain_barriers(architecture, points, data, loss, ALPHAS)
         low, middle, high = np.quantile(barriers, [0.1, 0.5, 0.9])
-        row = {"path": name, "median": float(middle), "p10": float(low), "p90": float(high), "segments": len(points) - 1, "pairs": n}
+        row = {"path": name, "median": float(middle), "p10": float(low), "p90": float(high), "segments": len(points) - 1, "pairs": len(barriers)}
         if options.json:
             print(json.dumps(row))
         table.add_row(name, f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", str(len(points) - 1))
