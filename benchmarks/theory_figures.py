@@ -14,7 +14,6 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -33,16 +32,17 @@ def inputs(n: int, d: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, d, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
 
 
-def marks(ax: Axes) -> None:
-    """A legend that says which marks are measured and which predicted, after what the axes have of their own."""
+def marks(figure: Figure) -> None:
+    """A legend below that says which marks are measured and which predicted, after what the axes have of their own."""
     measured = Line2D([], [], color="0.3", marker="o", ls="", ms=2.5, label="measured")
     predicted = Line2D([], [], color="0.3", lw=1, label="predicted")
-    ax.legend(handles=[*ax.get_legend_handles_labels()[0], measured, predicted], fontsize=6.5)
+    handles = [*figure.axes[0].get_legend_handles_labels()[0], measured, predicted]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)), fontsize=7)
 
 
 def population() -> Figure:
     """Population loss between trained students of a teacher, for three activations: 20,000 fresh inputs against the exact curve."""
-    figure = Figure(figsize=(6.6, 2.4))
+    figure = Figure(figsize=(6.6, 2.7))
     for ax, activation in zip(figure.subplots(1, 3), ("relu", "erf", "tanh"), strict=True):
         architecture, teacher = Architecture((6, 8, 1), activation, biases=False), Architecture((6, 3, 1), activation, biases=False)
         target = teacher.initial(1, 1, dtype=DOUBLE)
@@ -56,14 +56,14 @@ def population() -> Figure:
             ax.errorbar(ALPHAS, measured.loss[k], 2 * measured.standard_error[k], fmt="o", ms=2, lw=0.6, color=f"C{k}")
             ax.plot(FINE, lines[k], lw=1, color=f"C{k}")
         ax.set(title=activation, xlabel="α", ylim=(0, None))
-    marks(figure.axes[0])
+    marks(figure)
     figure.axes[0].set_ylabel("loss (½ mean squared error)")
     return figure
 
 
 def linear() -> Figure:
     """Linear networks: curves of degree 2L at depth 3, and the barrier of exact solutions of depth 2."""
-    figure = Figure(figsize=(6.6, 2.8))
+    figure = Figure(figsize=(6.6, 3.1))
     left, right = figure.subplots(1, 2)
     x = inputs(64, 4)
     y = x @ inputs(4, 2, 1) + 0.1 * inputs(64, 2, 2)
@@ -76,7 +76,6 @@ def linear() -> Figure:
         left.plot(ALPHAS, measured[k], "o", ms=2.5, color=f"C{k}")
         left.plot(FINE, lines[k], lw=1, color=f"C{k}")
     left.set(xlabel="α", ylabel="loss (½ mean squared error)", title="depth 3: a polynomial of degree 6")
-    marks(left)
     flat = Architecture((4, 5, 2), "identity", biases=False)
     clean = x @ inputs(4, 2, 1)
     params = train(flat, flat.initial(200, 1, dtype=DOUBLE), (x, clean), Training(6000, SGD(lr=0.1))).params
@@ -85,12 +84,13 @@ def linear() -> Figure:
     right.plot(exact, grid, "o", ms=2.5)
     right.axline((0, 0), slope=1, color="black", lw=0.8)
     right.set(xlabel="‖ΔW₂ ΔW₁ Σ^½‖² / 32", ylabel="measured barrier", title="depth 2, exact solutions, 100 pairs")
+    marks(figure)
     return figure
 
 
 def piecewise() -> Figure:
     """Exact training loss of relu networks, two layers and four, and what grids of alphas miss of the barrier."""
-    figure = Figure(figsize=(6.6, 2.6))
+    figure = Figure(figsize=(6.6, 3.1))
     x = inputs(32, 2)
     y = torch.sin(3 * x[:, :1])
     axes = figure.subplots(1, 3)
@@ -105,7 +105,7 @@ def piecewise() -> Figure:
             ax.plot(FINE, lines[k], lw=1, color=f"C{k}")
         ax.set(title=f"{len(widths) - 1} layers", xlabel="α", ylim=(0, None))
     axes[0].set_ylabel("training loss (½ mean squared error)")
-    marks(axes[0])
+    marks(figure)
     architecture = Architecture((2, 8, 1))
     params = train(architecture, architecture.initial(400, 4, dtype=DOUBLE), (x, y), Training(3000, Adam(lr=0.01))).params
     a, b = params[:200], params[200:]
@@ -151,7 +151,7 @@ def enclosure() -> Figure:
 
 def flow() -> Figure:
     """Gradient flow of two-layer linear networks from balanced starts, against gradient descent with a small rate."""
-    figure = Figure(figsize=(3.6, 2.6))
+    figure = Figure(figsize=(3.6, 3.1))
     ax = figure.subplots()
     x = inputs(200, 3)
     x = x @ torch.linalg.inv(torch.linalg.cholesky(x.T @ x / 200)).T  # whitened, as the closed form asks
@@ -172,7 +172,7 @@ def flow() -> Figure:
         ax.plot(np.array(run.loss_steps) * rate, run.losses[k], "o", ms=2.5, color=f"C{k}", label=f"start {scale:g}")
         ax.plot(times, lines[k], lw=1, color=f"C{k}")
     ax.set(xlabel="time (steps × rate)", ylabel="loss (½ mean squared error)", yscale="log", ylim=(1e-6, None))
-    marks(ax)
+    marks(figure)
     return figure
 
 
