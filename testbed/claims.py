@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from testbed.comparison import CONFIDENCE, bootstrap_means
+from testbed.comparison import CONFIDENCE, bootstrap_means, difference_interval
 from testbed.tasks import Section
 
 
@@ -89,7 +89,7 @@ def judge(claim: Claim, pairs: pl.DataFrame, shown: Callable[[str, Any], Any]) -
         return Verdict("one level alone", "not measured")
     names = list(drawn)
     if claim.expects in ("rises", "falls", "smaller"):
-        low, high = _interval(drawn[names[-1]][1], drawn[names[0]][1])
+        low, high = difference_interval(drawn[names[-1]][1], drawn[names[0]][1])
         here = " to ".join(f"{_number(drawn[name][0])} at {name}" for name in (names[0], names[-1]))
         agrees = _sign(-high, -low) if claim.expects == "falls" else _sign(low, high)
         return Verdict(f"{here} (difference [{_number(low)}, {_number(high)}])", agrees)
@@ -102,7 +102,7 @@ def judge(claim: Claim, pairs: pl.DataFrame, shown: Callable[[str, Any], Any]) -
     top = max(inner, key=lambda name: sign * drawn[name][0])
     verdicts = []
     for end in (names[0], names[-1]):
-        low, high = _interval(drawn[top][1], drawn[end][1])
+        low, high = difference_interval(drawn[top][1], drawn[end][1])
         verdicts.append(_sign(low, high) if sign > 0 else _sign(-high, -low))
     here = ", ".join(f"{_number(drawn[name][0])} at {name}" for name in (names[0], top, names[-1]))
     agrees = "yes" if verdicts == ["yes", "yes"] else "no" if "no" in verdicts else "undecided"
@@ -114,7 +114,7 @@ def _against_a_value(claim: Claim, drawn: dict[Any, tuple[float, np.ndarray]]) -
     sign = 1 if claim.expects == "at least" else -1
     verdicts, said = [], []
     for level, (mean, means) in drawn.items():
-        low, high = _interval(means, np.full(1, claim.value))
+        low, high = difference_interval(means, np.full(1, claim.value))
         verdicts.append("yes" if low == high == 0 else _sign(low, high) if sign > 0 else _sign(-high, -low))
         said.append(_number(mean) + (f" at {level}" if level != "" else ""))
     agrees = "yes" if set(verdicts) == {"yes"} else "no" if "no" in verdicts else "undecided"
@@ -137,13 +137,6 @@ def _power(claim: Claim, drawn: dict[Any, tuple[float, np.ndarray]]) -> Verdict:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(slopes[np.isfinite(slopes)], [tail, 1 - tail])
     return Verdict(f"exponent {_number(slope)} [{_number(low)}, {_number(high)}]", "yes" if low <= claim.value <= high else "no")
-
-
-def _interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the difference of two bootstrapped means of independent groups."""
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(a - b, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def _sign(low: float, high: float) -> str:

@@ -111,6 +111,32 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     return table.sort(by)
 
 
+def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the difference a − b of two bootstrapped means, of groups that share no network; NaN where either has none.
+
+    Where groups share data sets it is wider than it need be.
+    """
+    if np.isnan(a - b).all():
+        return float("nan"), float("nan")
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(a - b, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def effects(pairs: pl.DataFrame, factor: str, column: str) -> pl.DataFrame:
+    """What each level of a factor does to the mean of a column, against its first level: factor, n, mean (the difference), low, high.
+
+    pairs: measured, with families; over all levels of the other factors. No rows where there is one level alone.
+    """
+    groups = [pairs.filter(pl.col(factor) == level) for level in pairs[factor].unique().sort()]
+    drawn = [bootstrap_means(group, column, seed=k) for k, group in enumerate(groups)]
+    rows = []
+    for group, (mean, means) in zip(groups[1:], drawn[1:], strict=True):
+        rows.append((group[factor][0], len(group), mean - drawn[0][0], *difference_interval(means, drawn[0][1])))
+    schema = {factor: pairs.schema[factor], "n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
 def number(value: float | None) -> str:
     """Three digits; a dash for nothing."""
     return "–" if value is None or np.isnan(value) else f"{value:.3g}"

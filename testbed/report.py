@@ -14,7 +14,7 @@ import polars as pl
 
 from testbed import figures, ranking
 from testbed.claims import judge
-from testbed.comparison import group_means, interval, mean_interval, nearest_alpha, number, z_summary
+from testbed.comparison import effects, group_means, interval, mean_interval, nearest_alpha, number, z_summary
 from testbed.measure import DEFINITIONS
 from testbed.results import Results
 from testbed.store import Store
@@ -70,6 +70,7 @@ def write_report(folder: str | Path) -> Path:
         columns=results.columns,
         claims=claims_table(results),
         components=ranking.table(results),
+        effects=effects_table(results),
         beside=beside_table(results),
         unit=results.unit,
         n_families=results.networks["family"].n_unique(),
@@ -184,6 +185,22 @@ def barrier_table(results: Results) -> dict[str, Any]:
             means = [interval(row) if name == f"{main}_barrier_linear" else number(row[name]) for name in columns]
             rows.append([kind, *levels, f"{row['n']:,}", *means])
     return {"header": header + [f"{main.replace('_', ' ')}, {d}" for d in others], "rows": rows}
+
+
+def effects_table(results: Results) -> dict[str, Any] | None:
+    """What each level of each factor does to the mean barrier against the factor's first level: a header and rows of text; None without factors."""
+    column = "population_barrier_linear" if results.has("population_barrier_linear") else f"{results.part}_loss_barrier_linear"
+    if results.groups_of_components or not results.has(column):
+        return None
+    rows = []
+    for kind in results.kinds:
+        pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(column).is_not_null())
+        for key in results.groups(kind):
+            first = str(pairs[key].unique().sort()[0]) if len(pairs) else ""
+            rows += [
+                [kind, results.label(key), first, str(row[key]), f"{row['n']:,}", interval(row)] for row in effects(pairs, key, column).to_dicts()
+            ]
+    return {"header": ["pairs", "factor", "from", "to", "n", f"difference of {column.replace('_', ' ')}"], "rows": rows} if rows else None
 
 
 def beside_table(results: Results) -> dict[str, Any] | None:

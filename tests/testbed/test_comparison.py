@@ -11,7 +11,7 @@ from scipy import stats
 
 import kernels
 from testbed import ensembles, measure, run_study
-from testbed.comparison import group_means, mean_interval, z_scores, z_summary
+from testbed.comparison import effects, group_means, mean_interval, z_scores, z_summary
 
 LARGE = {
     "ensemble.families": 12,
@@ -124,3 +124,21 @@ def test_there_is_no_z_where_a_handful_of_samples_carries_the_loss():
     samples[7] = 1.0
     error, skewness = np.array([samples.std(ddof=1) / 500**0.5]), np.array([stats.skew(samples)])
     assert np.isnan(z_scores(np.array([samples.mean()]), np.array([1e-3]), error, skewness, 500)).all()
+
+
+def test_effects_of_a_factor():
+    """Levels whose true means are 0, 0.5 and 0: differences from the first, their intervals hold the truth, and are about as wide as by theory."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for level, shift in (("a", 0.0), ("b", 0.5), ("c", 0.0)):
+        one, other = rng.standard_normal((2, 30))
+        values = shift + one + other + 0.1 * rng.standard_normal(30)
+        rows += [{"level": level, "family_a": 2 * k, "family_b": 2 * k + 1, "value": value} for k, value in enumerate(values)]
+    table = effects(pl.DataFrame(rows), "level", "value")
+    means = {level: np.mean([row["value"] for row in rows if row["level"] == level]) for level in "abc"}
+    assert table["level"].to_list() == ["b", "c"] and table["n"].to_list() == [30, 30]
+    np.testing.assert_allclose(table["mean"], [means["b"] - means["a"], means["c"] - means["a"]])
+    assert (table["low"] <= [0.5, 0.0]).all() and (table["high"] >= [0.5, 0.0]).all()
+    width = 2 * 1.96 * np.sqrt(2 * 2 / 30)  # two means of 30 sums of two normals
+    assert ((table["high"] - table["low"]) / width).is_between(0.7, 1.6).all()
+    assert len(effects(pl.DataFrame(rows).filter(level="a"), "level", "value")) == 0

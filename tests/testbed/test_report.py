@@ -56,6 +56,9 @@ def test_report_of_a_factor_study(study, tmp_path):
     }
     pairs = pl.read_parquet(report.parent / "pairs.parquet").filter(kind="siblings")
     assert f"The mean barrier of siblings is {pairs['population_barrier_linear'].mean():.3g} " in html
+    level = pairs["ensemble.spawn_step"]
+    late, early = (pairs.filter(level == step)["population_barrier_linear"].mean() for step in (20, 0))
+    assert "<h2>Effects</h2>" in html and f"{late - early:.3g}" in html
 
 
 @pytest.mark.parametrize("kind", ["gaussian_mixture", "spirals"])
