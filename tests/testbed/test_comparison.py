@@ -131,14 +131,14 @@ def test_effects_of_a_factor():
     rng = np.random.default_rng(4)
     rows = []
     for level, shift in (("a", 0.0), ("b", 0.5), ("c", 0.0)):
-        one, other = rng.standard_normal((2, 30))
-        values = shift + one + other + 0.1 * rng.standard_normal(30)
-        rows += [{"level": level, "family_a": 2 * k, "family_b": 2 * k + 1, "value": value} for k, value in enumerate(values)]
+        of = rng.standard_normal(30)
+        every = [(i, j) for i in range(30) for j in range(i)]
+        rows += [{"level": level, "family_a": i, "family_b": j, "value": shift + of[i] + of[j] + 0.1 * rng.standard_normal()} for i, j in every]
     table = effects(pl.DataFrame(rows), "level", "value")
     means = {level: np.mean([row["value"] for row in rows if row["level"] == level]) for level in "abc"}
-    assert table["level"].to_list() == ["b", "c"] and table["n"].to_list() == [30, 30]
+    assert table["level"].to_list() == ["b", "c"] and table["n"].to_list() == [435, 435]
     np.testing.assert_allclose(table["mean"], [means["b"] - means["a"], means["c"] - means["a"]])
     assert (table["low"] <= [0.5, 0.0]).all() and (table["high"] >= [0.5, 0.0]).all()
-    width = 2 * 1.96 * np.sqrt(2 * 2 / 30)  # two means of 30 sums of two normals
-    assert ((table["high"] - table["low"]) / width).is_between(0.7, 1.6).all()
+    width = 2 * 1.96 * np.sqrt(2 * 4 / 30)  # of two groups, each twice a mean of 30 normals
+    assert ((table["high"] - table["low"]) / width).is_between(0.7, 1.4).all()
     assert len(effects(pl.DataFrame(rows).filter(level="a"), "level", "value")) == 0
