@@ -91,7 +91,8 @@ class PruningSpec(Section):
 
     In each of `rounds` the network is trained, its weights of smallest magnitude are masked (all layers' together, biases stay; after round r
     a share density^(r/rounds) is left), and the rest goes back to where it was at step `rewind_step`. The measured training starts there, with
-    all its steps. mask: `own`, each network's from its own training; `family`, the first sibling's for all.
+    all its steps; one round with rewind_step = training.steps is magnitude pruning and fine-tuning. mask: `own`, each network's from its own
+    training; `family`, the first sibling's for all.
     """
 
     density: Annotated[float, Field(gt=0, lt=1)]

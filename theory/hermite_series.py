@@ -184,8 +184,8 @@ def series_moment(
 ) -> tuple[Array, Array]:
     """E σ_u(u) σ_w(w) and an estimate of its error; arrays that broadcast.
 
-    activation  one of `SERIES_ACTIVATIONS` or a `Polynomial`; relu and erf may be mixed. Two kinked activations (relu
-    with relu) converge slowly: use `second_moment`, which is exact.
+    activation  one of `SERIES_ACTIVATIONS` or a `Polynomial`; relu and erf may be mixed. With Polynomial((1.0,)) it is the
+    first moment E σ_u(u). Two kinked activations (relu with relu) converge slowly: use `second_moment`, which is exact.
     The error is 0 for a polynomial with anything: then the result is exact to rounding.
     ValueError for an unknown activation, a negative variance, |c12| above √(c11 c22), or a non-finite number.
     """

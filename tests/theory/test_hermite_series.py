@@ -265,3 +265,15 @@ def test_refusals():
         series_moment("tanh", "tanh", 0, 0, -1, 0, 1)
     with pytest.raises(ValueError, match="no Gaussian has these covariances"):
         series_moment("tanh", "tanh", 0, 0, 1, 1.1, 1)
+
+
+@pytest.mark.parametrize("name", ["tanh", "gelu", "erf", "relu"])
+def test_first_moments(name):
+    """E σ(u) is the moment with the constant 1: against sums over the line, and the closed forms where there are some."""
+    z = np.linspace(-12, 12, 20_001)
+    weights = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
+    for mean, variance in ((0.0, 1.0), (-0.7, 0.3), (1.2, 2.0)):
+        value, error = series_moment(name, Polynomial((1.0,)), mean, 0.0, variance, 0.0, 1.0)
+        assert abs(value - weights @ FUNCTIONS[name](mean + np.sqrt(variance) * z)) < 1e-7 and error < 1e-10
+        if name in ("erf", "relu"):
+            assert value == pytest.approx(first_moment(name, mean, variance), rel=1e-12)
