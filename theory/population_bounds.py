@@ -129,7 +129,7 @@ def bend(
             crosses = np.sign(m + ends[0] * dm) != np.sign(m + ends[1] * dm)
             least_mean = np.where(crosses, 0.0, means.min(axis=0))
             falls = width[:, None] * _density_of_kinks(least_mean, units, closest, bottom, rates, still, growth)
-        kinks = height * np.vecdot(outputs, falls)
+        kinks = height * np.multiply(outputs, falls, out=np.zeros_like(falls), where=outputs > 0).sum(axis=1)
     return Bend(residual * f_rate, residual * f_rate_twice, kinks)
 
 

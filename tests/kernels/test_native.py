@@ -184,7 +184,7 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("widths", [(3, 2), (9, 20, 3), (8, 7, 5, 6, 2)])
 @pytest.mark.parametrize("activation", ["relu", "erf"])
-def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(dtype, widths, activation):
+def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(native_backend, dtype, widths, activation):
     """Networks that share a mask: as in the reference, and bit for bit as in groups that hold a whole network too, where all is computed."""
     architecture = Architecture(widths, activation)
     generator = torch.Generator().manual_seed(2)

@@ -76,6 +76,9 @@ def test_units_that_die_and_networks_that_do_not_move():
     assert (barrier.error <= 1.1e-6 * curve(np.linspace(0, 1, 101)).max()).all()
     assert barrier.value[2] == pytest.approx(0.0, abs=1e-14)
     assert (barrier.value >= curve.barrier("midpoint").value - 1e-14).all()
+    for layers in (a, b):  # the units that vanish are pruned away above, too: they bend nothing
+        layers[1][0][:, :, :2] = 0.0
+    assert np.isfinite(curvature_bound(population_path(a, b, networks(rng, 1, 2, 3, 1, True, True), "relu")).bound).all()
 
 
 @pytest.mark.parametrize("biased", [False, True])
