@@ -138,11 +138,11 @@ def chunked(contender: Contender) -> Contender:
 
 
 def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
-    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths."""
+    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths; arrays stay on the device where they are."""
     import jax
     import jax.numpy as jnp
 
-    jx, jy, alphas = jnp.asarray(x.numpy()), jnp.asarray(y.numpy()), jnp.linspace(0, 1, max(work.alphas, 1))
+    jx, jy, alphas = jnp.from_dlpack(x.contiguous()), jnp.from_dlpack(y.contiguous()), jnp.linspace(0, 1, max(work.alphas, 1))
     layout = Architecture(work.widths).layout
 
     def loss(p):
@@ -161,7 +161,7 @@ def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
         one = lambda p: jax.lax.scan(lambda q, _: (q - LR * gradient(q), None), p, None, length=work.steps)[0]  # noqa: E731
         compiled = jax.jit(jax.vmap(one))
         call = lambda a, b: compiled(a)  # noqa: E731
-    return lambda a, b: torch.from_numpy(np.array(call(jnp.asarray(a.numpy()), jnp.asarray(b.numpy()))))
+    return lambda a, b: torch.from_dlpack(call(jnp.from_dlpack(a), jnp.from_dlpack(b)).block_until_ready())
 
 
 def contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:

@@ -51,7 +51,8 @@ def speed(backend: str, seconds: float = 0.5, n_networks: int = 1024) -> float:
 
 
 GPU_NETWORKS = ((2, 16, 1), (2, 32, 1), (8, 16, 1), (2, 8, 8, 1), (2, 32, 32, 1))
-GPU_CHECKED = (*GPU_NETWORKS, (40, 20, 2))  # the last one in device memory
+# besides: a network on eight warps, and networks in device memory on one and on four
+GPU_CHECKED = (*GPU_NETWORKS, (2, 128, 128, 1), (40, 20, 2), (40, 64, 64, 2))
 GPU_BATCHES = ("full", "epoch", "replacement", "online")
 N_SAMPLES = 32
 

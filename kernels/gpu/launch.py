@@ -5,6 +5,7 @@ State stays in device memory between launches, so that the results do not depend
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
@@ -34,6 +35,14 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
     """What `kernels.reference.train` returns, computed by the training kernel on the device of the parameters, else on the current GPU."""
     layout, form, batch = plan(problem)
     home, problem = problem.params.device, _moved(problem)
+    with _current(problem.params.device):
+        results = _train(problem, layout, form, batch, progress)
+    params, losses, snapshots, diverged_at, stopped_at = (result.to(home) for result in results)
+    return params, losses, snapshots, diverged_at, stopped_at
+
+
+def _train(problem: TrainingProblem, layout: Layout, form: Net, batch: Batch, progress: Progress | None) -> tuple[Tensor, ...]:
+    """The run on the device where the problem is."""
     architecture, settings, device = problem.architecture, problem.training, problem.params.device
     optimizer = compiled_optimizer(problem)
     params = problem.params if problem.tied is None else problem.params[:, problem.tied]
@@ -65,7 +74,7 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
         if settings.steps in settings.snapshots:
             snapshots[settings.snapshots.index(settings.steps), piece] = params[piece]
     diverged_at[(diverged_at < 0) & ~params.isfinite().all(1)] = settings.steps
-    return params.to(home), losses.T.contiguous().to(home), snapshots.to(home), diverged_at.to(home), stopped_at.to(home)
+    return params, losses.T.contiguous(), snapshots, diverged_at, stopped_at
 
 
 class _Launches:
@@ -136,6 +145,13 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
     """What `kernels.reference.path_losses` returns, computed by the path kernel."""
     layout, form, batch = plan(problem)
     home, problem = problem.params_a.device, _moved(problem)
+    with _current(problem.params_a.device):
+        mean, standard_error, skewness, error = _path_losses(problem, layout, form, batch, progress).to(home)
+    return mean, standard_error, skewness, error
+
+
+def _path_losses(problem: PathProblem, layout: Layout, form: Net, batch: Batch, progress: Progress | None) -> Tensor:
+    """Mean, standard error, skewness and error on the device where the problem is, `[4, n_pairs, n_alphas]`."""
     samples, n_alphas, like = problem.samples, len(problem.alphas), problem.params_a
     tables = _tables(samples, layout, like)
     alphas = problem.alphas.to(like.dtype)
@@ -166,8 +182,12 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
             if like.device.type != "cpu":
                 torch.cuda.synchronize(like.device)
             progress(stop * n_alphas, n_pairs * n_alphas)
-    mean, standard_error, skewness, error = results.to(home)
-    return mean, standard_error, skewness, error
+    return results
+
+
+def _current(device: torch.device) -> contextlib.AbstractContextManager:
+    """Makes a GPU the current one, on which Triton launches."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def _moved(problem):

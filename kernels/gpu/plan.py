@@ -60,8 +60,8 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> tuple[Layo
     else:
         like, settings, counts = problem.params_a, None, (problem.samples.n_samples, 0)
     inputs = problem.architecture.n_inputs
-    if max(problem.samples.n_samples, counts[0] * -(-inputs // 4), counts[1]) >= 2**31:
-        raise ValueError("backend 'gpu' counts steps, samples and batch_size × n_inputs / 4 below 2^31; backend 'reference' counts further.")
+    if max(problem.samples.n_samples, counts[0] * -(-inputs // 4), 3 * counts[1]) >= 2**31:
+        raise ValueError("backend 'gpu' counts 3 × steps, samples and batch_size × n_inputs / 4 below 2^31; backend 'reference' counts further.")
     layout = explain_layout(problem.architecture, settings, device or kind(), like.dtype, _special(problem))
     batch = training_batch(problem, layout) if isinstance(problem, TrainingProblem) else path_batch(problem, layout)
     return layout, net(problem.architecture, layout.lanes), batch
