@@ -66,8 +66,13 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
             raise ValueError(f"seeds must be one number or have shape [{n_networks}], not {list(array.shape)}.")
         return array
     whole("first", first)
-    w = words(SEED, array, first + np.arange(n_networks), 2).astype(np.uint64)
-    return ((w[:, 0] | (w[:, 1] << np.uint64(32))) >> np.uint64(1)).astype(np.int64)
+    return derived_seeds(array, n_networks, first)
+
+
+def derived_seeds(seeds: np.ndarray, n: int, first: int = 0) -> np.ndarray:
+    """Seeds first … first + n − 1 that derive from each of `seeds` as `network_seeds` derives them from one: int64 `[…seeds, n]`."""
+    w = words(SEED, np.asarray(seeds)[..., None], first + np.arange(n), 2).astype(np.uint64)
+    return ((w[..., 0] | (w[..., 1] << np.uint64(32))) >> np.uint64(1)).astype(np.int64)
 
 
 def integers(word: np.ndarray, n: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from testbed.comparison import CONFIDENCE, bootstrap_means, difference_interval
-from testbed.tasks import Section
+from testbed.sampling import Section
 
 
 class Claim(Section):

@@ -28,8 +28,8 @@ def check(study: Study) -> None:
         if training.online:
             if not isinstance(data, TeacherStudentData):
                 raise ValueError(f"training.online needs data of kind 'teacher_student', not {data.kind!r}.")
-            if n_train is not None or data.noise:
-                raise ValueError("training.online draws fresh samples without noise: leave out data.n_train and data.noise.")
+            if n_train is not None or data.noise or data.shared != 1 or data.shift:
+                raise ValueError("training.online draws fresh samples without noise: leave out data.n_train, noise, shared and shift.")
             if training.batch_size is None:
                 raise ValueError("training.batch_size must be a number when training is online: there is no full batch.")
         elif n_train is None:
@@ -116,6 +116,8 @@ def _lacks(study: Study, name: str) -> str | None:
     if name == "exact_training":
         if architecture.activation not in ("relu", "leaky_relu", "identity"):
             return f"a piecewise linear activation (relu, leaky_relu, identity), not {architecture.activation!r}"
+        if getattr(data, "shared", 1.0) != 1:
+            return "one training set for all pairs, data.shared = 1"
         return "a training set, and training.online has none" if study.training.online else None
     if name == "twin_students" and (why := _no_twins(study)):
         return why

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 import kernels
-from kernels import streams
 from testbed.errors import StudyError
+from testbed.sampling import Arrays, Sampled
 from testbed.spec import FileData, TeacherStudentData
 from testbed.study import Study
-from testbed.tasks import Arrays, Task
+from testbed.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,36 +43,37 @@ def make(study: Study) -> Dataset:
     """The data set of a study without vary; StudyError if its file cannot be used."""
     data, n_test, dtype = study.data, study.measure.test_samples, getattr(torch, study.training.dtype)
     if isinstance(data, TeacherStudentData):
-        return _teacher_student(data, dtype)
+        train = None if data.n_train is None else own_samples(study)
+        return Dataset(data.inputs, data.outputs, train, teacher=_teacher(data, dtype))
     if isinstance(data, Task):
-        train, test = own_samples(study, None, 1), data.test(n_test)
-        return Dataset(train[0].shape[1], data.n_classes, train, _tensors(test, dtype))
+        train = own_samples(study)
+        return Dataset(train[0].shape[1], data.n_classes, train, _tensors(data.test(n_test), dtype))
     arrays, held_out = _read(data, study.training.loss)
     labels = [y for _, y in (arrays, held_out or arrays)]
     n_outputs = arrays[1].shape[1] if arrays[1].ndim == 2 else 1 + int(max(y.max() for y in labels))
     return Dataset(arrays[0].shape[1], n_outputs, _tensors(arrays, dtype), None if held_out is None else _tensors(held_out, dtype))
 
 
-def own_samples(study: Study, own: int | None, side: int) -> tuple[Tensor, Tensor]:
-    """A network's training samples, of a task: those that are its own are a function of the seed `own`, a shift has the sign `side`."""
-    data = study.data
-    assert isinstance(data, Task)
+def own_samples(study: Study, own: np.ndarray | None = None, side: int = 1) -> tuple[Tensor, Tensor]:
+    """Training samples as `Sampled.train` draws them, a set for each of the seeds `own`; StudyError if a shift leaves too few."""
+    data, dtype = study.data, getattr(torch, study.training.dtype)
+    assert isinstance(data, Sampled)
     try:
-        return _tensors(data.train(own, side), getattr(torch, study.training.dtype))
+        x, y = _tensors(data.train(own, side), dtype)
     except ValueError as error:
         raise StudyError(f"data.{error}") from None
+    if isinstance(data, TeacherStudentData):
+        teacher = _teacher(data, dtype)
+        y = (y + teacher.architecture.to_torch(teacher.params)(x).detach()).to(dtype).double()
+    return x, y
 
 
 def _tensors(samples: Arrays, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    x, y = (torch.from_numpy(np.ascontiguousarray(array)) for array in samples)
+    x, y = (torch.from_numpy(np.array(array)) for array in samples)
     return x.to(dtype).double(), y.to(dtype).double() if y.is_floating_point() else y.long()
 
 
-def _normals(seed: int, n: int, columns: int) -> np.ndarray:
-    return streams.gaussian_inputs(np.asarray(seed), 0, n, columns)
-
-
-def _teacher_student(data: TeacherStudentData, dtype: torch.dtype) -> Dataset:
+def _teacher(data: TeacherStudentData, dtype: torch.dtype) -> kernels.Teacher:
     architecture = data.teacher.build(data.inputs, data.outputs)
     if data.teacher.initialisation == "orthonormal":
         units = data.teacher.hidden[0]
@@ -81,15 +82,7 @@ def _teacher_student(data: TeacherStudentData, dtype: torch.dtype) -> Dataset:
         params = torch.cat([torch.eye(units, data.inputs).flatten(), torch.ones(data.outputs * units)]).to(torch.float64) * data.teacher.scale
     else:
         params = architecture.initial(1, data.teacher.seed, scale=data.teacher.scale, dtype=torch.float64)[0]
-    params = params.to(dtype).double()
-    train = None
-    if data.n_train is not None:
-        inputs, noise = streams.network_seeds(data.seed, 2).tolist()
-        x = torch.from_numpy(_normals(inputs, data.n_train, data.inputs)).to(dtype).double()
-        y = architecture.to_torch(params)(x).detach()
-        y = y + data.noise * torch.from_numpy(_normals(noise, data.n_train, data.outputs))
-        train = (x, y.to(dtype).double())
-    return Dataset(data.inputs, data.outputs, train, teacher=kernels.Teacher(architecture, params))
+    return kernels.Teacher(architecture, params.to(dtype).double())
 
 
 def _read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:

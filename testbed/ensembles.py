@@ -20,10 +20,9 @@ import kernels
 from kernels import streams
 from testbed import datasets, pairs, structure
 from testbed.errors import StudyError
+from testbed.sampling import Sampled
 from testbed.study import Cell, Study
-from testbed.tasks import Task
 
-TrainSets = dict[tuple[int, int], tuple[Tensor, Tensor]]  # by data set, and by what tells those of one data set apart
 PER_NETWORK = ("lr", "momentum", "weight_decay")  # of the optimizer: arrays within one launch
 
 
@@ -32,7 +31,7 @@ class Launch:
     """Cells trained in one call. networks and pairs are its rows of the plan's tables; a network's `row` is its place in it.
 
     study: the settings that the cells share (and the first one's where they differ); data: the data sets that `dataset` numbers;
-    train_sets: the training samples that `train_set` numbers, None when training is online.
+    train_sets: the training samples that `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online.
     """
 
     index: int
@@ -40,7 +39,7 @@ class Launch:
     cells: dict[int, Study]
     architecture: kernels.Architecture
     data: tuple[datasets.Dataset, ...]
-    train_sets: tuple[tuple[Tensor, Tensor], ...] | None
+    train_sets: tuple[Tensor, Tensor] | None
     networks: pl.DataFrame
     pairs: pl.DataFrame
 
@@ -51,18 +50,20 @@ class Launch:
         return kernels.Teacher(teachers[0].architecture, torch.stack([t.params for t in teachers])) if teachers else None
 
     def samples(self, part: str) -> tuple[Tensor, Tensor] | None:
-        """`train` samples, x `[n_train_sets, n, n_inputs]` and y, or `test` samples, `[n_datasets, …]`; None where there are none."""
-        sets = self.train_sets if part == "train" else [data.test for data in self.data]
-        if sets is None or sets[0] is None:
-            return None
-        return torch.stack([x for x, _ in sets]), torch.stack([y for _, y in sets])  # type: ignore[misc]
+        """`train` samples, `train_sets`, or `test` samples, `[n_datasets, …]`; None where there are none."""
+        if part == "train":
+            return self.train_sets
+        sets = [data.test for data in self.data if data.test is not None]
+        return (torch.stack([x for x, _ in sets]), torch.stack([y for _, y in sets])) if sets else None
 
     def training(self, networks: pl.DataFrame) -> kernels.Training:
         """The training of these networks, with the optimizer's numbers per network."""
-        cell = networks["cell"].to_list()
+        cells, place = np.unique(networks["cell"].to_numpy(), return_inverse=True)
+        studies = [self.cells[cell] for cell in cells.tolist()]
         names = [name for name in PER_NETWORK if name in type(self.study.training.optimizer).model_fields]
-        numbers = {name: np.array([getattr(self.cells[c].training.optimizer, name) for c in cell]) for name in names}
-        numbers["lr"] = numbers["lr"] * np.array([self.cells[c].ensemble.rate_factor for c in cell]) ** networks["sibling"].to_numpy()
+        numbers = {name: np.array([getattr(study.training.optimizer, name) for study in studies])[place] for name in names}
+        factors = np.array([study.ensemble.rate_factor for study in studies])[place]
+        numbers["lr"] = numbers["lr"] * factors ** networks["sibling"].to_numpy()
         return self.study.training.build(self.architecture.n_inputs, **numbers)
 
     def initial(self, networks: pl.DataFrame) -> Tensor:
@@ -118,7 +119,7 @@ def plan(study: Study) -> Plan:
     first_network = first_pair = first_family = 0
     launch_of = {cell.index: i for i, group in enumerate(groups.values()) for cell in group}
     sets: list[dict[str, datasets.Dataset]] = [{} for _ in groups]
-    train_sets: list[TrainSets] = [{} for _ in groups]
+    train_sets = [_TrainSets() for _ in groups]
     for cell in cells:
         known = sets[launch_of[cell.index]]
         key = json.dumps(cell.study.resolved()["data"])
@@ -126,7 +127,7 @@ def plan(study: Study) -> Plan:
             known[key] = datasets.make(cell.study)
         dataset = list(known).index(key)
         table = _networks(cell, study.seed, first_network, first_family, launch_of[cell.index], dataset, known[key].n_inputs)
-        train_set = _train_sets(cell.study, table, dataset, known[key], train_sets[launch_of[cell.index]])
+        train_set = train_sets[launch_of[cell.index]].of(cell.study, table, dataset, known[key])
         networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
         paths.append(_pairs(cell, study.seed, networks[-1], first_pair, launch_of[cell.index], dataset))
         first_network += len(networks[-1])
@@ -145,7 +146,7 @@ def plan(study: Study) -> Plan:
                 {cell.index: cell.study for cell in group},
                 _architecture(group[0].study, data[0]),
                 tuple(data),
-                tuple(train_sets[i].values()) or None,
+                train_sets[i].joined(),
                 all_networks.filter(launch=i),
                 all_pairs.filter(launch=i),
             )
@@ -208,23 +209,40 @@ def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int,
     )
 
 
-def _train_sets(study: Study, networks: pl.DataFrame, dataset: int, data: datasets.Dataset, sets: TrainSets) -> list[int]:
-    """The place in `sets` of each network's training samples; those that are not there yet are added."""
-    task = study.data if isinstance(study.data, Task) else None
-    if data.train is None:
-        return [0] * len(networks)
-    if task is not None and task.shift:
-        keys = [(dataset, side) for side in networks["side"].to_list()]
-    elif task is not None and task.shared < 1:
-        keys = [(dataset, seed) for seed in networks["own_seed"].to_list()]
-    else:
-        keys = [(dataset, 0)] * len(networks)
-    for key in dict.fromkeys(keys):
-        if key not in sets:
-            own, side = (None, key[1]) if task is not None and task.shift else (key[1], 1)
-            sets[key] = data.train if key[1] == 0 else datasets.own_samples(study, own, side)
-    place = {key: i for i, key in enumerate(sets)}
-    return [place[key] for key in keys]
+class _TrainSets:
+    """The training samples of a launch while it is planned, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[Tensor, Tensor]] = []
+        self.count = 0
+        self.known: dict[tuple[int, int], int] = {}  # by data set and side
+
+    def of(self, study: Study, networks: pl.DataFrame, dataset: int, data: datasets.Dataset) -> np.ndarray:
+        """The number of each network's training samples, `[n]`; those that are not there yet are added."""
+        drawn, n = study.data if isinstance(study.data, Sampled) else None, len(networks)
+        if data.train is None:
+            return np.zeros(n, np.int64)
+        if drawn is not None and drawn.shared < 1:
+            return self._add(datasets.own_samples(study, networks["own_seed"].to_numpy())) + np.arange(n)
+        x, y = data.train
+        if (dataset, 1) not in self.known:
+            self.known[dataset, 1] = self._add((x[None], y[None]))
+        if drawn is None or not drawn.shift:
+            return np.full(n, self.known[dataset, 1])
+        if (dataset, -1) not in self.known:
+            x, y = datasets.own_samples(study, side=-1)
+            self.known[dataset, -1] = self._add((x[None], y[None]))
+        return np.where(networks["side"].to_numpy() > 0, self.known[dataset, 1], self.known[dataset, -1])
+
+    def _add(self, sets: tuple[Tensor, Tensor]) -> int:
+        """Number of the first of these sets."""
+        self.parts.append(sets)
+        self.count += len(sets[0])
+        return self.count - len(sets[0])
+
+    def joined(self) -> tuple[Tensor, Tensor] | None:
+        """All sets in the order of their numbers."""
+        return (torch.cat([x for x, _ in self.parts]), torch.cat([y for _, y in self.parts])) if self.parts else None
 
 
 def _pairs(cell: Cell, seed: int, networks: pl.DataFrame, first: int, launch: int, dataset: int) -> pl.DataFrame:
@@ -233,8 +251,9 @@ def _pairs(cell: Cell, seed: int, networks: pl.DataFrame, first: int, launch: in
         "independent": _independent(cell.study, networks["side"].to_numpy(), roots["pairs"]),
         "siblings": pairs.sibling_pairs(ensemble.families, ensemble.siblings),
     }
-    ends = np.concatenate([parts[kind] for kind in parts if kind in ensemble.pairs])
-    kinds = [kind for kind in parts if kind in ensemble.pairs for _ in parts[kind]]
+    asked = [kind for kind in parts if kind in ensemble.pairs]
+    ends = np.concatenate([parts[kind] for kind in asked])
+    kinds = np.repeat(np.array(asked, dtype=object), [len(parts[kind]) for kind in asked])
     n, train_set, network = len(ends), networks["train_set"].to_numpy(), networks["network"].to_numpy()
     return pl.DataFrame(
         {
@@ -256,7 +275,7 @@ def _pairs(cell: Cell, seed: int, networks: pl.DataFrame, first: int, launch: in
 def _independent(study: Study, side: np.ndarray, seed: int) -> np.ndarray:
     """The independent pairs of a cell, `[n, 2]` rows of its networks; under a covariate shift those of different sides alone."""
     ensemble = study.ensemble
-    if not isinstance(study.data, Task) or not study.data.shift:
+    if not isinstance(study.data, Sampled) or not study.data.shift:
         return pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_independent, seed)
     every = pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_possible, seed)
     apart = every[side[every[:, 0]] != side[every[:, 1]]]

@@ -97,7 +97,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         if name == "twin_students":
             return _twin_students(launch, some, row["a"][good], row["b"][good], alphas.numpy())
         theory_of = {"population": _population, "exact_training": _exact_training}[name]
-        return theory_of(launch, a, b, dataset, alphas.numpy())
+        return theory_of(launch, a, b, some, alphas.numpy())
 
     if study.measure.permutations:
         chosen = [_permutations(launch, side, dataset) for side in (a, b)]
@@ -165,8 +165,9 @@ def _aligned(
         return ends if name == "canonical" else (ends[0], alignment.match_weights(architecture, *ends).params)
     if name == "reference":
         cells = launch.networks["cell"].to_numpy()
-        first = {cell: int(np.flatnonzero((cells == cell) & (diverged_at.numpy() < 0))[0]) for cell in pairs["cell"].unique().to_list()}
-        one = params[torch.tensor([first[cell] for cell in pairs["cell"].to_list()])]
+        asked, place = np.unique(pairs["cell"].to_numpy(), return_inverse=True)
+        first = np.array([np.flatnonzero((cells == cell) & (diverged_at.numpy() < 0))[0] for cell in asked])
+        one = params[torch.from_numpy(first[place])]
         brought = [alignment.match_weights(architecture, one, side, signs=signs).params for side in (a, b)]
         return brought[0], brought[1]
     assert train is not None
@@ -235,22 +236,25 @@ def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> the
     )
 
 
-def _population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray, alphas: np.ndarray) -> dict[str, Tensor]:
-    curve = population(launch, a, b, dataset)
+def _population(launch: Launch, a: Tensor, b: Tensor, pairs: pl.DataFrame, alphas: np.ndarray) -> dict[str, Tensor]:
+    curve = population(launch, a, b, pairs["dataset"].to_numpy(writable=True))
     barriers = [curve.barrier(definition) for definition in DEFINITIONS]
     return {"population_loss": torch.from_numpy(curve(alphas)), "population_barriers": _stacked(barriers)}
 
 
-def _exact_training(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray, alphas: np.ndarray) -> dict[str, Tensor]:
+def _exact_training(launch: Launch, a: Tensor, b: Tensor, pairs: pl.DataFrame, alphas: np.ndarray) -> dict[str, Tensor]:
+    """On the samples of both ends, which are one set unless a shift tells them apart."""
     architecture, samples = launch.architecture, launch.samples("train")
     assert samples is not None
     slope = {"relu": 0.0, "leaky_relu": architecture.negative_slope, "identity": 1.0}[architecture.activation]
     loss = torch.empty(len(a), len(alphas), dtype=torch.float64)
     barriers = torch.empty(len(a), len(DEFINITIONS), 2, dtype=torch.float64)
-    for k in np.unique(dataset):
-        rows = torch.from_numpy(np.flatnonzero(dataset == k))
+    sets, which = np.unique(pairs.select("train_set_a", "train_set_b").to_numpy(), axis=0, return_inverse=True)
+    for k, (one, other) in enumerate(sets.tolist()):
+        rows = torch.from_numpy(np.flatnonzero(which == k))
         ends = layers(architecture, a[rows]), layers(architecture, b[rows])
-        exact = theory.piecewise_barriers(*ends, samples[0][k].numpy(), samples[1][k].numpy(), alphas, negative_slope=slope, n_threads=1)
+        x, y = (part[[one] if one == other else [one, other]].flatten(0, 1).numpy() for part in samples)
+        exact = theory.piecewise_barriers(*ends, x, y, alphas, negative_slope=slope, n_threads=1)
         loss[rows] = torch.from_numpy(exact.losses)
         barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
     return {"exact_training_loss": loss, "exact_training_barriers": barriers}

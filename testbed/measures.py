@@ -34,7 +34,8 @@ def of_pairs(
     n_teacher: int,
 ) -> dict[str, Tensor]:
     """The numbers asked for by `names` (MeasureSpec.also), `[n_pairs]` each; pair k's samples are set dataset[k] of samples."""
-    chunk = max(1, ENTRIES // (samples[0].shape[1] * max(architecture.widths)))
+    places = len(alphas) if "temperature" in names else 5 if "sharpness" in names else 1
+    chunk = max(1, ENTRIES // (places * samples[0].shape[1] * max(architecture.widths)))
     if len(a) > chunk:
         slices = [slice(start, start + chunk) for start in range(0, len(a), chunk)]
         parts = [of_pairs(names, architecture, a[at], b[at], alphas, samples, dataset[at], loss, seeds[at], n_teacher) for at in slices]
@@ -44,11 +45,11 @@ def of_pairs(
     if "disagreement" in names:
         found["disagreement"] = disagreement(architecture, a, b, x, loss)
     if "sharpness" in names:
-        places = [(1 - alpha) * a.double() + alpha * b.double() for alpha in (0.0, 0.25, 0.5, 0.75, 1.0)]
-        of = [sharpness(architecture, params, x, y, loss) for params in places]
-        for k, name in enumerate(("top_eigenvalue", "hessian_trace")):
-            found |= {f"{name}_ends": 0.5 * (of[0][k] + of[4][k]), f"{name}_quarters": 0.5 * (of[1][k] + of[3][k]), f"{name}_middle": of[2][k]}
-        found["hessian_trace_middle_standard_error"] = of[2][2]
+        quarters = _on_path(a, b, torch.linspace(0, 1, 5, dtype=torch.float64))
+        top, trace, error = (value.view(-1, 5) for value in sharpness(architecture, quarters, _for_each(x, 5), _for_each(y, 5), loss))
+        for name, of in (("top_eigenvalue", top), ("hessian_trace", trace)):
+            found |= {f"{name}_ends": of[:, [0, 4]].mean(1), f"{name}_quarters": of[:, [1, 3]].mean(1), f"{name}_middle": of[:, 2]}
+        found["hessian_trace_middle_standard_error"] = error[:, 2]
     if "perturbation" in names:
         found["perturbation_loss_rise"] = perturbation(architecture, a, b, x, y, loss, seeds)
     if "temperature" in names:
@@ -143,18 +144,16 @@ def calibrated_losses(architecture: kernels.Architecture, a: Tensor, b: Tensor, 
 
     min over β = 1/T ≥ 0 of mean[LSE(β z) − β z_y], convex in β; by bisection of its derivative on [0, 2²⁰] and 60 halvings.
     """
-    columns = []
-    for alpha in alphas.tolist():
-        outputs = reference.forward(architecture, (1 - alpha) * a.double() + alpha * b.double(), x.double())[0]
-        own = outputs.gather(2, y[:, :, None])[:, :, 0]
-        low, high = torch.zeros(len(a), dtype=torch.float64), torch.full((len(a),), 2.0**20, dtype=torch.float64)
-        for _ in range(60):
-            beta = 0.5 * (low + high)
-            slope = ((outputs * (beta[:, None, None] * outputs).softmax(2)).sum(2) - own).mean(1)
-            low, high = torch.where(slope < 0, beta, low), torch.where(slope < 0, high, beta)
-        best = (0.5 * (low + high))[:, None]
-        columns.append(((best[:, :, None] * outputs).logsumexp(2) - best * own).mean(1))
-    return torch.stack(columns, 1)
+    n_alphas = len(alphas)
+    outputs = reference.forward(architecture, _on_path(a, b, alphas), _for_each(x.double(), n_alphas))[0]
+    own = outputs.gather(2, _for_each(y, n_alphas)[:, :, None])[:, :, 0]
+    low, high = torch.zeros(len(outputs), dtype=torch.float64), torch.full((len(outputs),), 2.0**20, dtype=torch.float64)
+    for _ in range(60):
+        beta = 0.5 * (low + high)
+        slope = ((outputs * (beta[:, None, None] * outputs).softmax(2)).sum(2) - own).mean(1)
+        low, high = torch.where(slope < 0, beta, low), torch.where(slope < 0, high, beta)
+    best = (0.5 * (low + high))[:, None]
+    return ((best[:, :, None] * outputs).logsumexp(2) - best * own).mean(1).view(len(a), n_alphas)
 
 
 def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
@@ -186,6 +185,17 @@ def lemma_7(a: Tensor, b: Tensor, n_teacher: int, tolerance: float = 1e-3) -> Te
     first, second = types
     connected = ((first == second) | (first < 0) | (second < 0)).all(1)
     return torch.where(minimum, connected.double(), torch.nan)
+
+
+def _on_path(a: Tensor, b: Tensor, alphas: Tensor) -> Tensor:
+    """Every network on every path, float64 `[n · n_alphas, n_parameters]`, a path's one after the other."""
+    alpha = alphas.double()[:, None]
+    return ((1 - alpha) * a.double()[:, None] + alpha * b.double()[:, None]).flatten(0, 1)
+
+
+def _for_each(samples: Tensor, n_alphas: int) -> Tensor:
+    """The samples of each pair for all networks of its path, `[n · n_alphas, …]`."""
+    return samples[:, None].expand(-1, n_alphas, *samples.shape[1:]).flatten(0, 1)
 
 
 def _loss(architecture: kernels.Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str) -> Tensor:

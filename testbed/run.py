@@ -101,7 +101,7 @@ def _tried(backend: str, plan: Plan) -> str:
         one, pair = launch.networks[:1], launch.pairs[:1]
         try:
             dry = dataclasses.replace(launch.training(one), steps=0, snapshots=())
-            data = launch.samples("train") or launch.teacher
+            data = launch.train_sets or launch.teacher
             assert data is not None
             run = kernels.train(
                 launch.architecture, launch.initial(one), data, dry, dataset=[0], trainable=launch.trainable(one), tied=launch.tied, backend=backend
@@ -144,7 +144,7 @@ class Shard:
 def training_work(launch: Launch) -> int:
     """Multiply-adds of training one network of a launch, about."""
     training, pruning = launch.study.training, launch.study.architecture.pruning
-    samples = training.batch_size or len(launch.train_sets[0][0])  # type: ignore[index]
+    samples = training.batch_size or launch.train_sets[0].shape[1]  # type: ignore[index]
     steps = training.steps * training.unit(launch.architecture.n_inputs) * (1 if pruning is None else 1 + pruning.rounds)
     return 3 * steps * samples * launch.architecture.n_parameters  # forward, backward, gradient
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 import kernels
 from kernels.connectivity import windows
 from testbed import tasks
-from testbed.tasks import Count, NotNegative, Section, Seed
+from testbed.sampling import Arrays, Count, NotNegative, Sampled, Section, Seed, Seeds, normals
 
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
@@ -46,16 +46,18 @@ class TeacherSpec(Section):
         return self
 
 
-class TeacherStudentData(Section):
+class TeacherStudentData(Sampled):
     """x ~ N(0, I), y = teacher(x) + noise · N(0, I). n_train samples, or none when training is online."""
 
     kind: Literal["teacher_student"]
     inputs: Count
     outputs: Count = 1
     teacher: TeacherSpec
-    n_train: Count | None = None
     noise: NotNegative = 0.0
-    seed: Seed = 0
+
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
+        """n inputs, and the noise of their labels: the teacher sees inputs rounded to the dtype of training, and adds its part there (`datasets`)."""
+        return normals(seeds[0], n, self.inputs), self.noise * normals(seeds[1], n, self.outputs)
 
 
 class FileData(Section):

@@ -1,111 +1,54 @@
 """Classification tasks: each knows its numbers and how to draw samples, and has a dial from easy to hard.
 
-`draw(n, rule, seeds)` returns x float64 `[n, n_inputs]` and classes `[n]`. The task itself (means, directions, hidden networks) is a function of
-the seed `rule`, a set of samples of `seeds` (two of them).
+`draw(n, rule, seeds)` returns x float64 `[…, n, n_inputs]` and classes `[…, n]`. The task itself (means, directions, hidden networks) is a function
+of the seed `rule`, a set of samples of `seeds`: two of them, whole numbers or arrays `[…]`, a set of samples for each.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy import special
+from pydantic import Field, model_validator
 
 from kernels import streams
-
-Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+from testbed.sampling import Arrays, Count, NotNegative, Sampled, Seeds, Share, normals, uniforms
 
 
-class Section(BaseModel):
-    """A table of a study: unknown keys and values of the wrong type are refused."""
+class Task(Sampled):
+    """What all tasks have, besides `Sampled`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
-
-
-class Task(Section):
-    """What all tasks have.
-
-    n_train: training samples. label_noise: share of the training labels that are drawn anew, uniformly over the classes (1: they are random).
-    shared: share of the training samples that all networks have in common; the rest each network draws for itself (0: disjoint sets).
-    shift: covariate shift between the ends of a pair: networks of either side keep a training sample with probability 1/(1 + exp(∓shift · s)),
-        s its first input, standardised, so that p(y|x) is the same for both (0: none; large: each sees one half of the inputs). Siblings
-        are of different sides in turn, and independent pairs are those of different sides.
+    label_noise: share of the training labels that are drawn anew, uniformly over the classes (1: they are random).
     """
 
     n_train: Count
     label_noise: Share = 0.0
-    shared: Share = 1.0
-    shift: NotNegative = 0.0
-    seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _one_kind_of_own_samples(self) -> Task:
-        if self.shift and self.shared != 1:
-            raise ValueError("shift goes with shared = 1: both sides choose from one pool.")
-        return self
 
     @property
     def n_classes(self) -> int:
         """Number of classes."""
         return int(getattr(self, "classes", 2))
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
-        """n samples."""
-        raise NotImplementedError
-
-    def train(self, own: int | None = None, side: int = 1) -> Arrays:
-        """The training samples; those that are not shared are a function of the seed `own`, a shift has the sign `side`."""
-        rule, *seeds = streams.network_seeds(self.seed, 6).tolist()
-        own_seeds = streams.network_seeds(self.seed if own is None else own, 3).tolist()
-        if self.shift:
-            return self._noisy(*self._one_side(rule, seeds[:2], side), seeds[4])
-        common = round(self.shared * self.n_train)
-        parts = [
-            self._noisy(*self.draw(n, rule, s[:2]), s[2]) for n, s in ((common, [*seeds[:2], seeds[4]]), (self.n_train - common, own_seeds)) if n
-        ]
-        return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
-
-    def _one_side(self, rule: int, seeds: list[int], side: int) -> Arrays:
-        """n_train of a pool that both sides choose from."""
-        x, y = self.draw(4 * self.n_train, rule, seeds)
-        standard = (x[:, 0] - x[:, 0].mean()) / x[:, 0].std()
-        chance = _uniforms(int(streams.network_seeds(seeds[0], 1)[0]), len(x))
-        kept = np.flatnonzero(chance < special.expit(side * self.shift * standard))[: self.n_train]
-        if len(kept) < self.n_train:
-            raise ValueError(f"shift ({self.shift}) leaves {len(kept)} of {len(x)} samples, fewer than n_train; set n_train higher or shift lower.")
-        return x[kept], y[kept]
-
-    def test(self, n: int) -> Arrays:
-        """n test samples, labels without noise."""
-        rule, *seeds = streams.network_seeds(self.seed, 6).tolist()
-        return self.draw(n, rule, seeds[2:4])
-
-    def _noisy(self, x: np.ndarray, y: np.ndarray, seed: int) -> Arrays:
-        if not self.label_noise:
+    def noisy(self, x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> Arrays:
+        """The samples with the labels' noise, of as many seeds as there are sets of samples."""
+        n, share = y.shape[-1], round(self.label_noise * y.shape[-1])
+        if not share:
             return x, y
-        chosen, drawn = _uniforms(seed, 2 * len(y)).reshape(2, -1)
-        order = np.argsort(chosen)[: round(self.label_noise * len(y))]
+        chosen, drawn = np.moveaxis(uniforms(seed, 2 * n).reshape(*np.shape(seed), 2, n), -2, 0)
+        order = np.argsort(chosen, axis=-1)[..., :share]
         y = y.copy()
-        y[order] = (drawn[order] * self.n_classes).astype(y.dtype)
+        np.put_along_axis(y, order, (np.take_along_axis(drawn, order, -1) * self.n_classes).astype(y.dtype), -1)
         return x, y
 
 
-def _normals(seed: int, n: int, columns: int) -> np.ndarray:
-    return streams.gaussian_inputs(np.asarray(seed), 0, n, columns)
-
-
-def _uniforms(seed: int, n: int) -> np.ndarray:
-    return streams.uniforms(streams.GAUSSIAN, np.asarray(seed), 0, n)
+def _labelled(x: np.ndarray, label: np.ndarray) -> Arrays:
+    """The same labels for every set of samples."""
+    return x, np.broadcast_to(label, x.shape[:-1])
 
 
 def _unit(seed: int, n: int, columns: int) -> np.ndarray:
     """n directions `[n, columns]`, uniform on the sphere."""
-    rows = _normals(seed, n, columns)
+    rows = normals(seed, n, columns)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
@@ -117,12 +60,12 @@ class GaussianMixtureData(Task):
     classes: Annotated[int, Field(ge=2)] = 2
     separation: NotNegative = 3.0
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the classes in turn."""
-        means = _normals(rule, self.classes, self.inputs)
+        means = normals(rule, self.classes, self.inputs)
         means *= self.separation / np.linalg.norm(means, axis=1, keepdims=True)
         label = np.arange(n) % self.classes
-        return means[label] + _normals(seeds[0], n, self.inputs), label
+        return _labelled(means[label] + normals(seeds[0], n, self.inputs), label)
 
 
 class SpiralsData(Task):
@@ -133,13 +76,13 @@ class SpiralsData(Task):
     turns: NotNegative = 1.0
     noise: NotNegative = 0.02
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the classes in turn."""
         label = np.arange(n) % self.classes
-        radius = np.sqrt(_uniforms(seeds[1], n))
+        radius = np.sqrt(uniforms(seeds[1], n))
         angle = 2 * np.pi * (self.turns * radius + label / self.classes)
-        arm = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
-        return arm + self.noise * _normals(seeds[0], n, 2), label
+        arm = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
+        return _labelled(arm + self.noise * normals(seeds[0], n, 2), label)
 
 
 class CirclesData(Task):
@@ -149,12 +92,12 @@ class CirclesData(Task):
     classes: Annotated[int, Field(ge=2)] = 2
     noise: NotNegative = 0.05
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the classes in turn."""
         label = np.arange(n) % self.classes
-        angle = 2 * np.pi * _uniforms(seeds[1], n)
-        circle = np.stack([np.cos(angle), np.sin(angle)], 1) * ((label + 1) / self.classes)[:, None]
-        return circle + self.noise * _normals(seeds[0], n, 2), label
+        angle = 2 * np.pi * uniforms(seeds[1], n)
+        circle = np.stack([np.cos(angle), np.sin(angle)], -1) * ((label + 1) / self.classes)[:, None]
+        return _labelled(circle + self.noise * normals(seeds[0], n, 2), label)
 
 
 class XorData(Task):
@@ -164,13 +107,13 @@ class XorData(Task):
     inputs: Annotated[int, Field(ge=2)] = 2
     separation: NotNegative = 3.0
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the Gaussians in turn."""
         corner = np.arange(n) % 4
         first, second = corner % 2, corner // 2
-        x = _normals(seeds[0], n, self.inputs)
-        x[:, :2] += self.separation * (2 * np.stack([first, second], 1) - 1)
-        return x, first ^ second
+        x = normals(seeds[0], n, self.inputs)
+        x[..., :2] += self.separation * (2 * np.stack([first, second], 1) - 1)
+        return _labelled(x, first ^ second)
 
 
 class ParityData(Task):
@@ -180,10 +123,10 @@ class ParityData(Task):
     inputs: Count
     relevant: Count = 2
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples."""
-        minus = _uniforms(seeds[0], n * self.inputs).reshape(n, self.inputs) < 0.5
-        return 1.0 - 2.0 * minus, minus[:, : self.relevant].sum(1) % 2
+        minus = uniforms(seeds[0], n * self.inputs).reshape(*np.shape(seeds[0]), n, self.inputs) < 0.5
+        return 1.0 - 2.0 * minus, minus[..., : self.relevant].sum(-1) % 2
 
     @model_validator(mode="after")
     def _relevant_inputs_exist(self) -> ParityData:
@@ -206,17 +149,17 @@ class HierarchicalData(Task):
     separation: NotNegative = 4.0
     ratio: NotNegative = 0.7
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the leaves in turn."""
         leaf = np.arange(n) % 2**self.levels
         directions = _unit(rule, 2**self.levels - 1, self.inputs)  # node 2^(l−1) − 1 + (the first l − 1 branches) at level l
-        x = _normals(seeds[0], n, self.inputs)
+        x = normals(seeds[0], n, self.inputs)
         label = np.zeros(n, dtype=np.int64)
         for level in range(1, self.levels + 1):
             above, branch = leaf >> (self.levels - level + 1), (leaf >> (self.levels - level)) & 1
             x += (2 * branch - 1)[:, None] * self.separation * self.ratio ** (level - 1) * directions[2 ** (level - 1) - 1 + above]
             label = branch if level == self.label_level else label
-        return x, label
+        return _labelled(x, label)
 
     @model_validator(mode="after")
     def _label_level_exists(self) -> HierarchicalData:
@@ -236,13 +179,13 @@ class HiddenManifoldData(Task):
     latent: Count = 4
     teacher_units: Count = 4
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples."""
         features, teacher, second = streams.network_seeds(rule, 3).tolist()
-        c = _normals(seeds[0], n, self.latent) / self.latent**0.5
-        x = np.tanh(c @ _normals(features, self.inputs, self.latent).T)
-        hidden = np.tanh(c @ _normals(teacher, self.teacher_units, self.latent).T)
-        return x, (hidden @ _normals(second, 1, self.teacher_units)[0] > 0).astype(np.int64)
+        c = normals(seeds[0], n, self.latent) / self.latent**0.5
+        x = np.tanh(c @ normals(features, self.inputs, self.latent).T)
+        hidden = np.tanh(c @ normals(teacher, self.teacher_units, self.latent).T)
+        return x, (hidden @ normals(second, 1, self.teacher_units)[0] > 0).astype(np.int64)
 
 
 class DynamicSignalData(Task):
@@ -257,13 +200,14 @@ class DynamicSignalData(Task):
     patch_inputs: Count
     noise: NotNegative = 0.1
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the classes in turn."""
         label = np.arange(n) % 2
-        patch = (_uniforms(seeds[1], n) * self.patches).astype(np.int64)
-        x = self.noise * _normals(seeds[0], n, self.patches * self.patch_inputs).reshape(n, self.patches, self.patch_inputs)
-        x[np.arange(n), patch] += (2 * label - 1)[:, None] * _unit(rule, 1, self.patch_inputs)
-        return x.reshape(n, -1), label
+        patch = (uniforms(seeds[1], n) * self.patches).astype(np.int64)
+        x = self.noise * normals(seeds[0], n, self.patches * self.patch_inputs).reshape(*patch.shape, self.patches, self.patch_inputs)
+        sign = (2 * label - 1)[:, None] * (patch[..., None] == np.arange(self.patches))
+        x += sign[..., None] * _unit(rule, 1, self.patch_inputs)[0]
+        return _labelled(x.reshape(*patch.shape, -1), label)
 
 
 class RebasinCounterexampleData(Task):
@@ -271,10 +215,10 @@ class RebasinCounterexampleData(Task):
 
     kind: Literal["rebasin_counterexample"]
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples."""
-        x = 2 * _uniforms(seeds[0], 2 * n).reshape(n, 2) - 1
-        return x, ((x[:, 0] < 0) & (x[:, 1] > 0)).astype(np.int64)
+        x = 2 * uniforms(seeds[0], 2 * n).reshape(*np.shape(seeds[0]), n, 2) - 1
+        return x, ((x[..., 0] < 0) & (x[..., 1] > 0)).astype(np.int64)
 
 
 class DigitsData(Task):
@@ -291,7 +235,7 @@ class DigitsData(Task):
         """Ten."""
         return 10
 
-    def draw(self, n: int, rule: int, seeds: list[int]) -> Arrays:
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """The first n images."""
         x, y = self._images()
         return x[:n], y[:n]
@@ -305,7 +249,7 @@ class DigitsData(Task):
         from sklearn.datasets import load_digits  # half a second, for this task alone
 
         x, y = load_digits(return_X_y=True)
-        order = np.argsort(_uniforms(self.seed, len(y)))
+        order = np.argsort(uniforms(self.seed, len(y)))
         return x[order] / 16, y[order].astype(np.int64)
 
     @model_validator(mode="after")

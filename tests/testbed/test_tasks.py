@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 
-from testbed import StudyError, ensembles, tasks
+from testbed import StudyError, ensembles, measure, tasks
 from testbed.study import Study
 
 EXAMPLES = [
@@ -94,6 +95,18 @@ def test_label_noise_draws_its_share_of_training_labels_anew(share, seed):
     assert stats.binomtest(changed, n, 0.75).pvalue > 1e-6 if n else changed == 0
 
 
+@pytest.mark.parametrize("task", [task for task in EXAMPLES if task.kind != "digits"], ids=lambda task: task.kind)
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_many_sets_at_once_are_each_alone(task, shared):
+    task = task.model_copy(update={"shared": shared, "label_noise": 0.3})
+    seeds = np.array([[11, 12, 13], [14, 15, 2**62]])
+    x, y = task.train(seeds)
+    assert x.shape[:2] == y.shape[:2] == (2, 3) and y.dtype.kind == "i"
+    for at in np.ndindex(2, 3):
+        alone = task.train(seeds[at])
+        assert np.array_equal(x[at], alone[0]) and np.array_equal(y[at], alone[1])
+
+
 @given(st.sampled_from([0.0, 0.25, 1.0]))
 def test_networks_share_what_they_should_and_draw_the_rest_themselves(share):
     task = tasks.SpiralsData(kind="spirals", n_train=40, shared=share)
@@ -120,12 +133,41 @@ def test_a_plan_gives_each_network_its_samples(classes, settings):
     plan = ensembles.plan(classes(settings | {"vary": {"ensemble.spawn_step": [0, 5]}}))
     (launch,) = plan.launches
     n_sets = {"data.shared": 16, "data.shift": 2}.get(next(iter(settings), ""), 1)
-    assert len(launch.train_sets) == n_sets == plan.networks["train_set"].n_unique()
+    assert len(launch.train_sets[0]) == n_sets == plan.networks["train_set"].n_unique()
     for a, b, set_a, set_b in plan.pairs.select("network_a", "network_b", "train_set_a", "train_set_b").rows():
         assert (plan.networks["train_set"][a], plan.networks["train_set"][b]) == (set_a, set_b)
         assert set_a != set_b or not settings
     x, y = launch.samples("train")
     assert x.shape == (n_sets, 30, 2) and y.shape == (n_sets, 30)
+
+
+def test_students_have_samples_of_their_own_too(study):
+    """Some in common, the rest their own, the teacher's labels on all; curves are measured on both ends' samples."""
+    (launch,) = ensembles.plan(study({"data.shared": 0.25, "data.noise": 0.0, "measure.theory": ["population"]})).launches
+    x, y = launch.train_sets
+    assert x.shape == (8, 24, 3) and y.shape == (8, 24, 1)
+    assert torch.equal(x[0, :6], x[5, :6]) and not torch.isin(x[0, 6:], x[5, 6:]).any()
+    target = launch.teacher.architecture.to_torch(launch.teacher.params[0])(x).detach()
+    torch.testing.assert_close(y, target, rtol=1e-6, atol=1e-6)
+    trained = measure.train(launch, launch.networks, "auto")
+    found = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
+    a, b = (launch.pairs[f"network_{side}"][0] for side in "ab")
+    for k, end in ((0, a), (4, b)):
+        outputs = launch.architecture.to_torch(trained["params"][end].double())(torch.cat([x[a], x[b]])).detach()
+        want = 0.5 * (outputs - torch.cat([y[a], y[b]])).square().mean()
+        assert found["train_loss"][0, k].item() == pytest.approx(want.item(), rel=1e-9)
+
+
+def test_exact_training_losses_under_a_covariate_shift(study):
+    """Both sides' samples count, by the kernels and by the exact path."""
+    (launch,) = ensembles.plan(study({"data.shift": 2.0, "measure.theory": ["exact_training"]})).launches
+    assert len(launch.train_sets[0]) == 2
+    trained = measure.train(launch, launch.networks, "auto")
+    found = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
+    torch.testing.assert_close(found["exact_training_loss"], found["train_loss"], rtol=1e-9, atol=1e-12)
+    sides = launch.networks["side"].to_numpy()
+    first = launch.train_sets[0][launch.networks["train_set"].to_numpy(writable=True)][:, :, 0].mean(1)
+    assert (first[sides > 0] > first[sides < 0].max()).all()
 
 
 def test_what_does_not_go_together_is_refused(raw):
@@ -140,3 +182,9 @@ def test_what_does_not_go_together_is_refused(raw):
     ):
         with pytest.raises(StudyError, match=sentence):
             Study.make(raw(settings, CLASSES))
+    for settings, sentence in (
+        ({"data.shared": 0.5}, r"'exact_training' needs one training set for all pairs, data.shared = 1"),
+        ({"data.shared": 0.5, "training.online": True, "data.n_train": None, "data.noise": 0.0}, "leave out data.n_train, noise, shared and shift"),
+    ):
+        with pytest.raises(StudyError, match=sentence):
+            Study.make(raw(settings))

@@ -1,0 +1,100 @@
+"""How training samples are drawn: those that networks share, those that each has for itself, and those of one side of a covariate shift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy import special
+
+from kernels import streams
+
+Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
+Seeds: TypeAlias = Sequence[int | np.ndarray]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of a study: unknown keys and values of the wrong type are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+class Sampled(Section):
+    """Data whose samples are drawn from a distribution.
+
+    n_train: training samples of a network.
+    shared: share of the training samples that all networks have in common; the rest each network draws for itself (0: disjoint sets).
+    shift: covariate shift between the ends of a pair: networks of either side keep a training sample with probability 1/(1 + exp(∓shift · s)),
+        s its first input, standardised, so that p(y|x) is the same for both (0: none; large: each sees one half of the inputs). Siblings
+        are of different sides in turn, and independent pairs are those of different sides.
+    """
+
+    n_train: Count | None = None
+    shared: Share = 1.0
+    shift: NotNegative = 0.0
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _one_kind_of_own_samples(self) -> Sampled:
+        if self.shift and self.shared != 1:
+            raise ValueError("shift goes with shared = 1: both sides choose from one pool.")
+        return self
+
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
+        """n samples x `[…, n, n_inputs]` and y `[…, n, …]` for each of the seeds `[…]`; what is to be learnt is a function of `rule` alone."""
+        raise NotImplementedError
+
+    def noisy(self, x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> Arrays:
+        """Samples with the noise of training labels."""
+        return x, y
+
+    def train(self, own: np.ndarray | None = None, side: int = 1) -> Arrays:
+        """The training samples x `[…, n_train, n_inputs]` and y, a set for each of the seeds `own` `[…]`, one without them.
+
+        Those that are not shared are a function of their seed; a shift has the sign `side`. ValueError if it leaves too few.
+        """
+        assert self.n_train is not None
+        rule, *seeds = streams.network_seeds(self.seed, 6).tolist()
+        if self.shift:
+            return self.noisy(*self._one_side(rule, seeds[:2], side), seeds[4])
+        own_seeds = streams.derived_seeds(np.asarray(self.seed if own is None else own), 3)
+        sets, common = own_seeds.shape[:-1], round(self.shared * self.n_train)
+        parts = []
+        if common:
+            drawn = self.noisy(*self.draw(common, rule, seeds[:2]), seeds[4])
+            parts.append(tuple(np.broadcast_to(part, (*sets, *part.shape)) for part in drawn))
+        if rest := self.n_train - common:
+            parts.append(self.noisy(*self.draw(rest, rule, [own_seeds[..., 0], own_seeds[..., 1]]), own_seeds[..., 2]))
+        return np.concatenate([x for x, _ in parts], len(sets)), np.concatenate([y for _, y in parts], len(sets))
+
+    def _one_side(self, rule: int, seeds: list[int], side: int) -> Arrays:
+        """n_train of a pool that both sides choose from."""
+        assert self.n_train is not None
+        x, y = self.draw(4 * self.n_train, rule, seeds)
+        standard = (x[:, 0] - x[:, 0].mean()) / x[:, 0].std()
+        chance = uniforms(int(streams.network_seeds(seeds[0], 1)[0]), len(x))
+        kept = np.flatnonzero(chance < special.expit(side * self.shift * standard))[: self.n_train]
+        if len(kept) < self.n_train:
+            raise ValueError(f"shift ({self.shift}) leaves {len(kept)} of {len(x)} samples, fewer than n_train; set n_train higher or shift lower.")
+        return x[kept], y[kept]
+
+    def test(self, n: int) -> Arrays:
+        """n samples that are in no training set."""
+        rule, *seeds = streams.network_seeds(self.seed, 6).tolist()
+        return self.draw(n, rule, seeds[2:4])
+
+
+def normals(seed: int | np.ndarray, n: int, columns: int) -> np.ndarray:
+    """Standard normals `[…seed, n, columns]`."""
+    return streams.gaussian_inputs(np.asarray(seed), 0, n, columns)
+
+
+def uniforms(seed: int | np.ndarray, n: int) -> np.ndarray:
+    """Uniform numbers in (0, 1), `[…seed, n]`."""
+    return streams.uniforms(streams.GAUSSIAN, np.asarray(seed), 0, n)
