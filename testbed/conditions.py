@@ -76,8 +76,11 @@ def check(study: Study) -> None:
             "measure.also: 'lemma_7' needs an orthonormal relu teacher, and relu students without biases whose second layer is frozen at 1: "
             "data.teacher.initialisation 'orthonormal', architecture.initialisation 'committee', training.frozen_layers = [1]."
         )
-    if (chains := {"bend", "star"} & set(measure.also)) and study.architecture.connectivity == "convolutional":
-        raise ValueError(f"measure.also: {min(chains)!r} trains a point whose weights are its own; connectivity 'convolutional' shares them.")
+    sharing = "connectivity 'convolutional'" if study.architecture.connectivity == "convolutional" else "tied"
+    if (chains := {"bend", "star"} & set(measure.also)) and (sharing != "tied" or study.architecture.tied is not None):
+        raise ValueError(f"measure.also: {min(chains)!r} trains a point whose weights are its own; architecture.{sharing} shares them.")
+    if measure.planes and training.online:
+        raise ValueError("measure.planes draws the training loss, and training.online has none.")
     if "star" in measure.also and study.ensemble.n_networks < 4:
         raise ValueError(
             f"measure.also: 'star' trains a centre to half of the networks of a cell and tests it on the others: {study.ensemble.n_networks} are "
@@ -150,6 +153,7 @@ def _no_twins(study: Study) -> str | None:
         "data.teacher.activation 'erf'": teacher is not None and teacher.activation == "erf",
         "networks and a teacher without biases": not architecture.biases and not (teacher is not None and teacher.biases),
         "fully connected networks whose layers all learn at one rate": not architecture.sparse
+        and architecture.tied is None
         and not training.frozen
         and not training.frozen_layers
         and study.ensemble.rate_factor == 1,

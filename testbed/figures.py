@@ -14,7 +14,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from scipy import stats
 
-from testbed import ranking
+from testbed import planes, ranking
 from testbed.comparison import group_means, nearest_alpha
 from testbed.results import Results
 
@@ -22,6 +22,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 COLORS = {"independent": "C1", "siblings": "C0"}
 MARKS = {"independent": "o", "siblings": "s"}
 POINTS: dict[str, Any] = {"s": 5, "alpha": 0.4, "lw": 0, "rasterized": True}
+BESIDE = {"bend_": ("^", "over a trained bend"), "star_": ("v", "over a star's centre"), "calibrated_": ("x", "at the best temperature")}
 MOST_LINES = 16  # that a legend has room for
 PAIRS = {"independent": "independent pairs", "siblings": "sibling pairs"}
 
@@ -37,6 +38,7 @@ def draw(results: Results) -> dict[str, Figure]:
         **{f"barrier_{key.replace('.', '_')}": functools.partial(by_factor, key=key) for key in by},
         "twins": twins,
         "permutations": permutations,
+        "planes": planes.figure,
         "grid": grid,
         "training": training,
     }
@@ -138,27 +140,32 @@ def z_histogram(results: Results) -> Figure | None:
 def by_factor(results: Results, key: str) -> Figure | None:
     """Mean barrier at each level of a factor, with 95 % intervals over families; the population's as a line beside it."""
     kinds = [kind for kind in results.kinds if key in results.groups(kind)]
-    names = dict.fromkeys((f"{results.part}_loss", f"{results.part}_error", "train_error"))
+    besides = ["train_loss"] if any(results.has(f"{prefix}train_loss_barrier_linear") for prefix in BESIDE) else []
+    names = dict.fromkeys((f"{results.part}_loss", f"{results.part}_error", "train_error", *besides))
     quantities = [q for q in names if results.has(f"{q}_barrier_linear")]
     levels = results.pairs[key].unique().sort().to_list()
     if not kinds or len(levels) < 2:
         return None
-    figure = Figure(figsize=(max(3.6, 3.3 * len(kinds)), 0.4 + 2.7 * len(quantities)))
-    axes = figure.subplots(len(quantities), len(kinds), squeeze=False)
-    for row, quantity in zip(axes, quantities, strict=True):
-        for ax, kind in zip(row, kinds, strict=True):
-            others = [other for other in results.groups(kind) if other != key]
-            split = max(others, key=lambda other: results.pairs[other].n_unique(), default=None)
-            _means(ax, results, kind, quantity, key, split, levels)
-            pooled = [results.short(other) for other in others if other != split]
-            ax.set_title(f"{PAIRS[kind]}" + (f", pooled over {', '.join(pooled)}" if pooled else ""))
-            ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if any(len(str(x)) > 6 for x in levels) else 0)
-            ax.set_xlabel(results.label(key))
+    columns = len(kinds) if len(kinds) > 1 else min(2, len(quantities))
+    panels = [(quantity, kind) for quantity in quantities for kind in kinds]
+    figure = Figure(figsize=(max(3.6, 3.3 * columns), 0.4 + 2.7 * -(-len(panels) // columns)))
+    axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for place, (ax, (quantity, kind)) in enumerate(zip(axes.flat, panels, strict=False)):
+        others = [other for other in results.groups(kind) if other != key]
+        split = max(others, key=lambda other: results.pairs[other].n_unique(), default=None)
+        _means(ax, results, kind, quantity, key, split, levels)
+        pooled = [results.short(other) for other in others if other != split]
+        ax.set_title(f"{PAIRS[kind]}" + (f", pooled over {', '.join(pooled)}" if pooled else ""))
+        ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if any(len(str(x)) > 6 for x in levels) else 0)
+        ax.set_xlabel(results.label(key))
         unit = results.unit if quantity.endswith("loss") else "share misclassified"
-        row[0].set_ylabel(f"{quantity.replace('_', ' ')} barrier, linear\n({unit})")
+        if place % columns == 0 or len(kinds) == 1:
+            ax.set_ylabel(f"{quantity.replace('_', ' ')} barrier, linear\n({unit})")
     handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     title = results.label(split) if split is not None else None
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, title=title, title_fontsize=8, columnspacing=1)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2 * columns, title=title, title_fontsize=8, columnspacing=1)
     return figure
 
 
@@ -178,16 +185,15 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
         if predicted is not None:
             line = predicted if split is None else predicted.filter(pl.col(split) == level)
             ax.plot(x, line["mean"], color=color, lw=1, label="predicted" if level is None else None)
-    for prefix, (mark, name) in ranking.MARKS.items():
-        if not prefix or not results.has(f"{prefix}{quantity}_barrier_linear"):
-            continue
+    shown = {prefix: mark for prefix, mark in (ranking.MARKS | BESIDE).items() if prefix and results.has(f"{prefix}{quantity}_barrier_linear")}
+    for place, (prefix, (mark, name)) in enumerate(shown.items(), 1):
         aligned = group_means(pairs, by, f"{prefix}{quantity}_barrier_linear")
         for i, level in enumerate(series):
             color = "0.2" if split is None else mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
             rows = aligned if split is None else aligned.filter(pl.col(split) == level)
             mean = rows["mean"].to_numpy()
             error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
-            x = np.array([levels.index(value) for value in rows[key]]) + 0.08
+            x = np.array([levels.index(value) for value in rows[key]]) + 0.08 * place
             ax.errorbar(x, mean, error, fmt=mark, ms=3.5, lw=0.8, color=color, mfc="none", label=name if i == 0 else None)
     low, high = ax.get_ylim()
     ax.set_ylim(min(0, low), high)

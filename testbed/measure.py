@@ -44,10 +44,14 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
         "tied": launch.tied,
         "backend": backend,
     }
-    params, mask = launch.initial(networks), launch.mask(networks)
-    if launch.study.architecture.pruning is not None:
-        params, mask = _pruned(launch, networks, params, mask, data, options)
-    run = kernels.train(launch.architecture, params, data, training, mask=mask, progress=progress, **options)
+    params, mask, pruning = launch.initial(networks), launch.mask(networks), launch.study.architecture.pruning
+    if pruning is not None:
+        params, mask, dense = _pruned(launch, networks, params, mask, data, options)
+    if pruning is None or pruning.retrain:
+        run = kernels.train(launch.architecture, params, data, training, mask=mask, progress=progress, **options)
+    else:
+        assert mask is not None
+        run = dataclasses.replace(dense, params=dense.params * mask)
     final = torch.full((len(networks),), torch.nan, dtype=torch.float64)
     good = run.diverged_at < 0
     if samples is not None and bool(good.any()):
@@ -58,8 +62,10 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
     return {"params": run.params, "stopped_at": run.stopped_at, "losses": run.losses.double(), "diverged_at": run.diverged_at, "train_loss": final}
 
 
-def _pruned(launch: Launch, networks: pl.DataFrame, params: Tensor, mask: Tensor | None, data: Any, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Where these networks begin, and their masks, after iterative magnitude pruning (PruningSpec)."""
+def _pruned(
+    launch: Launch, networks: pl.DataFrame, params: Tensor, mask: Tensor | None, data: Any, options: dict[str, Any]
+) -> tuple[Tensor, Tensor, kernels.Run]:
+    """Where these networks begin, and their masks, after iterative magnitude pruning (PruningSpec); and the last round's training."""
     pruning, architecture = launch.study.architecture.pruning, launch.architecture
     assert pruning is not None
     if pruning.mask == "family":  # the family's own data order and rate, the same for every sibling
@@ -72,7 +78,7 @@ def _pruned(launch: Launch, networks: pl.DataFrame, params: Tensor, mask: Tensor
         keep = round(pruning.density ** ((k + 1) / pruning.rounds) * int(weights[0].sum()))
         params, mask = dense.snapshots[0], structure.pruned(architecture, dense.params, mask, keep)
     assert mask is not None
-    return params, mask
+    return params, mask, dense
 
 
 def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
@@ -115,7 +121,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         result |= measures.of_pairs(study.measure.also, launch.architecture, a, b, between, samples, own, study.training.loss, seeds, n_teacher)
     result |= _chains(launch, a, b, params, diverged_at, some, between, backend)
     for name in study.measure.alignment:
-        ends = _aligned(launch, name, a, b, params, diverged_at, some, between, backend)
+        ends = aligned(launch, name, a, b, params, diverged_at, some, between, backend)
         result |= {f"{name}_{key}": value for key, value in _paths(launch, *ends, alphas, some, backend).items()}
     return {key: _spread(value, good) for key, value in result.items()}
 
@@ -144,7 +150,7 @@ def _paths(launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataF
     return result
 
 
-def _aligned(
+def aligned(
     launch: Launch,
     name: str,
     a: Tensor,

@@ -18,7 +18,7 @@ from testbed.comparison import effects, group_means, interval, mean_interval, ne
 from testbed.measure import DEFINITIONS
 from testbed.results import Results
 from testbed.store import Store
-from testbed.tables import ALSO, NUMBERS, PREFIXES
+from testbed.tables import ALSO, GAPS, NUMBERS, PREFIXES
 
 TEMPLATES = Path(__file__).with_name("templates")
 CAPTIONS = {
@@ -34,6 +34,8 @@ CAPTIONS = {
     "permutations": "Share of pairs whose two students ended in different permutations of the teacher's units (each unit goes to the teacher unit "
     "that it overlaps with, all permutations tried), with 95 % bootstrap intervals over families; half of two-unit pairs would, by chance.",
     "grid": "What a maximum over the grid of alphas misses of the exact training barrier, as a share of it.",
+    "planes": "Training loss on the plane through three networks, logarithmic colours: the two ends of a pair, A and B, and C as the titles say. "
+    "Axes are Euclidean distances between parameter vectors.",
     "training": "Recorded training losses of the networks that did not diverge.",
     "ranking": "Every component alone, ranked by how far it breaks linear connectivity: mean barrier with 95 % bootstrap intervals over families "
     "of networks and data sets. The line is the baseline's barrier, the band its interval.",
@@ -89,6 +91,17 @@ def aligned_sentences(results: Results, kind: str, name: str) -> list[str]:
         if prefix and results.has(prefix + column):
             (row,) = group_means(pairs, ["kind"], prefix + column).to_dicts()
             said.append(f"The mean {results.part} loss barrier of {name}{how} is {interval(row)}.")
+    return said + gap_sentences(results, kind, name)
+
+
+def gap_sentences(results: Results, kind: str, name: str) -> list[str]:
+    """What matching misses of the best of all permutations."""
+    said, pairs = [], results.measured.filter(kind=kind)
+    for gap in (gap for gap in GAPS if results.has(gap)):
+        (row,) = group_means(pairs, ["kind"], gap).to_dicts()
+        found = float((pairs[gap].drop_nulls() < 1e-9).mean())  # type: ignore[arg-type]
+        how = PREFIXES[gap.removesuffix("gap")].removeprefix(", after ")
+        said.append(f"{how.capitalize()} finds the best of all permutations for {found:.0%} of {name}; its mean gap to it is {interval(row)}.")
     return said
 
 
@@ -108,7 +121,7 @@ def answers(results: Results) -> list[str]:
         pairs = results.measured.filter(kind=kind)
         name = "siblings" if kind == "siblings" else "independent pairs"
         if results.groups_of_components:
-            said += ranking.sentences(results, kind)
+            said += ranking.sentences(results, kind) + gap_sentences(results, kind, name)
             continue
         (whole,) = group_means(pairs, ["kind"], column).to_dicts()
         said.append(

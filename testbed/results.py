@@ -44,7 +44,7 @@ PER_INPUT = {  # training.clock = "inputs"
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A finished run. pairs has the families of both networks (family_a, family_b) and leaves nothing out."""
+    """A finished run. pairs has the families of both networks (family_a, family_b) and leaves nothing out; planes: None if none were asked for."""
 
     folder: Path
     study: Study
@@ -54,6 +54,7 @@ class Results:
     pairs: pl.DataFrame
     curves: pl.DataFrame
     losses: pl.DataFrame
+    planes: pl.DataFrame | None
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
@@ -66,7 +67,8 @@ class Results:
         study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
         networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
         manifest, columns = store.read_json("manifest.json"), store.read_json("columns.json")
-        return cls(store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses)
+        planes = store.read_table("planes") if study.measure.planes else None
+        return cls(store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses, planes)
 
     @property
     def factors(self) -> list[str]:

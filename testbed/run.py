@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import kernels
-from testbed import ensembles, measure, tables
+from testbed import ensembles, measure, planes, tables
 from testbed.ensembles import Launch, Plan
 from testbed.errors import StudyError
 from testbed.report import write_report
@@ -207,6 +207,9 @@ def _write_tables(store: Store, plan: Plan, backend: str) -> dict[str, int]:
     diverged = networks.filter(pl.col("diverged_at").is_not_null())["network"]
     pairs, curves = tables.pair_tables(plan, measured, diverged)
     everything = {"networks": networks, "pairs": pairs, "curves": curves, "losses": tables.losses_table(plan, trained)}
+    if plan.study.measure.planes:
+        params, diverged_at = ([torch.cat([part[name] for part in parts]) for parts in trained] for name in ("params", "diverged_at"))
+        everything["planes"] = planes.table(plan, params, diverged_at, backend)
     for name, table in everything.items():
         store.write_table(name, table)
     store.write_json("columns.json", tables.describe(everything, plan.study.training.loss))

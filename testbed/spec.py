@@ -100,7 +100,18 @@ class PruningSpec(Section):
     density: Annotated[float, Field(gt=0, lt=1)]
     rounds: Count = 1
     rewind_step: Annotated[int, Field(ge=0)] = 0
+    retrain: bool = True
     mask: Literal["own", "family"] = "own"
+
+    @model_validator(mode="after")
+    def _check(self) -> PruningSpec:
+        if not self.retrain and self.mask == "family":
+            raise ValueError(
+                "mask 'family' goes with retrain = true: it is found by a training of the family's own, and siblings differ by what follows."
+            )
+        if not self.retrain and self.rounds == 1 and self.rewind_step:
+            raise ValueError("rewind_step goes with retrain = true, or with more than one of rounds: nothing is trained from there.")
+        return self
 
 
 class ArchitectureSpec(Section):
@@ -110,6 +121,7 @@ class ArchitectureSpec(Section):
     a unit and windows every `stride` inputs; full: every unit sees every input. density: share of the weights of each layer that there are,
     drawn at random by network (mask `own`), by family, or once for all networks of a cell (`shared`). Weights of a unit with fewer inputs start
     larger by √(all/those), so that its pre-activation has the dense one's variance (Evci et al. 2022). pruning: found by training.
+    tied: any other weight sharing, for each parameter (in the order of kernels.Architecture.layout) a whole number; those of one number are one.
     lean: `lean` times the teacher's first layer, its units in a random order for each family, is added to the initial one: starts whose overlap
     with the teacher does not vanish with the number of inputs.
     """
@@ -126,6 +138,7 @@ class ArchitectureSpec(Section):
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
     mask: Literal["own", "family", "shared"] = "own"
     pruning: PruningSpec | None = None
+    tied: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] | None = None
     initialisation: Literal["kaiming", "xavier", "torch", "committee", "mean_field"] = "kaiming"
     scale: NotNegative = 1.0
     lean: NotNegative = 0.0
@@ -154,6 +167,8 @@ class ArchitectureSpec(Section):
             raise ValueError(f"receptive_field is missing: the inputs that a unit of a {self.connectivity} first layer sees.")
         if self.connectivity == "convolutional" and (self.density < 1 or self.pruning is not None):
             raise ValueError("connectivity 'convolutional' shares weights, which a random or pruned mask would tear apart: use 'local' there.")
+        if self.tied is not None and (self.sparse or self.lean):
+            raise ValueError("tied shares weights as it says: leave out connectivity, density, pruning and lean, which would tear them apart.")
         return self
 
 
@@ -344,6 +359,8 @@ class MeasureSpec(Section):
         after the best softmax temperature at each alpha; `features`, the residual of linear feature connectivity; `lemma_7`, whether Lin, Li &
         Wu's lemma says that two committees are connected; `bend`, the largest barrier of two segments over a point trained between the ends;
         `star`, of those over the centre of a star, trained to half of the cell's networks, eight at most: of pairs of the others.
+    planes: so many pictures of the training loss on the plane through A, B and C, a pair of every so many cells; C is B after the first alignment,
+        or a third network.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]
@@ -352,6 +369,7 @@ class MeasureSpec(Section):
     permutations: bool = False
     alignment: Annotated[tuple[AlignmentName, ...], Field(strict=False)] = ()
     also: Annotated[tuple[MeasureName, ...], Field(strict=False)] = ()
+    planes: Annotated[int, Field(ge=0, le=6)] = 0
 
     @property
     def between(self) -> tuple[float, ...]:

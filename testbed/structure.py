@@ -9,12 +9,20 @@ from torch import Tensor
 
 import kernels
 from kernels.connectivity import first_layer, random_rows
+from testbed.errors import StudyError
 from testbed.study import Study
 
 
 def tied(study: Study, architecture: kernels.Architecture) -> Tensor | None:
-    """For each parameter the number of the one that it is, int64 `[n_parameters]`; None without weight sharing."""
+    """For each parameter a number, int64 `[n_parameters]`, those of one number being one; None without weight sharing.
+
+    StudyError if `architecture.tied` is not as long as that.
+    """
     spec = study.architecture
+    if spec.tied is not None:
+        if len(spec.tied) != architecture.n_parameters:
+            raise StudyError(f"architecture.tied must have a number for each of the {architecture.n_parameters} parameters, not {len(spec.tied)}.")
+        return torch.tensor(spec.tied)
     if spec.connectivity != "convolutional":
         return None
     assert spec.receptive_field is not None

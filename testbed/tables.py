@@ -41,7 +41,11 @@ ALSO = {
     "bend_train_loss_barrier_linear": "largest barrier of the training loss (linear, on the grid) of two segments over a trained bend",
     "star_train_loss_barrier_linear": "the same over the centre of a star of at most eight other networks, null for pairs that hold one of them",
 }
-NUMBERS = ("different_permutation", *(f"{prefix}distance" for prefix in PREFIXES), *ALSO)  # one a pair
+GAPS = {
+    f"{name}_gap": f"barrier of the training loss (linear) {ALIGNED[name]}, less that after the best of all permutations"
+    for name in ("weights", "activations", "canonical_weights")
+}
+NUMBERS = ("different_permutation", *GAPS, *(f"{prefix}distance" for prefix in PREFIXES), *ALSO)  # one a pair
 
 
 def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
@@ -96,6 +100,10 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
                 if definition != "midpoint":
                     row[f"{name}_barrier_{definition}_alpha"] = columns[f"{name}_barriers"][:, k, 1]
         row |= {name: columns[name] for name in NUMBERS if name in columns}
+        if (best := "exhaustive_train_loss_barrier_linear") in row:
+            matched = {name: f"{name.removesuffix('_gap')}_train_loss_barrier_linear" for name in GAPS}
+            alike = (launch.pairs["train_set_a"] == launch.pairs["train_set_b"]).to_numpy()  # the search looks at A's samples
+            row |= {name: np.where(alike, row[column] - row[best], np.nan) for name, column in matched.items() if column in row}
         if "population_loss" in columns:
             columns["z"] = z_scores(
                 columns["test_loss"],
@@ -182,6 +190,10 @@ _COLUMNS = {
     "exact_training_loss": "training loss from the exact piecewise polynomial",
     "twin_students_loss": "population loss predicted by the order-parameter equations of online learning",
     "different_permutation": "1 if the students' units have specialised to different permutations of the teacher's, 0 if to the same",
+    "third": "of the table of planes: what network C is",
+    "corner": "A, B or C in the rows that say where these networks are; null in those of the grid",
+    "u": "distance from A along theta_B - theta_A",
+    "v": "distance from the line through A and B, towards C",
     "step": "parameter updates made before the loss was taken",
     "loss": "of that step's batch, before its update",
     "test_skewness": "skewness of the loss over the test samples",
@@ -193,7 +205,7 @@ _COLUMNS = {
 def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, str]]:
     """What every column of every table means, in the units of the loss."""
     unit = "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
-    texts, sources = _COLUMNS | ALSO, dict(_SOURCES)
+    texts, sources = _COLUMNS | ALSO | GAPS, dict(_SOURCES)
     texts["train_loss"] = "mean loss over the whole training set (of the final network, in the table of networks)"
     for name in ENDS:
         texts[f"{name}_ends"] = f"mean over both ends of: {texts[name]}"

@@ -9,6 +9,7 @@ import pytest
 import theory
 from testbed import StudyError
 from testbed.claims import Claim, judge
+from testbed.report import answers
 from testbed.results import Results
 from testbed.run import run_study
 from testbed.study import BASELINE, Study
@@ -100,6 +101,11 @@ def test_alignment_lowers_what_it_should(results):
     for name in ("", "weights_", "activations_"):  # without flips, exhaustive search can only be compared where there are none
         assert pairs[f"{name}train_loss_barrier_linear"].null_count() == 0
     assert (best <= pairs["train_loss_barrier_linear"] + 1e-9).all()
+    for name in ("weights", "activations"):  # what matching misses of the optimum, where both ends saw the same samples
+        gap, one_set = pairs[f"{name}_gap"], pairs["train_set_a"] == pairs["train_set_b"]
+        assert (gap.is_null() == ~one_set).all() and (gap.drop_nulls() >= -1e-9).all() and (gap > 1e-6).any()
+        assert np.allclose(gap.filter(one_set), (pairs[f"{name}_train_loss_barrier_linear"] - best).filter(one_set))
+    assert any("finds the best of all permutations for" in said and "its mean gap to it is" in said for said in answers(results))
     ends = results.curves.filter(pl.col("alpha").is_in([0.0, 1.0]))
     for name in ("weights", "activations", "exhaustive", "reference"):
         assert np.allclose(ends[f"{name}_train_loss"], ends["train_loss"], rtol=1e-6)  # the same functions at the ends

@@ -92,6 +92,41 @@ def test_pruning_keeps_the_largest_weights_and_rewinds(launch, kind):
     assert torch.equal(mask[0], there[0])
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_magnitude_pruning_alone_leaves_the_trained_weights(launch, rounds):
+    """One round: the dense networks' largest weights as they were trained, the others 0. The last round is not trained on in any case."""
+    settings = {"training.steps": 30, "ensemble.spawn_step": 8, "training.record_every": 5}
+    dense, pruned = (launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.25, "rounds": rounds, "retrain": False}}))
+    weights = structure.is_weight(dense.architecture)
+    one, other = (measure.train(each, each.networks, "native") for each in (dense, pruned))
+    there = other["params"] != 0
+    assert (there[:, weights].sum(1) == round(0.25 * int(weights.sum()))).all()
+    if rounds == 1:
+        assert torch.equal(other["params"], one["params"] * there) and torch.equal(other["losses"], one["losses"])
+        smallest = torch.where(there & weights, one["params"].abs(), torch.inf).amin(1)
+        assert (torch.where(~there & weights, one["params"].abs(), 0).amax(1) <= smallest).all()
+        assert (other["train_loss"] > one["train_loss"]).any()  # of the pruned network
+    else:
+        assert other["losses"].shape == one["losses"].shape and not torch.equal(other["losses"], one["losses"])
+
+
+def test_weights_tied_by_a_map(launch):
+    """Pairs of neighbours of the first layer are one; a convolution written as such a map is the convolution."""
+    plain = launch({})
+    n = plain.architecture.n_parameters
+    number = np.arange(n)
+    number[:72] //= 2
+    tied = launch({"architecture.tied": number.tolist()})
+    w = first_weights(tied, measure.train(tied, tied.networks, "native")["params"])
+    assert torch.equal(w[:, :, 0::2], w[:, :, 1::2]) and (w[:, :, 0] != w[:, :, 2]).all()
+    assert first_weights(plain, measure.train(plain, plain.networks, "native")["params"])[:, :, 0::2].ne(w[:, :, 0::2]).any()
+    whole = {"architecture.connectivity": "convolutional", "architecture.receptive_field": 12}
+    (convolution, by_hand) = launch(whole), launch({"architecture.tied": list(range(n))})
+    assert torch.equal(*(measure.train(each, each.networks, "native")["params"] for each in (convolution, by_hand)))
+    with pytest.raises(StudyError, match=rf"architecture.tied must have a number for each of the {n} parameters, not 3"):
+        launch({"architecture.tied": [0, 1, 1]}).tied  # noqa: B018
+
+
 def test_frozen_weights_keep_their_initial_values(launch):
     one = launch({"training.frozen": 0.5, "training.frozen_layers": [1]})
     start, end = one.initial(one.networks), measure.train(one, one.networks, "native")["params"]
@@ -114,6 +149,10 @@ def test_what_does_not_fit_is_refused_by_field(raw):
         ({"architecture.connectivity": "convolutional", "architecture.receptive_field": 4, "architecture.density": 0.5}, "shares weights"),
         ({"training.frozen_layers": [2]}, r"training.frozen_layers must be below 2"),
         ({"architecture.pruning": {"density": 0.5, "rewind_step": 100}}, r"rewind_step \(100\) must be at most training.steps \(60\)"),
+        ({"architecture.pruning": {"density": 0.5, "retrain": False, "mask": "family"}}, "mask 'family' goes with retrain = true"),
+        ({"architecture.pruning": {"density": 0.5, "retrain": False, "rewind_step": 9}}, "rewind_step goes with retrain = true"),
+        ({"architecture.tied": [0], "architecture.density": 0.5}, "architecture.tied shares weights as it says: leave out"),
+        ({"architecture.tied": [0], "measure.also": ["bend"]}, "'bend' trains a point whose weights are its own; architecture.tied"),
         ({"architecture.residual": True}, "architecture.residual needs two hidden layers"),
         ({"architecture.lean": 0.1}, "architecture.lean needs data of kind 'teacher_student'"),
     ):
