@@ -3,7 +3,8 @@
     python benchmarks/findings.py [--runs runs] [--only STUDY …] [--quick] [--scale S]
 
 A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of either page the table of claims is written
-anew, and the figures named in FIGURES are copied to docs/figures. With --quick or --scale the tables are printed and docs/ stays as it is.
+anew, and the figures named in FIGURES are copied to docs/figures, the first under the study's name. With --quick or --scale the tables are
+printed and docs/ stays as it is.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ from testbed.study import Study
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 FIGURES = {
-    "disentangle": "ranking",
-    "width": "barrier_architecture_hidden",
-    "instability": "barrier_ensemble_spawn_step",
-    "rebasin": "barrier_training_steps",
-    "counterexample": "barrier_architecture_hidden",
-    "aligned_width": "barrier_architecture_hidden",
-    "sparsity": "ranking",
-    "locality": "ranking",
-    "difficulty": "barrier_data_label_noise",
-    "strategy": "barrier_training_optimizer_lr",
-    "controls": "barrier_architecture_hidden",
-    "lemma7": "predicted",
-    "segments": "barrier_architecture_hidden",
-    "twins": "twins",
-    "plateau": "permutations",
+    "disentangle": ("ranking",),
+    "width": ("barrier_architecture_hidden",),
+    "instability": ("barrier_ensemble_spawn_step",),
+    "rebasin": ("barrier_training_steps",),
+    "counterexample": ("barrier_architecture_hidden",),
+    "double_descent": ("barrier_architecture_hidden",),
+    "aligned_width": ("barrier_architecture_hidden",),
+    "sparsity": ("ranking",),
+    "locality": ("ranking",),
+    "difficulty": ("barrier_data_label_noise",),
+    "strategy": ("barrier_training_optimizer_lr",),
+    "controls": ("barrier_architecture_hidden",),
+    "lemma7": ("predicted",),
+    "segments": ("barrier_architecture_hidden", "planes"),
+    "twins": ("twins",),
+    "plateau": ("permutations",),
 }
 
 
@@ -49,7 +51,6 @@ def main() -> None:
     pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("findings.md", "theory.md")}
     whole = not options.quick and options.scale == 1
     for name in options.only:
-        figure = FIGURES[name]
         study = Study.load(name, quick=options.quick, scale=options.scale)
         folder = options.runs / (name + ("-quick" if options.quick else "") + (f"-times-{options.scale:g}" if options.scale != 1 else ""))
         results = Results.load(run_study(study, folder, progress=True).parent)
@@ -57,7 +58,8 @@ def main() -> None:
         if not whole:
             print(f"## {name}\n{table}")
             continue
-        shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}.png")
+        for place, figure in enumerate(FIGURES[name]):
+            shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}{f'_{figure}' if place else ''}.png")
         between, written = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL), f"<!-- {name} -->\n{table}<!-- end -->"
         pages = {page: between.sub(written.replace("\\", "\\\\"), text) for page, text in pages.items()}
     if whole:

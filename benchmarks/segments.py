@@ -1,27 +1,23 @@
 """Paths beyond one segment: the barrier of the straight line, after weight matching, through a trained bend, and through a star's centre.
 
-    python benchmarks/segments.py [--quick] [--json] [--figure plane.png]
+    python benchmarks/segments.py [--quick] [--json]
 
 Networks of two hidden layers learn two spirals; barriers are of the training loss (linear definition, largest of a chain's segments), medians and
-10 % and 90 % quantiles over pairs. The figure is the loss on the plane through three of them.
+10 % and 90 % quantiles over pairs. The study segments.toml asks the same of more networks; here the centre is also held against its own leaves.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from kernels import Adam, Architecture, Training, train
 from testbed import alignment, segments
-from testbed.figures import STYLE
 from testbed.tasks import SpiralsData
 
 ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
@@ -32,7 +28,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer networks and steps")
     parser.add_argument("--json", action="store_true", help="one object a row")
-    parser.add_argument("--figure", type=Path, help="where to save the plane")
     options = parser.parse_args()
     n, steps, bends = (8, 500, 100) if options.quick else (24, 4000, 1500)
     architecture = Architecture((2, 32, 32, 2))
@@ -60,24 +55,6 @@ def main() -> None:
         table.add_row(name, f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", str(len(points) - 1))
     if not options.json:
         Console().print(table)
-    if options.figure:
-        _draw(architecture, torch.stack([a[0], b[0], matched[0]]), data, loss, options.figure)
-
-
-def _draw(architecture: Architecture, corners: torch.Tensor, data: tuple[torch.Tensor, torch.Tensor], loss: str, path: Path) -> None:
-    found = segments.plane(architecture, corners, data, loss, resolution=61)
-    with mpl.rc_context(fname=STYLE):
-        figure = Figure(figsize=(5.2, 3.0))
-        ax = figure.subplots()
-        floor = max(found.loss.min(), 1e-4)
-        levels = np.geomspace(floor, found.loss.max(), 16)
-        filled = ax.contourf(found.u, found.v, np.maximum(found.loss, floor), levels, norm=mpl.colors.LogNorm(), cmap="viridis_r")
-        figure.colorbar(filled, ax=ax, label="training loss (nats)", format="%.1g", shrink=0.8)
-        for (u, v), name in zip(found.corners, ("A", "B", "π(B)"), strict=True):
-            ax.plot(u, v, "o", color="white", mec="black", ms=5)
-            ax.annotate(name, (u, v), textcoords="offset points", xytext=(6, 5), color="black")
-        ax.set(xlabel="distance along θB − θA", ylabel="distance towards π(B)", aspect="equal")
-        figure.savefig(path)
 
 
 if __name__ == "__main__":

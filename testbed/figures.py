@@ -138,7 +138,10 @@ def z_histogram(results: Results) -> Figure | None:
 
 
 def by_factor(results: Results, key: str) -> Figure | None:
-    """Mean barrier at each level of a factor, with 95 % intervals over families; the population's as a line beside it."""
+    """Mean barrier at each level of a factor, with 95 % intervals over families; the population's as a line beside it.
+
+    What alignment leaves has a panel of its own where it is too small to be seen beside the rest.
+    """
     kinds = [kind for kind in results.kinds if key in results.groups(kind)]
     besides = ["train_loss"] if any(results.has(f"{prefix}train_loss_barrier_linear") for prefix in BESIDE) else []
     names = dict.fromkeys((f"{results.part}_loss", f"{results.part}_error", "train_error", *besides))
@@ -146,19 +149,21 @@ def by_factor(results: Results, key: str) -> Figure | None:
     levels = results.pairs[key].unique().sort().to_list()
     if not kinds or len(levels) < 2:
         return None
-    columns = len(kinds) if len(kinds) > 1 else min(2, len(quantities))
-    panels = [(quantity, kind) for quantity in quantities for kind in kinds]
+    panels = [(quantity, kind, False) for quantity in quantities for kind in kinds]
+    panels += [(quantity, kind, True) for quantity in quantities if _hidden(results, quantity) for kind in kinds]
+    columns = len(kinds) if len(kinds) > 1 else min(2, len(panels))
     figure = Figure(figsize=(max(3.6, 3.3 * columns), 0.4 + 2.7 * -(-len(panels) // columns)))
     axes = figure.subplots(-(-len(panels) // columns), columns, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    for place, (ax, (quantity, kind)) in enumerate(zip(axes.flat, panels, strict=False)):
+    crowded = sum(len(str(level)) + 1 for level in levels) > 28 or any(len(str(level)) > 6 for level in levels)
+    for place, (ax, (quantity, kind, aligned)) in enumerate(zip(axes.flat, panels, strict=False)):
         others = [other for other in results.groups(kind) if other != key]
         split = max(others, key=lambda other: results.pairs[other].n_unique(), default=None)
-        _means(ax, results, kind, quantity, key, split, levels)
+        _means(ax, results, kind, quantity, key, split, levels, aligned)
         pooled = [results.short(other) for other in others if other != split]
-        ax.set_title(f"{PAIRS[kind]}" + (f", pooled over {', '.join(pooled)}" if pooled else ""))
-        ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if any(len(str(x)) > 6 for x in levels) else 0)
+        ax.set_title(PAIRS[kind] + (", after alignment" if aligned else f", pooled over {', '.join(pooled)}" if pooled else ""))
+        ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if crowded else 0)
         ax.set_xlabel(results.label(key))
         unit = results.unit if quantity.endswith("loss") else "share misclassified"
         if place % columns == 0 or len(kinds) == 1:
@@ -169,13 +174,23 @@ def by_factor(results: Results, key: str) -> Figure | None:
     return figure
 
 
-def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: str, split: str | None, levels: list) -> None:
+def _hidden(results: Results, quantity: str) -> bool:
+    """Whether the mean barrier after every alignment is a small part of the one before."""
+    column = f"{quantity}_barrier_linear"
+    aligned = [prefix + column for prefix in ranking.MARKS if prefix and results.has(prefix + column)]
+    means = results.measured.select(pl.col([column, *aligned]).mean()).row(0)
+    return quantity.endswith("loss") and bool(aligned) and max(means[1:]) < means[0] / 8
+
+
+def _means(
+    ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: str, split: str | None, levels: list, aligned_alone: bool = False
+) -> None:
     pairs = results.measured.filter(kind=kind)
     by = [key] if split is None else [split, key]
     measured = group_means(pairs, by, f"{quantity}_barrier_linear")
     predicted = group_means(pairs, by, "population_barrier_linear") if quantity == "test_loss" and results.has("population_barrier_linear") else None
     series = [None] if split is None else measured[split].unique().sort().to_list()
-    for i, level in enumerate(series):
+    for i, level in enumerate([] if aligned_alone else series):
         color = COLORS[kind] if split is None else mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
         rows = measured if split is None else measured.filter(pl.col(split) == level)
         x = np.array([levels.index(value) for value in rows[key]]) + (0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5))
@@ -197,6 +212,9 @@ def _means(ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: s
             ax.errorbar(x, mean, error, fmt=mark, ms=3.5, lw=0.8, color=color, mfc="none", label=name if i == 0 else None)
     low, high = ax.get_ylim()
     ax.set_ylim(min(0, low), high)
+    if aligned_alone:
+        ax.set_yscale("symlog", linthresh=high / 1000, linscale=0.5)
+        ax.set_ylim(-high / 2000, high)
 
 
 def grid(results: Results) -> Figure | None:

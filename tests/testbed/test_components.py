@@ -208,6 +208,9 @@ def test_a_power_law_is_judged_by_its_exponent():
     for value, agrees in ((-0.5, "yes"), (-1.0, "no"), (0.0, "no")):
         claim = Claim(claim="c", source="s", expects="power", factor="width", column="barrier", value=value)
         assert judge(claim, pairs, lambda factor, level: level).agrees == agrees
+    for value, agrees in ((-0.45, "yes"), (-0.5, "undecided"), (-0.6, "no")):  # at least as fast as that
+        claim = Claim(claim="c", source="s", expects="power at most", factor="width", column="barrier", value=value)
+        assert judge(claim, pairs, lambda factor, level: level).agrees == agrees
 
 
 def test_scale_multiplies_families_and_pairs(tmp_path, raw):
