@@ -40,7 +40,7 @@ REFUSED = [
     ({"training.loss": "cross_entropy"}, r"training\.loss must be 'mse' for data of kind 'teacher_student'"),
     ({"training.batch_size": 100}, r"training\.batch_size \(100\) must be at most data\.n_train \(24\)"),
     ({"training.schedule.kind": "cosin"}, r"training\.schedule\.kind .*Did you mean 'cosine'\?"),
-    ({"training.online": True}, r"leave out data\.n_train and data\.noise"),
+    ({"training.online": True}, r"leave out data\.n_train, noise, shared and shift"),
     ({"ensemble.independent_pairs": 25}, r"ensemble\.independent_pairs must be at most 24"),
     ({"ensemble.siblings": 1}, r"ensemble\.siblings must be at least 2"),
     ({"ensemble.spawn_step": 41}, r"ensemble\.spawn_step \(41\) must be at most training\.steps \(40\)"),
