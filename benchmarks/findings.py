@@ -48,7 +48,6 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="so many times as many families and pairs")
     parser.add_argument("--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="STUDY", help="these studies alone")
     options = parser.parse_args()
-    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("findings.md", "theory.md")}
     whole = not options.quick and options.scale == 1
     for name in options.only:
         study = Study.load(name, quick=options.quick, scale=options.scale)
@@ -61,10 +60,8 @@ def main() -> None:
         for place, figure in enumerate(FIGURES[name]):
             shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}{f'_{figure}' if place else ''}.png")
         between, written = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL), f"<!-- {name} -->\n{table}<!-- end -->"
-        pages = {page: between.sub(written.replace("\\", "\\\\"), text) for page, text in pages.items()}
-    if whole:
-        for page, text in pages.items():
-            (DOCS / page).write_text(text, encoding="utf-8")
+        for page in (DOCS / "findings.md", DOCS / "theory.md"):
+            page.write_text(between.sub(written.replace("\\", "\\\\"), page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _markdown(results: Results) -> str:

@@ -17,11 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels import Architecture, Training
-from kernels.cost import GPUS, Cost, cost
-from kernels.gpu.compile import compile_training
+from kernels.cost import GPUS, Cost
+from kernels.gpu.compile import training_cost
 from kernels.gpu.layouts import Layout
-from kernels.gpu.plan import training_batch
-from kernels.gpu.shapes import multiply_adds
 from kernels.problem import training_problem
 
 N_SAMPLES = 32
@@ -44,10 +42,7 @@ def static_cost(widths: tuple[int, ...], gpu: str, n_samples: int = N_SAMPLES) -
     architecture = Architecture(widths)
     source = (torch.zeros(n_samples, widths[0]), torch.zeros(n_samples, widths[-1]))
     problem = training_problem(architecture, architecture.initial(1), source, Training(1), 0, None, None, None, None)
-    kernel, layout = compile_training(problem, GPUS[gpu].target)
-    batch = training_batch(problem, layout)
-    flop = 2 * (n_samples * multiply_adds(architecture) + architecture.n_parameters)
-    return cost(kernel, GPUS[gpu], n_samples / (batch.unroll * batch.tile), layout.block, flop), layout
+    return training_cost(problem, GPUS[gpu])
 
 
 def main() -> None:

@@ -55,6 +55,7 @@ GPU_NETWORKS = ((2, 16, 1), (2, 32, 1), (8, 16, 1), (2, 8, 8, 1), (2, 32, 32, 1)
 GPU_CHECKED = (*GPU_NETWORKS, (2, 128, 128, 1), (40, 20, 2), (40, 64, 64, 2))
 GPU_BATCHES = ("full", "epoch", "replacement", "online")
 N_SAMPLES = 32
+N_CHECKED = 37  # networks, and pairs
 
 
 def examine_gpu(console: Console) -> bool:
@@ -78,17 +79,17 @@ def examine_gpu(console: Console) -> bool:
     return agrees
 
 
-def training_error(widths: tuple[int, ...], batch: str, n_networks: int = 37) -> float:
+def training_error(widths: tuple[int, ...], batch: str) -> float:
     """Relative error of the parameters after 20 steps of float32, against the reference."""
-    problem = _gpu_problem(widths, batch, n_networks, steps=20)
+    problem = _gpu_problem(widths, batch, N_CHECKED, steps=20)
     got, want = kernels.gpu.train(problem)[0].double(), reference.train(problem)[0].double()
     return ((got - want).norm() / want.norm()).item()
 
 
-def path_error(widths: tuple[int, ...], n_pairs: int = 37) -> float:
+def path_error(widths: tuple[int, ...]) -> float:
     """Relative error of float64 path losses, against the reference."""
     architecture = Architecture(widths)
-    a, b = architecture.initial(n_pairs, 1), architecture.initial(n_pairs, 2)
+    a, b = architecture.initial(N_CHECKED, 1), architecture.initial(N_CHECKED, 2)
     problem: PathProblem = path_problem(architecture, a, b, torch.linspace(0, 1, 5), _gpu_data(widths), "mse", torch.float64, None, None, 0)
     got, want = kernels.gpu.path_losses(problem)[0], reference.path_losses(problem)[0]
     return ((got - want).norm() / want.norm()).item()
@@ -96,13 +97,11 @@ def path_error(widths: tuple[int, ...], n_pairs: int = 37) -> float:
 
 def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
     """Measured network-steps a second of this GPU, beside the bound and the estimate from machine code for the GPU that it is named after."""
-    from kernels import cost
-    from kernels.gpu.compile import compile_training
-    from kernels.gpu.plan import training_batch
-    from kernels.gpu.shapes import multiply_adds
+    from kernels.cost import GPUS
+    from kernels.gpu.compile import training_cost
 
     name = torch.cuda.get_device_name()
-    known = next((gpu for key, gpu in cost.GPUS.items() if key in name), None)
+    known = next((gpu for key, gpu in GPUS.items() if key in name), None)
     table = Table(name, "layout", "measured, G network-steps/s", "issue bound", "latency estimate", "FP32 roofline", "measured/roofline", box=None)
     for widths in GPU_NETWORKS:
         problem = _gpu_problem(widths, "full", n_networks, steps=10)
@@ -119,10 +118,7 @@ def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
         layout = kernels.gpu.explain_layout(problem.architecture, problem.training)
         cells = [f"{rate / 1e9:.3f}", "—", "—", "—", "—"]
         if known is not None:
-            kernel, _ = compile_training(problem, known.target)
-            batch = training_batch(problem, layout)
-            flop = 2 * (N_SAMPLES * multiply_adds(problem.architecture) + problem.architecture.n_parameters)
-            c = cost.cost(kernel, known, N_SAMPLES / (batch.unroll * batch.tile), layout.block, flop)
+            c, _ = training_cost(problem, known)
             cells[1:] = [f"{x / 1e9:.3f}" for x in (c.issue_bound, c.latency_estimate, c.roofline)] + [f"{rate / c.roofline:.0%}"]
         table.add_row("-".join(map(str, widths)), layout.name, *cells)
     return table

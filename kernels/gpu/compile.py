@@ -6,9 +6,11 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
+from kernels.cost import Cost, Gpu, cost
 from kernels.gpu import memory_paths, memory_training, paths, training
 from kernels.gpu.layouts import Layout
 from kernels.gpu.plan import compiled_optimizer, options, plan
+from kernels.gpu.shapes import multiply_adds
 from kernels.problem import PathProblem, TrainingProblem
 
 TARGETS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942")
@@ -36,6 +38,14 @@ def compile_training(problem: TrainingProblem, target: str, **changes: int) -> t
         constants["BLOCK"] = layout.block
     types |= {name: "*i8" for name in ("mask", "trainable") if getattr(problem, name) is not None}
     return _compiled(kernel, types, constants, target, options(layout, kind) | changes), layout
+
+
+def training_cost(problem: TrainingProblem, gpu: Gpu) -> tuple[Cost, Layout]:
+    """What a network-step of this problem will cost on `gpu`, read from the machine code; the roofline counts the textbook gradient."""
+    kernel, layout = compile_training(problem, gpu.target)
+    batch = plan(problem, target_of(gpu.target).backend)[2]
+    flop = 2 * (problem.batch_size * multiply_adds(problem.architecture) + problem.architecture.n_parameters)
+    return cost(kernel, gpu, problem.batch_size / (batch.unroll * batch.tile), layout.block, flop), layout
 
 
 def compile_paths(problem: PathProblem, target: str) -> tuple[CompiledKernel, Layout]:
