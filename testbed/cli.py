@@ -1,4 +1,4 @@
-"""The command `testbed`: run a study, write a report anew, list the shipped studies, derive a formula, look at this machine."""
+"""The command `testbed`: run a study, write a report anew, list the shipped studies and all fields, derive a formula, look at this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from testbed import doctor
+from testbed import doctor, fields
 from testbed.comparison import group_means, interval
 from testbed.errors import StudyError
 from testbed.report import answers, write_report
@@ -74,6 +74,26 @@ class Studies:
 
 
 @dataclass(frozen=True)
+class Fields:
+    """Say what a study may hold: every field with its type and default, and what it means."""
+
+    table: tyro.conf.Positional[str] = ""
+    """One table alone, such as data.spirals, training or measure; none prints all."""
+
+    def __call__(self) -> None:
+        """Print the tables."""
+        console = Console(soft_wrap=True, highlight=False)
+        for described in fields.described(self.table):
+            of_kind = f" of kind {described.kind}" if described.kind else ""
+            console.rule(f"{described.key or 'the study'}{of_kind}", align="left")
+            console.print(described.text, markup=False)
+            table = Table("field", "type", "default", box=None)
+            for row in described.rows:
+                table.add_row(*row)
+            console.print(table)
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Say what this machine can run, and how fast."""
 
@@ -127,7 +147,7 @@ def _summary(report: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console entry point. Exit code 2 and one sentence on stderr for what the user can put right."""
-    command = tyro.cli(Run | Report | Studies | Derive | Doctor, prog="testbed", args=arguments)
+    command = tyro.cli(Run | Report | Studies | Fields | Derive | Doctor, prog="testbed", args=arguments)
     try:
         command()
     except StudyError as error:
