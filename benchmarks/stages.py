@@ -52,7 +52,7 @@ def main(
         assert isinstance(trained, dict)
         first = launch.networks["network"].to_numpy()
         a, b = (trained["params"][np.searchsorted(first, pairs[f"network_{side}"].to_numpy())] for side in "ab")
-        alphas, samples = launch.study.measure.alphas, launch.samples("train")
+        alphas, samples = launch.study.measure.alphas, launch.train_sets
         assert samples is not None
         x, y = samples[0][0].double().numpy(), samples[1][0].double().numpy()
         layers = [measure.layers(launch.architecture, p) for p in (a, b)]

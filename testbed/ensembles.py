@@ -49,10 +49,9 @@ class Launch:
         teachers = [data.teacher for data in self.data if data.teacher is not None]
         return kernels.Teacher(teachers[0].architecture, torch.stack([t.params for t in teachers])) if teachers else None
 
-    def samples(self, part: str) -> tuple[Tensor, Tensor] | None:
-        """`train` samples, `train_sets`, or `test` samples, `[n_datasets, …]`; None where there are none."""
-        if part == "train":
-            return self.train_sets
+    @property
+    def test_sets(self) -> tuple[Tensor, Tensor] | None:
+        """The test samples that `dataset` numbers, x `[n_datasets, n, n_inputs]` and y; None where there are none, or a teacher makes them."""
         sets = [data.test for data in self.data if data.test is not None]
         return (torch.stack([x for x, _ in sets]), torch.stack([y for _, y in sets])) if sets else None
 

@@ -31,7 +31,7 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
     (−1: never); train_loss float64 `[n]`: of the final network on the whole training set (NaN if it diverged, or if training is
     online).
     """
-    samples, training = launch.samples("train"), launch.training(networks)
+    samples, training = launch.train_sets, launch.training(networks)
     data = samples if samples is not None else launch.teacher
     assert data is not None
     dataset = networks["dataset" if samples is None else "train_set"].to_numpy(writable=True)
@@ -115,7 +115,7 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         result |= _paths(launch, a, b, alphas, some, backend)
         for prediction in predictions:
             result |= prediction.result()
-    if study.measure.also and (samples := launch.samples("train")) is not None:
+    if study.measure.also and (samples := launch.train_sets) is not None:
         own, seeds = torch.from_numpy(some["train_set_a"].to_numpy(writable=True)), some["test_seed"].to_numpy(writable=True)
         n_teacher = launch.teacher.architecture.widths[1] if launch.teacher is not None else 0
         result |= measures.of_pairs(study.measure.also, launch.architecture, a, b, between, samples, own, study.training.loss, seeds, n_teacher)
@@ -130,7 +130,7 @@ def _paths(launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataF
     """Loss and error along these paths, on training samples and on test samples, and their length."""
     result = {"distance": (a.double() - b.double()).norm(dim=1)}
     architecture, loss, n_test = launch.architecture, launch.study.training.loss, launch.study.measure.test_samples
-    if (train := launch.samples("train")) is not None:
+    if (train := launch.train_sets) is not None:
         # where the ends were trained on different samples, the mean over both sets
         sets = [pairs[f"train_set_{side}"].to_numpy(writable=True) for side in "ab"]
         sets = sets[:1] if (sets[0] == sets[1]).all() else sets
@@ -138,7 +138,7 @@ def _paths(launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataF
         result["train_loss"] = torch.stack([curve.loss for curve in curves]).mean(0)
         if loss == "cross_entropy":
             result["train_error"] = torch.stack([curve.error for curve in curves]).mean(0)  # type: ignore[misc]
-    data, fresh = launch.samples("test"), dict[str, Any]()
+    data, fresh = launch.test_sets, dict[str, Any]()
     if launch.teacher is not None:
         data, fresh = launch.teacher, {"n_samples": n_test, "seeds": pairs["test_seed"].to_numpy(writable=True)}  # type: ignore[assignment]
     if data is not None:
@@ -162,7 +162,7 @@ def aligned(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Both ends after an alignment: B brought to A, both rescaled, or with `reference` both brought to the first good network of their cell."""
-    architecture, train = launch.architecture, launch.samples("train")
+    architecture, train = launch.architecture, launch.train_sets
     signs = architecture.activation in alignment.ODD and not architecture.normalise
     if name == "weights":
         return a, alignment.match_weights(architecture, a, b, signs=signs).params
@@ -192,7 +192,7 @@ def _chains(
     launch: Launch, a: Tensor, b: Tensor, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, alphas: Tensor, backend: str
 ) -> dict[str, Tensor]:
     """Barriers of the training loss along two segments, `[n_pairs]`: over a trained bend, and over the centre of a star of other networks."""
-    also, samples = launch.study.measure.also, launch.samples("train")
+    also, samples = launch.study.measure.also, launch.train_sets
     if samples is None or not {"bend", "star"} & set(also):
         return {}
     architecture, loss = launch.architecture, launch.study.training.loss
@@ -250,7 +250,7 @@ def _population(launch: Launch, a: Tensor, b: Tensor, pairs: pl.DataFrame, alpha
 
 def _exact_training(launch: Launch, a: Tensor, b: Tensor, pairs: pl.DataFrame, alphas: np.ndarray) -> dict[str, Tensor]:
     """On the samples of both ends, which are one set unless a shift tells them apart."""
-    architecture, samples = launch.architecture, launch.samples("train")
+    architecture, samples = launch.architecture, launch.train_sets
     assert samples is not None
     slope = {"relu": 0.0, "leaky_relu": architecture.negative_slope, "identity": 1.0}[architecture.activation]
     loss = torch.empty(len(a), len(alphas), dtype=torch.float64)

@@ -124,7 +124,7 @@ def test_different_samples_are_measured_on_both_sets(results):
     params = load_file(results.folder / f"parameters/launch-{launch.index}.safetensors")["params"]
     row = dict(zip(launch.networks["network"], launch.networks["row"], strict=True))
     a, b = (params[row[own[f"network_{side}"]]][None] for side in "ab")
-    x, y = launch.samples("train")
+    x, y = launch.train_sets
     alphas = np.array(results.study.measure.alphas)
     losses = []
     for side in "ab":

@@ -72,7 +72,7 @@ def test_what_may_vary_within_a_launch_is_one_launch(study):
     }
     (launch,) = ensembles.plan(study({"vary": vary})).launches
     assert len(launch.networks) == 24 * 8
-    assert launch.samples("train")[0].shape == (3, 24, 3)
+    assert launch.train_sets[0].shape == (3, 24, 3)
     cells = dict(launch.cells)
     training = launch.training(launch.networks)
     for k, (cell, dataset) in enumerate(launch.networks.select("cell", "dataset").rows()):

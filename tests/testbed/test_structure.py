@@ -85,7 +85,7 @@ def test_pruning_keeps_the_largest_weights_and_rewinds(launch, kind):
     params, mask = one.initial(row), torch.ones(1, one.architecture.n_parameters, dtype=torch.bool)
     for share in (0.5, 0.25):
         twice = kernels.Training(30, base.optimizer, base.loss, base.batch_size, snapshots=(5,))
-        run = kernels.train(one.architecture, params, one.samples("train"), twice, mask=mask, **options)
+        run = kernels.train(one.architecture, params, one.train_sets, twice, mask=mask, **options)
         size = torch.where(mask & weights, run.params.abs(), -1)[0]
         cut = size[weights].sort(descending=True).values[round(share * int(weights.sum())) - 1]
         mask, params = ((size >= cut) | ~weights)[None], run.snapshots[0]

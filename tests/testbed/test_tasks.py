@@ -137,7 +137,7 @@ def test_a_plan_gives_each_network_its_samples(classes, settings):
     for a, b, set_a, set_b in plan.pairs.select("network_a", "network_b", "train_set_a", "train_set_b").rows():
         assert (plan.networks["train_set"][a], plan.networks["train_set"][b]) == (set_a, set_b)
         assert set_a != set_b or not settings
-    x, y = launch.samples("train")
+    x, y = launch.train_sets
     assert x.shape == (n_sets, 30, 2) and y.shape == (n_sets, 30)
 
 
