@@ -18,6 +18,7 @@ from kernels import reference, streams
 LANCZOS_STEPS = 40
 PROBES = 64
 EXACT_TRACE = 300  # parameters up to which the trace is a sum over all of them
+CALIBRATED = 1e-12  # nats that calibration may leave
 ENTRIES = 2**24  # activations held at a time
 
 
@@ -142,18 +143,29 @@ def perturbation(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Te
 def calibrated_losses(architecture: kernels.Architecture, a: Tensor, b: Tensor, alphas: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy along the path after the best softmax temperature at each alpha, `[n, n_alphas]`.
 
-    min over β = 1/T ≥ 0 of mean[LSE(β z) − β z_y], convex in β; by bisection of its derivative on [0, 2²⁰] and 60 halvings.
+    min over β = 1/T ∈ [0, 2²⁰] of mean[LSE(β z) − β z_y], convex in β: Newton's method, kept between bounds where the slope has either sign, until
+    its next step would gain no more than `CALIBRATED` nats.
     """
     n_alphas = len(alphas)
     outputs = reference.forward(architecture, _on_path(a, b, alphas), _for_each(x.double(), n_alphas))[0]
     own = outputs.gather(2, _for_each(y, n_alphas)[:, :, None])[:, :, 0]
-    low, high = torch.zeros(len(outputs), dtype=torch.float64), torch.full((len(outputs),), 2.0**20, dtype=torch.float64)
-    for _ in range(60):
-        beta = 0.5 * (low + high)
-        slope = ((outputs * (beta[:, None, None] * outputs).softmax(2)).sum(2) - own).mean(1)
+    most, rounding = 2.0**20, 1e-15 * outputs.abs().amax((1, 2))
+    low, high = torch.zeros(len(outputs), dtype=torch.float64), torch.full((len(outputs),), most, dtype=torch.float64)
+    beta = torch.ones(len(outputs), dtype=torch.float64)
+    for step in range(100):
+        share = (beta[:, None, None] * outputs).softmax(2)
+        mean = (share * outputs).sum(2)
+        slope = (mean - own).mean(1)
+        curvature = (share * (outputs - mean[:, :, None]).square()).sum(2).mean(1)
+        at_an_end = ((beta == 0) & (slope > 0)) | ((beta == most) & (slope < 0))
+        done = at_an_end | (slope.square() <= CALIBRATED * curvature) | (slope.abs() <= rounding)
+        if bool(done.all()):
+            break
         low, high = torch.where(slope < 0, beta, low), torch.where(slope < 0, high, beta)
-    best = (0.5 * (low + high))[:, None]
-    return ((best[:, :, None] * outputs).logsumexp(2) - best * own).mean(1).view(len(a), n_alphas)
+        newton = (beta - slope / curvature).clamp(0, most)
+        safe = (newton >= low) & (newton <= high) & (step % 4 < 3)
+        beta = torch.where(done, beta, torch.where(safe, newton, 0.5 * (low + high)))
+    return ((beta[:, None, None] * outputs).logsumexp(2) - beta[:, None] * own).mean(1).view(len(a), n_alphas)
 
 
 def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
