@@ -163,7 +163,9 @@ def by_factor(results: Results, key: str) -> Figure | None:
         _means(ax, results, kind, quantity, key, split, levels, aligned)
         pooled = [results.short(other) for other in others if other != split]
         ax.set_title(PAIRS[kind] + (", after alignment" if aligned else f", pooled over {', '.join(pooled)}" if pooled else ""))
-        ax.set_xticks(range(len(levels)), [str(level) for level in levels], rotation=30 if crowded else 0)
+        ax.set_xticks(range(len(levels)), [str(level) for level in levels])
+        if crowded:
+            ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
         ax.set_xlabel(results.label(key))
         unit = results.unit if quantity.endswith("loss") else "share misclassified"
         if place % columns == 0 or len(kinds) == 1:
