@@ -146,8 +146,9 @@ def test_compiled_code_equals_the_reference(widths, batch):
     grid = (-(-37 // layout.block), 1, 1)
     ptx_on_cpu.launch(library, parameters, grid, arguments, kernel.metadata.shared)
     want = reference.train(p)
-    assert relative_error(state.params(), want[0]) < 1e-4
-    assert relative_error(state.losses.T, want[1]) < 1e-4
+    moved = [params.double() - p.params.double() for params in (state.params(), want[0])]
+    assert relative_error(*moved) < 1e-5  # float32-grade: of what 20 steps changed
+    assert relative_error(state.losses.T, want[1]) < 1e-5
 
 
 def for_translator(ptx):
