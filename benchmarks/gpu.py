@@ -10,6 +10,7 @@ median network-steps/s with its 20th and 80th percentiles. Needs a GPU; a peer t
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -77,6 +78,7 @@ def contenders(widths: tuple[int, ...], x: Tensor, y: Tensor, params: Tensor) ->
         "torch.bmm in a CUDA graph": graphed(partial(bmm_step, widths, x, y), params),
     }
     try:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch's memory is on the same GPU
         import jax
 
         if jax.default_backend() != "gpu":
