@@ -71,7 +71,8 @@ def _pruned(
     if pruning.mask == "family":  # the family's own data order and rate, the same for every sibling
         networks, options = networks.with_columns(sibling=pl.lit(0)), options | {"spawn_steps": None, "spawn_seeds": None}
     training = launch.training(networks)
-    training = dataclasses.replace(training, snapshots=(min(pruning.rewind_step, training.steps),), stop_below=None)
+    stop_below = None if pruning.retrain else training.stop_below  # a setting of the training that is measured
+    training = dataclasses.replace(training, snapshots=(min(pruning.rewind_step, training.steps),), stop_below=stop_below)
     weights = structure.is_weight(architecture).expand(params.shape) if mask is None else structure.is_weight(architecture) & mask
     for k in range(pruning.rounds):
         dense = kernels.train(architecture, params, data, training, mask=mask, **options)

@@ -57,10 +57,7 @@ def of_pairs(
         curves = calibrated_losses(architecture, a, b, alphas, x, y)
         found["calibrated_train_loss_barrier_linear"] = torch.from_numpy(theory.barriers_on_grid(alphas.numpy(), curves.numpy(), "linear").value)
     if "features" in names:
-        found["feature_residual"] = torch.empty(len(a), dtype=torch.float64)
-        for k in dataset.unique().tolist():
-            rows = dataset == k
-            found["feature_residual"][rows] = feature_residual(architecture, a[rows], b[rows], samples[0][k])
+        found["feature_residual"] = feature_residual(architecture, a, b, x)
     if "lemma_7" in names:
         found["lemma_7_connected"] = lemma_7(architecture.layers(a)[0][0], architecture.layers(b)[0][0], n_teacher)
     return found
@@ -169,7 +166,7 @@ def calibrated_losses(architecture: kernels.Architecture, a: Tensor, b: Tensor, 
 
 
 def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
-    """Layerwise linear feature connectivity (Zhou et al. 2023): the largest residual over hidden layers at α = ½, `[n]`; x `[n_samples, n_inputs]`.
+    """Layerwise linear feature connectivity (Zhou et al. 2023): the largest residual over hidden layers at α = ½, `[n]`.
 
     0 where features interpolate. ValueError for normalised and residual networks, whose features theory does not have.
     """

@@ -53,7 +53,7 @@ class FeatureResiduals(NamedTuple):
 def feature_residuals(
     a: Layers, b: Layers, x: ArrayLike, activation: str, alphas: ArrayLike = (0.25, 0.5, 0.75), *, negative_slope: float = 0.01
 ) -> FeatureResiduals:
-    """Residuals of LLFC along the paths from a to b on inputs x [n_samples, n_inputs], any depth.
+    """Residuals of LLFC along the paths from a to b on inputs x [n_samples, n_inputs], or [n_pairs, n_samples, n_inputs], any depth.
 
     a, b        W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or single networks
     activation  identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh, gelu (u Φ(u))
@@ -65,11 +65,12 @@ def feature_residuals(
     sigma = FUNCTIONS[activation] if activation != "leaky_relu" else lambda u: np.where(u > 0, u, slope * u)
     first, second, _ = check_pairs(a, b)
     inputs, alpha = finite("x", x), np.atleast_1d(finite("alphas", alphas))
-    if inputs.ndim != 2 or inputs.shape[1] != first[0][0].shape[2] or alpha.ndim != 1:
+    fits = inputs.ndim == 2 or (inputs.ndim == 3 and len(inputs) == len(first[0][0]))
+    if not fits or inputs.shape[-1] != first[0][0].shape[2] or alpha.ndim != 1:
         raise ValueError(f"x has shape {inputs.shape} and alphas {alpha.shape}; give [n_samples, {first[0][0].shape[2]}] and [n_alphas]")
     at = np.concatenate([[0.0, 1.0], alpha])[:, None, None]  # endpoints first
     t = alpha[:, None, None]
-    h = inputs[None, None]  # [n_pairs, 2 + n_alphas, n_samples, units]
+    h = inputs[None, None] if inputs.ndim == 2 else inputs[:, None]  # [n_pairs, 2 + n_alphas, n_samples, units]
     residual, cosine, commutativity, additivity = [], [], [], []
     for layer, ((wa, ba), (wb, bb)) in enumerate(zip(first, second, strict=True)):
         if layer:

@@ -110,6 +110,15 @@ def test_magnitude_pruning_alone_leaves_the_trained_weights(launch, rounds):
         assert other["losses"].shape == one["losses"].shape and not torch.equal(other["losses"], one["losses"])
 
 
+def test_magnitude_pruning_alone_stops_where_training_says(launch):
+    """training.stop_below is of the training that is measured, which here is the dense one."""
+    settings = {"training.steps": 30, "training.stop_below": 0.9}
+    dense, pruned = (launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.5, "retrain": False}}))
+    one, other = (measure.train(each, each.networks, "native") for each in (dense, pruned))
+    assert (one["stopped_at"] >= 0).any() and torch.equal(one["stopped_at"], other["stopped_at"])
+    assert torch.equal(other["params"], one["params"] * (other["params"] != 0))
+
+
 def test_weights_tied_by_a_map(launch):
     """Pairs of neighbours of the first layer are one; a convolution written as such a map is the convolution."""
     plain = launch({})

@@ -126,6 +126,18 @@ def test_feature_residuals_and_their_identity(seed, activation, depth):
         np.testing.assert_allclose(found.additivity[:, layer - 1, 0], ((straight - below) ** 2).sum(axis=2).mean(axis=1), atol=1e-12)
 
 
+def test_feature_residuals_on_inputs_of_each_pair():
+    rng = np.random.default_rng(5)
+    a, b, x = networks(rng, 3, (2, 4, 3, 1)), networks(rng, 3, (2, 4, 3, 1)), rng.standard_normal((3, 7, 2))
+    together = feature_residuals(a, b, x, "relu")
+    for k in range(3):
+        one, other = ([(w[k : k + 1], c[k : k + 1]) for w, c in side] for side in (a, b))
+        for found, alone in zip(together, feature_residuals(one, other, x[k], "relu"), strict=True):
+            np.testing.assert_allclose(found[k], alone[0], rtol=1e-12)
+    with pytest.raises(ValueError, match=r"x has shape \(2, 7, 2\)"):
+        feature_residuals(a, b, x[:2], "relu")
+
+
 def test_features_interpolate_where_the_theorem_says():
     """One first layer at both ends: h is one too, commutativity and additivity hold, the barrier is 0."""
     rng = np.random.default_rng(2)
