@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -66,6 +67,42 @@ def own_samples(study: Study, own: np.ndarray | None = None, side: int = 1) -> t
         teacher = _teacher(data, dtype)
         y = (y + teacher.architecture.to_torch(teacher.params)(x).detach()).to(dtype).double()
     return x, y
+
+
+class TrainSets:
+    """The training samples of a launch while it is planned, numbered as they come."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Tensor, Tensor]] = []
+        self._count = 0
+        self._known: dict[tuple[int, int], int] = {}  # by data set and side
+
+    def of(self, study: Study, networks: pl.DataFrame, dataset: int, data: Dataset) -> np.ndarray:
+        """The number of each network's training samples, `[n]`; those that are not there yet are added."""
+        drawn, n = study.data if isinstance(study.data, Sampled) else None, len(networks)
+        if data.train is None:
+            return np.zeros(n, np.int64)
+        if drawn is not None and drawn.shared < 1:
+            return self._add(own_samples(study, networks["own_seed"].to_numpy())) + np.arange(n)
+        x, y = data.train
+        if (dataset, 1) not in self._known:
+            self._known[dataset, 1] = self._add((x[None], y[None]))
+        if drawn is None or not drawn.shift:
+            return np.full(n, self._known[dataset, 1])
+        if (dataset, -1) not in self._known:
+            x, y = own_samples(study, side=-1)
+            self._known[dataset, -1] = self._add((x[None], y[None]))
+        return np.where(networks["side"].to_numpy() > 0, self._known[dataset, 1], self._known[dataset, -1])
+
+    def _add(self, sets: tuple[Tensor, Tensor]) -> int:
+        """Number of the first of these sets."""
+        self._parts.append(sets)
+        self._count += len(sets[0])
+        return self._count - len(sets[0])
+
+    def joined(self) -> tuple[Tensor, Tensor] | None:
+        """All sets in the order of their numbers."""
+        return (torch.cat([x for x, _ in self._parts]), torch.cat([y for _, y in self._parts])) if self._parts else None
 
 
 def _tensors(samples: Arrays, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -118,7 +118,7 @@ def plan(study: Study) -> Plan:
     first_network = first_pair = first_family = 0
     launch_of = {cell.index: i for i, group in enumerate(groups.values()) for cell in group}
     sets: list[dict[str, datasets.Dataset]] = [{} for _ in groups]
-    train_sets = [_TrainSets() for _ in groups]
+    train_sets = [datasets.TrainSets() for _ in groups]
     for cell in cells:
         known = sets[launch_of[cell.index]]
         key = json.dumps(cell.study.resolved()["data"])
@@ -206,42 +206,6 @@ def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int,
             "side": 1 - 2 * ((family + sibling) % 2),
         }
     )
-
-
-class _TrainSets:
-    """The training samples of a launch while it is planned, numbered as they come."""
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[Tensor, Tensor]] = []
-        self.count = 0
-        self.known: dict[tuple[int, int], int] = {}  # by data set and side
-
-    def of(self, study: Study, networks: pl.DataFrame, dataset: int, data: datasets.Dataset) -> np.ndarray:
-        """The number of each network's training samples, `[n]`; those that are not there yet are added."""
-        drawn, n = study.data if isinstance(study.data, Sampled) else None, len(networks)
-        if data.train is None:
-            return np.zeros(n, np.int64)
-        if drawn is not None and drawn.shared < 1:
-            return self._add(datasets.own_samples(study, networks["own_seed"].to_numpy())) + np.arange(n)
-        x, y = data.train
-        if (dataset, 1) not in self.known:
-            self.known[dataset, 1] = self._add((x[None], y[None]))
-        if drawn is None or not drawn.shift:
-            return np.full(n, self.known[dataset, 1])
-        if (dataset, -1) not in self.known:
-            x, y = datasets.own_samples(study, side=-1)
-            self.known[dataset, -1] = self._add((x[None], y[None]))
-        return np.where(networks["side"].to_numpy() > 0, self.known[dataset, 1], self.known[dataset, -1])
-
-    def _add(self, sets: tuple[Tensor, Tensor]) -> int:
-        """Number of the first of these sets."""
-        self.parts.append(sets)
-        self.count += len(sets[0])
-        return self.count - len(sets[0])
-
-    def joined(self) -> tuple[Tensor, Tensor] | None:
-        """All sets in the order of their numbers."""
-        return (torch.cat([x for x, _ in self.parts]), torch.cat([y for _, y in self.parts])) if self.parts else None
 
 
 def _pairs(cell: Cell, seed: int, networks: pl.DataFrame, first: int, launch: int, dataset: int) -> pl.DataFrame:

@@ -43,14 +43,14 @@ def table(plan: Plan, params: list[Tensor], diverged_at: list[Tensor], backend: 
 def _plane(launch: Launch, params: Tensor, diverged_at: Tensor, pair: pl.DataFrame, networks: pl.DataFrame, backend: str) -> pl.DataFrame | None:
     samples, measure = launch.train_sets, launch.study.measure
     assert samples is not None
-    place = dict(zip(networks["network"], networks["row"], strict=True))
-    ends = [place[pair[f"network_{side}"][0]] for side in "ab"]
+    ends = [int(networks.filter(network=pair[f"network_{side}"][0])["row"][0]) for side in "ab"]
     thirds: list[tuple[str, Tensor]] = []
     if measure.alignment:
         way, between = measure.alignment[0], torch.tensor(measure.between, dtype=torch.float64)
         one, other = (params[[end]] for end in ends)
         thirds.append((f"B {ALIGNED[way]}", aligned(launch, way, one, other, params, diverged_at, pair, between, backend)[1][0]))
-    thirds += [(f"network {network}", params[row]) for network, row in place.items() if row not in ends][:1]
+    another = networks.filter(~pl.col("row").is_in(ends)).head(1)
+    thirds += [(f"network {network}", params[row]) for network, row in another.select("network", "row").rows()]
     of_a = pair["train_set_a"][0]
     for name, third in thirds:
         corners = torch.stack([params[ends[0]].double(), params[ends[1]].double(), third.double()])

@@ -9,11 +9,9 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from testbed.comparison import bootstrap_means, group_means, interval, mean_interval, number
+from testbed.marks import ALIGNMENTS, PAIRS
 from testbed.results import Results
 from testbed.study import BASELINE
-
-MARKS = {"": ("o", "as trained"), "weights_": ("D", "after weight matching"), "activations_": ("s", "after activation matching")}
-MARKS |= {"exhaustive_": ("*", "best of all permutations"), "canonical_weights_": ("P", "after rescaling and matching")}
 
 
 def sentences(results: Results, kind: str) -> list[str]:
@@ -49,7 +47,7 @@ def table(results: Results) -> dict[str, Any] | None:
         return None
     quantities = [name for name in ("train_loss_ends", "train_error_ends", "test_error_ends") if results.has(name)]
     main = results.ranked_by
-    others = (*(f"{prefix}{main}" for prefix in MARKS), f"{results.part}_loss_barrier_linear")
+    others = (*(f"{prefix}{main}" for prefix in ALIGNMENTS), f"{results.part}_loss_barrier_linear")
     barriers = [name for name in others if results.has(name)]
     rows = []
     for kind in results.kinds:
@@ -84,7 +82,7 @@ def figure(results: Results) -> Figure | None:
     names = list(dict.fromkeys(groups.values()))
     for ax, kind in zip(drawn.subplots(1, len(kinds), squeeze=False, sharey=True)[0], kinds, strict=True):
         pairs = results.measured.filter(kind=kind)
-        for prefix, (mark, label) in MARKS.items():
+        for prefix, (mark, label) in ALIGNMENTS.items():
             if not results.has(prefix + main):
                 continue
             rows = {str(row["component"]): row for row in group_means(pairs, ["component"], prefix + main).to_dicts()}
@@ -94,7 +92,7 @@ def figure(results: Results) -> Figure | None:
                 error = np.nan_to_num([[row["mean"] - row["low"]], [row["high"] - row["mean"]]])
                 color = f"C{names.index(groups[name])}"
                 face = color if not prefix else "none"
-                place_on = place - 0.22 * list(MARKS).index(prefix)
+                place_on = place - 0.22 * list(ALIGNMENTS).index(prefix)
                 ax.errorbar([row["mean"]], [place_on], xerr=abs(error), fmt=mark, ms=3.5, lw=0.9, color=color, mfc=face, mew=0.8)
             ax.plot([], [], mark, ms=4, color="0.3", mfc="0.3" if not prefix else "none", label=label)
         base = means[kind].filter(component=BASELINE).to_dicts()
@@ -102,7 +100,7 @@ def figure(results: Results) -> Figure | None:
             ax.axvline(row["mean"], color="0.4", lw=0.8, zorder=0.5)
             ax.axvspan(row["low"], row["high"], color="0.9", lw=0, zorder=0)
         ax.axvline(0, color="black", lw=0.6, zorder=0.5)
-        ax.set(title={"independent": "independent pairs", "siblings": "sibling pairs"}[kind], ylim=(-0.9, len(order) - 0.3))
+        ax.set(title=PAIRS[kind], ylim=(-0.9, len(order) - 0.3))
         ax.set_yticks(range(len(order)), order, fontsize=6.5)
         unit = "share misclassified" if "error" in main else results.unit
         ax.set_xlabel(f"{main.split('_barrier')[0].replace('_', ' ')} barrier, linear\n({unit})", fontsize=8)

@@ -84,11 +84,6 @@ class Sampled(Section):
             raise ValueError(f"shift ({self.shift}) leaves {len(kept)} of {len(x)} samples, fewer than n_train; set n_train higher or shift lower.")
         return x[kept], y[kept]
 
-    def test(self, n: int) -> Arrays:
-        """n samples that are in no training set."""
-        rule, *seeds = streams.network_seeds(self.seed, 6).tolist()
-        return self.draw(n, rule, seeds[2:4])
-
 
 def normals(seed: int | np.ndarray, n: int, columns: int) -> np.ndarray:
     """Standard normals `[…seed, n, columns]`."""

@@ -29,6 +29,11 @@ class Task(Sampled):
         """Number of classes."""
         return int(getattr(self, "classes", 2))
 
+    def test(self, n: int) -> Arrays:
+        """n test samples, labels without noise."""
+        rule, *seeds = streams.network_seeds(self.seed, 6).tolist()
+        return self.draw(n, rule, seeds[2:4])
+
     def noisy(self, x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> Arrays:
         """The samples with the labels' noise, of as many seeds as there are sets of samples."""
         n, share = y.shape[-1], round(self.label_noise * y.shape[-1])
