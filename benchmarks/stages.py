@@ -21,7 +21,7 @@ from rich.table import Table
 
 import kernels
 import theory
-from testbed import ensembles, measure
+from testbed import ensembles, measure, training
 from testbed.study import Study
 
 
@@ -48,7 +48,7 @@ def main(
     for launch in ensembles.plan(Study.load(study)).launches:
         pairs = launch.pairs[:: 20 if quick else 5]
         scale, dataset = len(launch.pairs) / len(pairs), pairs["dataset"].to_numpy(writable=True)
-        seconds, trained = timed(lambda launch=launch: measure.train(launch, launch.networks, "auto"))
+        seconds, trained = timed(lambda launch=launch: training.train(launch, launch.networks, "auto"))
         assert isinstance(trained, dict)
         first = launch.networks["network"].to_numpy()
         a, b = (trained["params"][np.searchsorted(first, pairs[f"network_{side}"].to_numpy())] for side in "ab")

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import kernels
-from testbed import ensembles, measure, planes, tables
+from testbed import ensembles, measure, planes, tables, training
 from testbed.ensembles import Launch, Plan
 from testbed.errors import StudyError
 from testbed.report import write_report
@@ -185,7 +185,7 @@ def _execute(store: Store, plan: Plan, backend: str, timings: dict[str, float], 
                         bar.update(networks, completed=before + size * done // total)
 
                     with _timed(timings, "training"):
-                        store.write_tensors(shard.name, measure.train(launch, launch.networks[shard.start : shard.stop], backend, within))
+                        store.write_tensors(shard.name, training.train(launch, launch.networks[shard.start : shard.stop], backend, within))
                 bar.update(networks, completed=before + size)
             params = torch.cat([store.read_tensors(shard.name)["params"] for shard in shards])
             diverged_at = torch.cat([store.read_tensors(shard.name)["diverged_at"] for shard in shards])

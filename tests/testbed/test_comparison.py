@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import kernels
-from testbed import ensembles, measure, run_study
+from testbed import ensembles, measure, run_study, training
 from testbed.comparison import effects, group_means, mean_interval, z_scores, z_summary
 
 LARGE = {
@@ -33,7 +33,7 @@ def test_z_scores_of_a_run_are_standard_normal(study, tmp_path):
 def test_a_wrong_teacher_is_found_out(study):
     """The same measurement against the population loss of a teacher whose weights are 2 % larger."""
     (launch,) = ensembles.plan(study(LARGE)).launches
-    trained = measure.train(launch, launch.networks, "auto")
+    trained = training.train(launch, launch.networks, "auto")
     result = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
     ends = (trained["params"][launch.pairs[f"network_{side}"].to_numpy(writable=True)] for side in "ab")
     alphas = np.array([0.5])

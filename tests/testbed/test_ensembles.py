@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels
-from testbed import ensembles, measure
+from testbed import ensembles, training
 from testbed.pairs import independent_pairs, sibling_pairs
 
 
@@ -88,7 +88,7 @@ def test_a_network_alone_is_the_network_of_the_study(study, loss):
     if loss == "online":
         settings |= {"data.n_train": None, "data.noise": 0.0, "training.online": True, "measure.theory": ["population"]}
     (launch,) = ensembles.plan(study(settings)).launches
-    together = measure.train(launch, launch.networks, "auto")["params"]
+    together = training.train(launch, launch.networks, "auto")["params"]
     for k in (0, 13, len(launch.networks) - 1):
         row = launch.networks.row(k, named=True)
         cell = launch.cells[row["cell"]]
@@ -117,7 +117,7 @@ def test_factors_in_tables_keep_their_order(study):
 def test_siblings_split_at_their_spawn_step(study):
     settings = {"training.record_every": 1, "ensemble.spawn_step": 25, "training.batch_size": 4}
     (launch,) = ensembles.plan(study(settings)).launches
-    losses = measure.train(launch, launch.networks, "auto")["losses"].reshape(4, 2, 40)
+    losses = training.train(launch, launch.networks, "auto")["losses"].reshape(4, 2, 40)
     assert torch.equal(losses[:, 0, :25], losses[:, 1, :25])
     assert not torch.equal(losses[:, 0, 25:], losses[:, 1, 25:])
     assert not torch.equal(losses[0, 0, :25], losses[1, 0, :25])

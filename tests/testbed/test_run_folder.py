@@ -144,7 +144,7 @@ def test_a_finished_run_is_not_redone(study, tmp_path, monkeypatch):
     report = run_study(study(), tmp_path / "run")
     expected = contents(tmp_path / "run")
     report.unlink()
-    monkeypatch.setattr("testbed.measure.train", None)
+    monkeypatch.setattr("testbed.training.train", None)
     run_study(study(), tmp_path / "run")
     assert contents(tmp_path / "run") == expected
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from testbed import StudyError, ensembles, measure, structure
+from testbed import StudyError, ensembles, structure, training
 from testbed.study import Study
 from tests.testbed.conftest import CLASSES
 
@@ -28,7 +28,7 @@ def test_first_layers_of_the_same_receptive_fields(launch):
     trained = {}
     for kind in ("full", "random", "local", "convolutional"):
         one = launch({"architecture.connectivity": kind, "architecture.receptive_field": 4, "architecture.stride": 4})
-        trained[kind] = first_weights(one, measure.train(one, one.networks, "native")["params"])
+        trained[kind] = first_weights(one, training.train(one, one.networks, "native")["params"])
     assert (trained["full"] != 0).all()
     seen = {kind: trained[kind] != 0 for kind in ("random", "local", "convolutional")}
     assert all((there.sum(2) == 4).all() for there in seen.values())
@@ -52,7 +52,7 @@ def test_random_masks_have_their_density_and_are_shared_as_asked(launch, kind):
         assert (layer.flatten(1).sum(1) == round(0.25 * in_all)).all()
     distinct = len(torch.unique(there[:, weights], dim=0))
     assert distinct == {"own": 8, "family": 4, "shared": 1}[kind]
-    after = measure.train(one, one.networks, "native")["params"]
+    after = training.train(one, one.networks, "native")["params"]
     assert (after[~there] == 0).all() and (after[:, weights][there[:, weights]] != 0).float().mean() > 0.95
 
 
@@ -69,7 +69,7 @@ def test_pruning_keeps_the_largest_weights_and_rewinds(launch, kind):
     pruning = {"density": 0.25, "rounds": 2, "rewind_step": 5, "mask": kind}
     one = launch({"architecture.pruning": pruning, "training.steps": 30, "ensemble.spawn_step": 8})
     weights = structure.is_weight(one.architecture)
-    result = measure.train(one, one.networks, "native")["params"]
+    result = training.train(one, one.networks, "native")["params"]
     there = result != 0
     assert (there[:, weights].sum(1) == round(0.25 * int(weights.sum()))).all() and there[:, ~weights].all()
     siblings_alike = [(there[k] == there[k + 1]).all().item() for k in range(0, 8, 2)]
@@ -98,7 +98,7 @@ def test_magnitude_pruning_alone_leaves_the_trained_weights(launch, rounds):
     settings = {"training.steps": 30, "ensemble.spawn_step": 8, "training.record_every": 5}
     dense, pruned = (launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.25, "rounds": rounds, "retrain": False}}))
     weights = structure.is_weight(dense.architecture)
-    one, other = (measure.train(each, each.networks, "native") for each in (dense, pruned))
+    one, other = (training.train(each, each.networks, "native") for each in (dense, pruned))
     there = other["params"] != 0
     assert (there[:, weights].sum(1) == round(0.25 * int(weights.sum()))).all()
     if rounds == 1:
@@ -114,7 +114,7 @@ def test_magnitude_pruning_alone_stops_where_training_says(launch):
     """training.stop_below is of the training that is measured, which here is the dense one."""
     settings = {"training.steps": 30, "training.stop_below": 0.9}
     dense, pruned = (launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.5, "retrain": False}}))
-    one, other = (measure.train(each, each.networks, "native") for each in (dense, pruned))
+    one, other = (training.train(each, each.networks, "native") for each in (dense, pruned))
     assert (one["stopped_at"] >= 0).any() and torch.equal(one["stopped_at"], other["stopped_at"])
     assert torch.equal(other["params"], one["params"] * (other["params"] != 0))
 
@@ -126,19 +126,19 @@ def test_weights_tied_by_a_map(launch):
     number = np.arange(n)
     number[:72] //= 2
     tied = launch({"architecture.tied": number.tolist()})
-    w = first_weights(tied, measure.train(tied, tied.networks, "native")["params"])
+    w = first_weights(tied, training.train(tied, tied.networks, "native")["params"])
     assert torch.equal(w[:, :, 0::2], w[:, :, 1::2]) and (w[:, :, 0] != w[:, :, 2]).all()
-    assert first_weights(plain, measure.train(plain, plain.networks, "native")["params"])[:, :, 0::2].ne(w[:, :, 0::2]).any()
+    assert first_weights(plain, training.train(plain, plain.networks, "native")["params"])[:, :, 0::2].ne(w[:, :, 0::2]).any()
     whole = {"architecture.connectivity": "convolutional", "architecture.receptive_field": 12}
     (convolution, by_hand) = launch(whole), launch({"architecture.tied": list(range(n))})
-    assert torch.equal(*(measure.train(each, each.networks, "native")["params"] for each in (convolution, by_hand)))
+    assert torch.equal(*(training.train(each, each.networks, "native")["params"] for each in (convolution, by_hand)))
     with pytest.raises(StudyError, match=rf"architecture.tied must have a number for each of the {n} parameters, not 3"):
         launch({"architecture.tied": [0, 1, 1]}).tied  # noqa: B018
 
 
 def test_frozen_weights_keep_their_initial_values(launch):
     one = launch({"training.frozen": 0.5, "training.frozen_layers": [1]})
-    start, end = one.initial(one.networks), measure.train(one, one.networks, "native")["params"]
+    start, end = one.initial(one.networks), training.train(one, one.networks, "native")["params"]
     held = (start == end).numpy()
     first = one.architecture.layout[0]
     assert held[:, one.architecture.layout[1].weight :].all()

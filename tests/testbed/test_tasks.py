@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 
-from testbed import StudyError, ensembles, measure, tasks
+from testbed import StudyError, ensembles, measure, tasks, training
 from testbed.study import Study
 
 EXAMPLES = [
@@ -149,7 +149,7 @@ def test_students_have_samples_of_their_own_too(study):
     assert torch.equal(x[0, :6], x[5, :6]) and not torch.isin(x[0, 6:], x[5, 6:]).any()
     target = launch.teacher.architecture.to_torch(launch.teacher.params[0])(x).detach()
     torch.testing.assert_close(y, target, rtol=1e-6, atol=1e-6)
-    trained = measure.train(launch, launch.networks, "auto")
+    trained = training.train(launch, launch.networks, "auto")
     found = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
     a, b = (launch.pairs[f"network_{side}"][0] for side in "ab")
     for k, end in ((0, a), (4, b)):
@@ -162,7 +162,7 @@ def test_exact_training_losses_under_a_covariate_shift(study):
     """Both sides' samples count, by the kernels and by the exact path."""
     (launch,) = ensembles.plan(study({"data.shift": 2.0, "measure.theory": ["exact_training"]})).launches
     assert len(launch.train_sets[0]) == 2
-    trained = measure.train(launch, launch.networks, "auto")
+    trained = training.train(launch, launch.networks, "auto")
     found = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
     torch.testing.assert_close(found["exact_training_loss"], found["train_loss"], rtol=1e-9, atol=1e-12)
     sides = launch.networks["side"].to_numpy()

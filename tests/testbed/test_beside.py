@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 import kernels
 import theory
 from kernels import Architecture
-from testbed import measures
+from testbed import beside
 
 DOUBLE = torch.float64
 
@@ -38,7 +38,7 @@ def full_hessian(architecture, params, x, y, loss):
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_sharpness_is_that_of_the_whole_hessian(loss):
     architecture, a, _, x, y = setting(loss)
-    top, trace, error = measures.sharpness(architecture, a, x, y, loss)
+    top, trace, error = beside.sharpness(architecture, a, x, y, loss)
     for k in range(3):
         hessian = full_hessian(architecture, a[k], x[k], y[k], loss)
         assert top[k] == pytest.approx(torch.linalg.eigvalsh(hessian)[-1].item(), rel=1e-8)
@@ -47,7 +47,7 @@ def test_sharpness_is_that_of_the_whole_hessian(loss):
 
 def test_the_trace_of_large_networks_is_estimated_with_its_error():
     architecture, a, _, x, y = setting("mse", (6, 40, 2), n=4)
-    _, trace, error = measures.sharpness(architecture, a, x, y, "mse")
+    _, trace, error = beside.sharpness(architecture, a, x, y, "mse")
     exact = torch.stack([full_hessian(architecture, a[k], x[k], y[k], "mse").trace() for k in range(4)])
     assert (error > 0).all() and ((trace - exact).abs() < 4.5 * error).all() and (error < 0.2 * exact).all()
 
@@ -56,19 +56,19 @@ def test_sharpness_where_lanczos_ends_early():
     """A linear model with 2 inputs and 1 output: the Hessian is that of the data, twice degenerate for orthonormal inputs."""
     architecture = Architecture((2, 1), "identity", biases=False)
     x, y = torch.eye(2, dtype=DOUBLE)[None] * 3, torch.zeros(1, 2, 1, dtype=DOUBLE)
-    top, trace, _ = measures.sharpness(architecture, torch.ones(1, 2, dtype=DOUBLE), x, y, "mse")
+    top, trace, _ = beside.sharpness(architecture, torch.ones(1, 2, dtype=DOUBLE), x, y, "mse")
     assert top.item() == pytest.approx(4.5) and trace.item() == pytest.approx(9.0)
 
 
 def test_disagreement():
     architecture, a, b, x, _ = setting("cross_entropy")
-    share = measures.disagreement(architecture, a, b, x, "cross_entropy")
-    rms = measures.disagreement(architecture, a, b, x, "mse")
+    share = beside.disagreement(architecture, a, b, x, "cross_entropy")
+    rms = beside.disagreement(architecture, a, b, x, "mse")
     for k in range(3):
         one, other = (architecture.to_torch(side[k])(x[k]).detach() for side in (a, b))
         assert share[k] == (one.argmax(1) != other.argmax(1)).double().mean()
         assert rms[k] == pytest.approx((one - other).square().sum(1).mean().sqrt().item())
-    assert (measures.disagreement(architecture, a, a, x, "cross_entropy") == 0).all()
+    assert (beside.disagreement(architecture, a, a, x, "cross_entropy") == 0).all()
 
 
 def test_perturbation_is_as_long_as_half_the_path():
@@ -78,18 +78,18 @@ def test_perturbation_is_as_long_as_half_the_path():
     a, b = torch.zeros(1, 2, dtype=DOUBLE), torch.zeros(1, 2, dtype=DOUBLE)
     b[0, 0] = 3.0
     seeds = np.array([5])
-    rise = measures.perturbation(architecture, a, a, x, y, "mse", seeds)
+    rise = beside.perturbation(architecture, a, a, x, y, "mse", seeds)
     assert rise.item() == 0
     directions = [torch.from_numpy(kernels.streams.normals(kernels.streams.INITIAL, seeds, k, 2)) for k in range(2)]
     steps = [1.5 * d / d.norm() for d in directions]
     expected = 0.5 * (0.5 * 1.5**2 + 0.5 * (b + steps[1]).square().sum() - 0.5 * 9.0)
-    assert measures.perturbation(architecture, a, b, x, y, "mse", seeds).item() == pytest.approx(expected.item())
+    assert beside.perturbation(architecture, a, b, x, y, "mse", seeds).item() == pytest.approx(expected.item())
 
 
 def test_calibration_finds_the_best_temperature():
     architecture, a, b, x, y = setting("cross_entropy", (3, 6, 4))
     alphas = torch.tensor([0.0, 0.3, 1.0], dtype=DOUBLE)
-    found = measures.calibrated_losses(architecture, a, b, alphas, x, y)
+    found = beside.calibrated_losses(architecture, a, b, alphas, x, y)
     for k in range(3):
         for j, alpha in enumerate(alphas):
             outputs = architecture.to_torch((1 - alpha) * a[k] + alpha * b[k])(x[k]).detach()
@@ -102,11 +102,11 @@ def test_features_of_linear_networks_in_one_layer_interpolate():
     architecture = Architecture((3, 4, 2), "identity")
     a, b = architecture.initial(2, 1, dtype=DOUBLE), architecture.initial(2, 2, dtype=DOUBLE)
     x = torch.randn(30, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    assert measures.feature_residual(architecture, a, b, x).max() < 1e-25
+    assert beside.feature_residual(architecture, a, b, x).max() < 1e-25
     bent = Architecture((3, 4, 2), "relu")
-    assert measures.feature_residual(bent, a, b, x).min() > 1e-4
+    assert beside.feature_residual(bent, a, b, x).min() > 1e-4
     with pytest.raises(ValueError, match="without normalise"):
-        measures.feature_residual(Architecture((3, 4, 2), normalise=True), a, b, x)
+        beside.feature_residual(Architecture((3, 4, 2), normalise=True), a, b, x)
 
 
 def test_lemma_7_agrees_with_the_exact_decision():
@@ -122,11 +122,11 @@ def test_lemma_7_agrees_with_the_exact_decision():
     a, b = minima[: len(minima) // 2], minima[len(minima) // 2 : len(minima) // 2 * 2]
     exact = theory.linearly_connected(a, b, 2)
     noise = 0.03 * rng.standard_normal((2, *a.shape))
-    found = measures.lemma_7(torch.from_numpy(a + noise[0]), torch.from_numpy(b + noise[1]), 2, 0.15)
+    found = beside.lemma_7(torch.from_numpy(a + noise[0]), torch.from_numpy(b + noise[1]), 2, 0.15)
     good = ~found.isnan()
     assert good.sum() > 5 and np.array_equal(found[good].bool().numpy(), exact[good.numpy()])
     assert 0 < exact.mean() < 1
-    assert measures.lemma_7(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), 1).isnan().all()
+    assert beside.lemma_7(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), 1).isnan().all()
 
 
 def test_a_study_measures_them_all(raw, tmp_path):
@@ -161,9 +161,9 @@ def test_the_memory_does_not_matter(monkeypatch):
     architecture, a, b, x, y = setting("cross_entropy", n=5)
     names = ("disagreement", "perturbation", "temperature", "features")
     arguments = (names, architecture, a, b, torch.linspace(0, 1, 5, dtype=DOUBLE), (x, y), torch.tensor([0, 1, 2, 1, 0]), "cross_entropy")
-    whole = measures.of_pairs(*arguments, np.arange(5), 0)
-    monkeypatch.setattr(measures, "ENTRIES", 1)
-    one_by_one = measures.of_pairs(*arguments, np.arange(5), 0)
+    whole = beside.of_pairs(*arguments, np.arange(5), 0)
+    monkeypatch.setattr(beside, "ENTRIES", 1)
+    one_by_one = beside.of_pairs(*arguments, np.arange(5), 0)
     assert set(whole) == set(one_by_one) and all(torch.allclose(whole[name], one_by_one[name], rtol=1e-9) for name in whole)
 
 
