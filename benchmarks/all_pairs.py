@@ -63,7 +63,10 @@ def main() -> None:
             print(json.dumps({"stage": stage, "networks": n, "pairs": len(first), "seconds": spent}))
         table.add_row(stage, f"{spent:.1f}", f"{len(first) / spent:,.0f}" if stage != "training" else "")
     off = ~np.eye(n, dtype=bool)
-    quantiles = {name: np.quantile(matrix[off], [0.1, 0.5, 0.9]).round(6).tolist() for name, matrix in (("as trained", raw), ("matched", matched))}
+    quantiles = {
+        name: np.quantile(matrix[off], [0.1, 0.5, 0.9]).round(6).tolist()
+        for name, matrix in (("as trained", raw), ("matched", matched))
+    }
     if options.json:
         print(json.dumps({"barriers, 10 % 50 % 90 %": quantiles}))
         return

@@ -42,29 +42,44 @@ def main() -> None:
     folder = options.runs / ("double_descent" + ("-quick" if options.quick else ""))
     results = Results.load(run_study(study, folder, progress=True).parent)
     n_axes = study.data.teacher.hidden[0]  # type: ignore[union-attr]
-    columns = ("width", "start", "units on an axis: sd", "binomial sd", "barrier: weights", "least mass across axes", "mass across axes")
+    columns = (
+        "width",
+        "start",
+        "units on an axis: sd",
+        "binomial sd",
+        "barrier: weights",
+        "least mass across axes",
+        "mass across axes",
+    )
     table = Table(*columns, title="committees of relus, training loss, means over pairs", box=None)
     for launch in ensembles.plan(study).launches:
         params = load_file(folder / f"parameters/launch-{launch.index}.safetensors")["params"].double()
         width = launch.architecture.widths[1]
         for scale in study.vary["architecture.scale"] if width in WIDTHS else ():
-            cells = results.pairs.filter((pl.col("launch") == launch.index) & (pl.col("architecture.scale") == scale) & ~pl.col("left_out"))
+            cells = results.pairs.filter(
+                (pl.col("launch") == launch.index) & (pl.col("architecture.scale") == scale) & ~pl.col("left_out")
+            )
             place = launch.networks.select("network", "row")
             rows = (
-                cells.join(place, left_on=f"network_{side}", right_on="network", maintain_order="left")["row"].to_numpy(writable=True)
+                cells.join(place, left_on=f"network_{side}", right_on="network", maintain_order="left")["row"].to_numpy(
+                    writable=True
+                )
                 for side in "ab"
             )
             a, b = (params[row] for row in rows)
             least, mass = least_mass(launch.architecture.layers(a)[0][0], launch.architecture.layers(b)[0][0])
             ends = {
                 "weights": alignment.match_weights(launch.architecture, a, b).params,
-                "axes": alignment.permute(launch.architecture, b, (least,), (torch.ones(least.shape, dtype=torch.float64),)),
+                "axes": alignment.permute(
+                    launch.architecture, b, (least,), (torch.ones(least.shape, dtype=torch.float64),)
+                ),
             }
             data, train_set = launch.train_sets, cells["train_set_a"].to_numpy(writable=True)
             assert data is not None
             alphas = torch.tensor(study.measure.alphas, dtype=torch.float64)
             barrier = {
-                name: chain_barriers(launch.architecture, [a, end], data, "mse", alphas, dataset=train_set).mean() for name, end in ends.items()
+                name: chain_barriers(launch.architecture, [a, end], data, "mse", alphas, dataset=train_set).mean()
+                for name, end in ends.items()
             }
             axis = torch.cat([launch.architecture.layers(side)[0][0].abs().argmax(2) for side in (a, b)])
             counts = torch.stack([(axis == k).sum(1) for k in range(n_axes)], 1).double()

@@ -46,22 +46,34 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--quick", action="store_true", help="shrink the studies to a few seconds each")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times as many families and pairs")
-    parser.add_argument("--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="STUDY", help="these studies alone")
+    parser.add_argument(
+        "--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="STUDY", help="these studies alone"
+    )
     options = parser.parse_args()
     whole = not options.quick and options.scale == 1
     for name in options.only:
         study = Study.load(name, quick=options.quick, scale=options.scale)
-        folder = options.runs / (name + ("-quick" if options.quick else "") + (f"-times-{options.scale:g}" if options.scale != 1 else ""))
+        folder = options.runs / (
+            name + ("-quick" if options.quick else "") + (f"-times-{options.scale:g}" if options.scale != 1 else "")
+        )
         results = Results.load(run_study(study, folder, progress=True).parent)
         table = _markdown(results)
         if not whole:
             print(f"## {name}\n{table}")
             continue
         for place, figure in enumerate(FIGURES[name]):
-            shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{name}{f'_{figure}' if place else ''}.png")
-        between, written = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL), f"<!-- {name} -->\n{table}<!-- end -->"
+            shutil.copyfile(
+                results.folder / "figures" / f"{figure}.png",
+                DOCS / "figures" / f"{name}{f'_{figure}' if place else ''}.png",
+            )
+        between, written = (
+            re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL),
+            f"<!-- {name} -->\n{table}<!-- end -->",
+        )
         for page in (DOCS / "findings.md", DOCS / "theory.md"):
-            page.write_text(between.sub(written.replace("\\", "\\\\"), page.read_text(encoding="utf-8")), encoding="utf-8")
+            page.write_text(
+                between.sub(written.replace("\\", "\\\\"), page.read_text(encoding="utf-8")), encoding="utf-8"
+            )
 
 
 def _markdown(results: Results) -> str:

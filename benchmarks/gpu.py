@@ -83,10 +83,16 @@ def contenders(widths: tuple[int, ...], x: Tensor, y: Tensor, params: Tensor) ->
 
         if jax.default_backend() != "gpu":
             raise ImportError
-        by_steps = {steps: jax_contender(Workload("", widths, len(x), len(params), steps), x, y) for steps in (CHECKED_STEPS, TIMED_STEPS)}
+        by_steps = {
+            steps: jax_contender(Workload("", widths, len(x), len(params), steps), x, y)
+            for steps in (CHECKED_STEPS, TIMED_STEPS)
+        }
         found["JAX jit(vmap(scan))"] = lambda p, steps: by_steps[steps](p, p)
     except ImportError:
-        print("JAX with a GPU is not installed and is left out (pip install .[peers] and its GPU plugin).", file=sys.stderr)
+        print(
+            "JAX with a GPU is not installed and is left out (pip install .[peers] and its GPU plugin).",
+            file=sys.stderr,
+        )
     return found
 
 
@@ -95,13 +101,17 @@ def measure(widths: tuple[int, ...], n_samples: int, n_networks: int, rounds: in
     x = torch.rand(n_samples, widths[0], generator=torch.Generator().manual_seed(0)).cuda() * 2 - 1
     y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
     params = Architecture(widths).initial(n_networks).cuda()
-    want = train(Architecture(widths), params[:256].double(), (x, y), Training(CHECKED_STEPS, SGD(LR)), backend="reference").params
+    want = train(
+        Architecture(widths), params[:256].double(), (x, y), Training(CHECKED_STEPS, SGD(LR)), backend="reference"
+    ).params
     rates: dict[str, list[float]] = {}
     for name, contender in contenders(widths, x, y, params).items():
         got = contender(params, CHECKED_STEPS)[:256].double()
         error = ((got - want).norm() / want.norm()).item()
         if not error < 1e-4:
-            raise SystemExit(f"{name} is wrong on {widths}: relative error {error:.2e} against the reference; not timed.")
+            raise SystemExit(
+                f"{name} is wrong on {widths}: relative error {error:.2e} against the reference; not timed."
+            )
         contender(params, TIMED_STEPS)  # compiles
         rates[name] = []
         for _ in range(rounds):
@@ -115,7 +125,16 @@ def measure(widths: tuple[int, ...], n_samples: int, n_networks: int, rounds: in
     for name, values in rates.items():
         p20, p50, p80 = np.percentile(values, [20, 50, 80])
         network = "-".join(map(str, widths))
-        rows.append({"network": network, "contender": name, "per_s_p20": p20, "per_s_p50": p50, "per_s_p80": p80, "ours_over_this": base / p50})
+        rows.append(
+            {
+                "network": network,
+                "contender": name,
+                "per_s_p20": p20,
+                "per_s_p50": p50,
+                "per_s_p80": p80,
+                "ours_over_this": base / p50,
+            }
+        )
     return rows
 
 
@@ -127,10 +146,17 @@ def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="jso
         json_rows: one JSON object a row instead of the table.
     """
     if not torch.cuda.is_available():
-        raise SystemExit("benchmarks/gpu.py needs a GPU that torch sees; benchmarks/gpu_cost.py prints bounds without one.")
+        raise SystemExit(
+            "benchmarks/gpu.py needs a GPU that torch sees; benchmarks/gpu_cost.py prints bounds without one."
+        )
     n_networks = 2**14 if quick else 2**17
     rows = [row for widths, n_samples in NETWORKS for row in measure(widths, n_samples, n_networks, 3 if quick else 9)]
-    machine = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "networks": n_networks, "backends": kernels.BACKENDS}
+    machine = {
+        "gpu": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "networks": n_networks,
+        "backends": kernels.BACKENDS,
+    }
     table = Table(title=f"{machine['gpu']}, torch {machine['torch']}, {n_networks:,} networks, 32 samples")
     for column in ("network", "contender", "M network-steps/s: p20", "p50", "p80", "ours over this"):
         table.add_column(column, justify="left" if column in ("network", "contender") else "right")

@@ -69,7 +69,9 @@ WORKLOADS = (
     Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 16384, 1, 25),
 )
 
-Contender = Callable[[Tensor, Tensor], Tensor]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]
+Contender = Callable[
+    [Tensor, Tensor], Tensor
+]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]
 
 
 def split(widths: tuple[int, ...], p: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -142,7 +144,11 @@ def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
     import jax
     import jax.numpy as jnp
 
-    jx, jy, alphas = jnp.from_dlpack(x.contiguous()), jnp.from_dlpack(y.contiguous()), jnp.linspace(0, 1, max(work.alphas, 1))
+    jx, jy, alphas = (
+        jnp.from_dlpack(x.contiguous()),
+        jnp.from_dlpack(y.contiguous()),
+        jnp.linspace(0, 1, max(work.alphas, 1)),
+    )
     layout = Architecture(work.widths).layout
 
     def loss(p):
@@ -212,7 +218,9 @@ def measure(work: Workload, rounds: int) -> list[dict[str, object]]:
         got = contender(a[:n], b[:n]).double()  # also compiles
         error = ((got - want[:n]).norm() / want[:n].norm()).item()
         if not error < 1e-4:
-            raise SystemExit(f"{name} is wrong on {work.name}: relative error {error:.2e} against the reference; not timed.")
+            raise SystemExit(
+                f"{name} is wrong on {work.name}: relative error {error:.2e} against the reference; not timed."
+            )
         running[name] = (contender, n, error)
     rates: dict[str, list[float]] = {name: [] for name in running}
     peaks = []
@@ -228,7 +236,14 @@ def measure(work: Workload, rounds: int) -> list[dict[str, object]]:
     rows = []
     for name, (_contender, _n, error) in running.items():
         p20, p50, p80 = np.percentile(rates[name], [20, 50, 80])
-        row = {"workload": work.name, "contender": name, "per_s_p20": p20, "per_s_p50": p50, "per_s_p80": p80, "native_over_this": base / p50}
+        row = {
+            "workload": work.name,
+            "contender": name,
+            "per_s_p20": p20,
+            "per_s_p50": p50,
+            "per_s_p80": p80,
+            "native_over_this": base / p50,
+        }
         rows.append(row | {"share_of_peak": p50 * work.fma_per_item / peak, "relative_error": error})
     return rows
 
@@ -243,18 +258,37 @@ def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="jso
     if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
     rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9)]
-    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__, "backends": kernels.BACKENDS}
+    machine = {
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "backends": kernels.BACKENDS,
+    }
     if json_rows:
         for row in rows:
             print(json.dumps(row | machine))
         return
     table = Table(title=f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}")
-    for column in ("workload", "contender", "M/s: p20", "p50", "p80", "native over this", "share of FMA peak", "relative error"):
+    for column in (
+        "workload",
+        "contender",
+        "M/s: p20",
+        "p50",
+        "p80",
+        "native over this",
+        "share of FMA peak",
+        "relative error",
+    ):
         table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
     for r in rows:
         millions = [f"{r[k] / 1e6:.4g}" for k in ("per_s_p20", "per_s_p50", "per_s_p80")]  # type: ignore[operator]
         table.add_row(
-            r["workload"], r["contender"], *millions, f"{r['native_over_this']:.1f}", f"{r['share_of_peak']:.1%}", f"{r['relative_error']:.0e}"
+            r["workload"],
+            r["contender"],
+            *millions,
+            f"{r['native_over_this']:.1f}",
+            f"{r['share_of_peak']:.1%}",
+            f"{r['relative_error']:.0e}",
         )  # type: ignore[arg-type]
     Console(width=None if sys.stdout.isatty() else 150).print(table)
 

@@ -33,7 +33,12 @@ def main() -> None:
     architecture = Architecture((2, 32, 32, 2))
     x, y = (torch.from_numpy(array) for array in SpiralsData(kind="spirals", n_train=256).train())
     data, loss = (x, y), "cross_entropy"
-    params = train(architecture, architecture.initial(2 * n + 8, 0, dtype=torch.float64), data, Training(steps, Adam(lr=0.005), loss)).params
+    params = train(
+        architecture,
+        architecture.initial(2 * n + 8, 0, dtype=torch.float64),
+        data,
+        Training(steps, Adam(lr=0.005), loss),
+    ).params
     a, b, others = params[:n], params[n : 2 * n], params[2 * n :]
     matched = alignment.match_weights(architecture, a, b).params
     bend = segments.trained_bends(architecture, a, b, data, loss, steps=bends)
@@ -49,7 +54,14 @@ def main() -> None:
     for name, points in chains.items():
         barriers = segments.chain_barriers(architecture, points, data, loss, ALPHAS)
         low, middle, high = np.quantile(barriers, [0.1, 0.5, 0.9])
-        row = {"path": name, "median": float(middle), "p10": float(low), "p90": float(high), "segments": len(points) - 1, "pairs": len(barriers)}
+        row = {
+            "path": name,
+            "median": float(middle),
+            "p10": float(low),
+            "p90": float(high),
+            "segments": len(points) - 1,
+            "pairs": len(barriers),
+        }
         if options.json:
             print(json.dumps(row))
         table.add_row(name, f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", str(len(points) - 1))

@@ -58,7 +58,9 @@ def main(
         layers = [measure.layers(launch.architecture, p) for p in (a, b)]
         n, seeds = launch.study.measure.test_samples, pairs["test_seed"].to_numpy(writable=True)
 
-        def paths(data: object, launch=launch, a=a, b=b, alphas=alphas, dataset=dataset, **more: object) -> kernels.PathLosses:
+        def paths(
+            data: object, launch=launch, a=a, b=b, alphas=alphas, dataset=dataset, **more: object
+        ) -> kernels.PathLosses:
             return kernels.path_losses(launch.architecture, a, b, alphas, data, dataset=dataset, **more)
 
         def population(launch=launch, a=a, b=b, dataset=dataset, alphas=alphas) -> np.ndarray:
@@ -67,7 +69,11 @@ def main(
                 curve.barrier(definition)
             return curve(np.array(alphas))
 
-        row = {"widths": "-".join(map(str, launch.architecture.widths)), "pairs": len(launch.pairs), "training": seconds}
+        row = {
+            "widths": "-".join(map(str, launch.architecture.widths)),
+            "pairs": len(launch.pairs),
+            "training": seconds,
+        }
         took, fresh = timed(lambda: paths(launch.teacher, n_samples=n, seeds=seeds))  # noqa: B023
         row["fresh-input paths"] = took * scale
         took, table_paths = timed(lambda: paths(samples))  # noqa: B023

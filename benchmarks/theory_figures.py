@@ -44,13 +44,20 @@ def population() -> Figure:
     """Population loss between trained students of a teacher, for three activations: 20,000 fresh inputs against the exact curve."""
     figure = Figure(figsize=(6.6, 2.7))
     for ax, activation in zip(figure.subplots(1, 3), ("relu", "erf", "tanh"), strict=True):
-        architecture, teacher = Architecture((6, 8, 1), activation, biases=False), Architecture((6, 3, 1), activation, biases=False)
+        architecture, teacher = (
+            Architecture((6, 8, 1), activation, biases=False),
+            Architecture((6, 3, 1), activation, biases=False),
+        )
         target = teacher.initial(1, 1, dtype=DOUBLE)
         source = Teacher(teacher, target[0])
-        params = train(architecture, architecture.initial(8, 0, dtype=DOUBLE), source, Training(3000, SGD(lr=0.05), batch_size=16)).params
+        params = train(
+            architecture, architecture.initial(8, 0, dtype=DOUBLE), source, Training(3000, SGD(lr=0.05), batch_size=16)
+        ).params
         a, b = params[:4], params[4:]
         measured = path_losses(architecture, a, b, ALPHAS, source, n_samples=20_000, seeds=5)
-        curve = theory.population_path(layers(architecture, a), layers(architecture, b), layers(teacher, target), activation)
+        curve = theory.population_path(
+            layers(architecture, a), layers(architecture, b), layers(teacher, target), activation
+        )
         lines = curve(FINE)
         for k in range(4):
             ax.errorbar(ALPHAS, measured.loss[k], 2 * measured.standard_error[k], fmt="o", ms=2, lw=0.6, color=f"C{k}")
@@ -79,7 +86,9 @@ def linear() -> Figure:
     flat = Architecture((4, 5, 2), "identity", biases=False)
     clean = x @ inputs(4, 2, 1)
     params = train(flat, flat.initial(200, 1, dtype=DOUBLE), (x, clean), Training(6000, SGD(lr=0.1))).params
-    grid = theory.barriers_on_grid(ALPHAS.numpy(), path_losses(flat, params[:100], params[100:], ALPHAS, (x, clean)).loss.numpy()).value
+    grid = theory.barriers_on_grid(
+        ALPHAS.numpy(), path_losses(flat, params[:100], params[100:], ALPHAS, (x, clean)).loss.numpy()
+    ).value
     exact = theory.depth_two_barrier(layers(flat, params[:100]), layers(flat, params[100:]), (x.T @ x / 64).numpy())
     right.plot(exact, grid, "o", ms=2.5)
     right.axline((0, 0), slope=1, color="black", lw=0.8)
@@ -94,9 +103,13 @@ def piecewise() -> Figure:
     x = inputs(32, 2)
     y = torch.sin(3 * x[:, :1])
     axes = figure.subplots(1, 3)
-    for ax, widths, path in zip(axes, ((2, 8, 1), (2, 8, 8, 8, 1)), (theory.piecewise_path, theory.deep_piecewise_path), strict=False):
+    for ax, widths, path in zip(
+        axes, ((2, 8, 1), (2, 8, 8, 8, 1)), (theory.piecewise_path, theory.deep_piecewise_path), strict=False
+    ):
         architecture = Architecture(widths)
-        params = train(architecture, architecture.initial(6, 3, dtype=DOUBLE), (x, y), Training(3000, Adam(lr=0.01))).params
+        params = train(
+            architecture, architecture.initial(6, 3, dtype=DOUBLE), (x, y), Training(3000, Adam(lr=0.01))
+        ).params
         ends = layers(architecture, params[:3]), layers(architecture, params[3:])
         lines = path(*ends, x.numpy(), y.numpy())(FINE)
         measured = path_losses(architecture, params[:3], params[3:], ALPHAS, (x, y)).loss
@@ -107,18 +120,34 @@ def piecewise() -> Figure:
     axes[0].set_ylabel("training loss (½ mean squared error)")
     marks(figure)
     architecture = Architecture((2, 8, 1))
-    params = train(architecture, architecture.initial(400, 4, dtype=DOUBLE), (x, y), Training(3000, Adam(lr=0.01))).params
+    params = train(
+        architecture, architecture.initial(400, 4, dtype=DOUBLE), (x, y), Training(3000, Adam(lr=0.01))
+    ).params
     a, b = params[:200], params[200:]
-    exact = theory.piecewise_barriers(layers(architecture, a), layers(architecture, b), x.numpy(), y.numpy()).barriers["linear"].value
+    exact = (
+        theory.piecewise_barriers(layers(architecture, a), layers(architecture, b), x.numpy(), y.numpy())
+        .barriers["linear"]
+        .value
+    )
     counts = [5, 9, 17, 33, 65, 129]
     missed = []
     for n in counts:
         grid = torch.linspace(0, 1, n, dtype=DOUBLE)
-        missed.append(1 - theory.barriers_on_grid(grid.numpy(), path_losses(architecture, a, b, grid, (x, y)).loss.numpy()).value / exact)
+        missed.append(
+            1
+            - theory.barriers_on_grid(grid.numpy(), path_losses(architecture, a, b, grid, (x, y)).loss.numpy()).value
+            / exact
+        )
     low, middle, high = np.quantile(np.maximum(missed, 1e-7), [0.1, 0.5, 0.9], axis=1)
     axes[2].fill_between(counts, low, high, alpha=0.2, lw=0)
     axes[2].plot(counts, middle, "o-", ms=3)
-    axes[2].set(xscale="log", yscale="log", xlabel="alphas in the grid", title="share that a grid misses", ylabel="of the exact barrier, 200 pairs")
+    axes[2].set(
+        xscale="log",
+        yscale="log",
+        xlabel="alphas in the grid",
+        title="share that a grid misses",
+        ylabel="of the exact barrier, 200 pairs",
+    )
     axes[2].set_xticks(counts, [str(n) for n in counts])
     axes[2].minorticks_off()
     return figure
@@ -131,21 +160,38 @@ def enclosure() -> Figure:
     x = inputs(24, 2)
     y = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).long()
     architecture = Architecture((2, 6, 6, 2), "tanh")
-    params = train(architecture, architecture.initial(32, 5, dtype=DOUBLE), (x, y), Training(800, Adam(lr=0.02), "cross_entropy")).params
+    params = train(
+        architecture, architecture.initial(32, 5, dtype=DOUBLE), (x, y), Training(800, Adam(lr=0.02), "cross_entropy")
+    ).params
     a, b = params[:16], params[16:]
-    grid = theory.barriers_on_grid(ALPHAS.numpy(), path_losses(architecture, a, b, ALPHAS, (x, y), "cross_entropy").loss.numpy()).value
+    grid = theory.barriers_on_grid(
+        ALPHAS.numpy(), path_losses(architecture, a, b, ALPHAS, (x, y), "cross_entropy").loss.numpy()
+    ).value
     order = np.argsort(grid)
     for color, tol in (("C0", 1e-1), ("C1", 1e-2), ("C2", 1e-3)):
         ends = layers(architecture, a), layers(architecture, b)
-        found = theory.certified_path(*ends, x.numpy(), y.numpy(), "tanh", loss="cross_entropy", tol=tol).barrier("linear")
+        found = theory.certified_path(*ends, x.numpy(), y.numpy(), "tanh", loss="cross_entropy", tol=tol).barrier(
+            "linear"
+        )
         assert found.error is not None
         low, high = (found.value - grid)[order], (found.value + found.error - grid)[order]
-        left.vlines(np.arange(16), low, high, color=color, lw=5 if tol == 1e-1 else 2.5 if tol == 1e-2 else 1.2, label=f"tolerance {tol:g}")
+        left.vlines(
+            np.arange(16),
+            low,
+            high,
+            color=color,
+            lw=5 if tol == 1e-1 else 2.5 if tol == 1e-2 else 1.2,
+            label=f"tolerance {tol:g}",
+        )
         right.plot(high, "o", ms=3, color=color, label=f"tolerance {tol:g}")
     left.axhline(0, color="black", lw=0.7)
-    left.set(xlabel="pair, by its barrier", ylabel="[lo, hi] − measured (nats)", title="enclosures, less a grid of 25 alphas")
+    left.set(
+        xlabel="pair, by its barrier", ylabel="[lo, hi] − measured (nats)", title="enclosures, less a grid of 25 alphas"
+    )
     left.legend(fontsize=6.5)
-    right.set(yscale="log", xlabel="pair, by its barrier", ylabel="hi − measured (nats)", title="no measurement lies above")
+    right.set(
+        yscale="log", xlabel="pair, by its barrier", ylabel="hi − measured (nats)", title="no measurement lies above"
+    )
     return figure
 
 
@@ -186,11 +232,17 @@ def curvature() -> Figure:
     starts = architecture.initial(200, 6, dtype=DOUBLE)
     for steps, name in ((0, "at initialisation"), (300, "after 300 steps"), (5000, "after 5,000 steps")):
         params = train(architecture, starts, (x, y), Training(steps, Adam(lr=0.01))).params
-        curve = theory.piecewise_path(layers(architecture, params[:100]), layers(architecture, params[100:]), x.numpy(), y.numpy())
-        measured = theory.barriers_on_grid(ALPHAS.numpy(), path_losses(architecture, params[:100], params[100:], ALPHAS, (x, y)).loss.numpy())
+        curve = theory.piecewise_path(
+            layers(architecture, params[:100]), layers(architecture, params[100:]), x.numpy(), y.numpy()
+        )
+        measured = theory.barriers_on_grid(
+            ALPHAS.numpy(), path_losses(architecture, params[:100], params[100:], ALPHAS, (x, y)).loss.numpy()
+        )
         ax.plot(theory.curvature_bound(curve).bound, measured.value, "o", ms=2.5, label=name)
     ax.axline((1, 1), (10, 10), color="black", lw=0.8)
-    ax.set(xscale="log", yscale="log", xlabel="bound: ⅛ sup (−L″)₊ and kinks", ylabel="measured barrier", ylim=(1e-3, None))
+    ax.set(
+        xscale="log", yscale="log", xlabel="bound: ⅛ sup (−L″)₊ and kinks", ylabel="measured barrier", ylim=(1e-3, None)
+    )
     ax.legend(fontsize=7)
     return figure
 

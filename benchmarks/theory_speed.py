@@ -20,7 +20,15 @@ from rich.table import Table
 import theory
 
 PAIRS, ALPHAS = 10_000, np.linspace(0, 1, 25)
-CASES = (("relu", False), ("erf", False), ("square", False), ("relu", True), ("erf", True), ("tanh", False), ("gelu", True))
+CASES = (
+    ("relu", False),
+    ("erf", False),
+    ("square", False),
+    ("relu", True),
+    ("erf", True),
+    ("tanh", False),
+    ("gelu", True),
+)
 
 
 def networks(rng: np.random.Generator, n: int, width: int, biases: bool) -> theory.Layers:
@@ -60,7 +68,9 @@ def main() -> None:
     n = 1000 // fewer
     a, b = networks(rng, n, 16, True), networks(rng, n, 16, True)
     x, y = rng.standard_normal((256, 8)), rng.standard_normal((256, 1))
-    table.add_row("training set, relu, 256 samples, exact", "", seconds(lambda: theory.piecewise_barriers(a, b, x, y), n))
+    table.add_row(
+        "training set, relu, 256 samples, exact", "", seconds(lambda: theory.piecewise_barriers(a, b, x, y), n)
+    )
     Console(width=100).print(table)
 
 

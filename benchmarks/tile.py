@@ -19,7 +19,17 @@ from rich.console import Console
 from rich.table import Table
 
 FOLDER = Path(__file__).resolve().parent
-FLAGS = ["-O3", "-march=native", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-w", "-pthread"]
+FLAGS = [
+    "-O3",
+    "-march=native",
+    "-std=c++17",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-psabi",
+    "-w",
+    "-pthread",
+]
 
 
 def main(json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False, quick: bool = False) -> None:
@@ -38,7 +48,15 @@ def main(json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False, quick: 
     if json_rows:
         print("\n".join(map(json.dumps, rows)))
         return
-    table = Table("pass", "inputs", "units", "multiply-adds", "cycles", "multiply-adds a cycle", title="one tile: 8 samples, a register of networks")
+    table = Table(
+        "pass",
+        "inputs",
+        "units",
+        "multiply-adds",
+        "cycles",
+        "multiply-adds a cycle",
+        title="one tile: 8 samples, a register of networks",
+    )
     for row in rows:
         table.add_row(*(str(row[key]) for key in row), f"{row['multiply_adds'] / row['cycles']:.2f}")
     Console().print(table)

@@ -117,12 +117,16 @@ def train(
 
     A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments that do not fit.
     """
-    problem = training_problem(architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask, trainable, tied)
+    problem = training_problem(
+        architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask, trainable, tied
+    )
     chosen = _choose(backend, problem)
     one_device = gpu if chosen == "gpu" else reference
     result = native.train(problem, threads, progress) if chosen == "native" else one_device.train(problem, progress)
     final, losses, snapshots, diverged_at, stopped_at = result
-    return Run(final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, stopped_at, chosen)
+    return Run(
+        final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, stopped_at, chosen
+    )
 
 
 def path_losses(
@@ -151,9 +155,15 @@ def path_losses(
     problem = path_problem(architecture, params_a, params_b, alphas, data, loss, dtype, dataset, n_samples, seeds)
     chosen = _choose(backend, problem)
     one_device = gpu if chosen == "gpu" else reference
-    result = native.path_losses(problem, threads, progress) if chosen == "native" else one_device.path_losses(problem, progress)
+    result = (
+        native.path_losses(problem, threads, progress)
+        if chosen == "native"
+        else one_device.path_losses(problem, progress)
+    )
     mean, standard_error, skewness, error = result
-    return PathLosses(problem.alphas, mean, standard_error, skewness, error if loss == "cross_entropy" else None, chosen)
+    return PathLosses(
+        problem.alphas, mean, standard_error, skewness, error if loss == "cross_entropy" else None, chosen
+    )
 
 
 def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
@@ -162,14 +172,21 @@ def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
     device = problem.params.device if isinstance(problem, TrainingProblem) else problem.params_a.device
     on_cpu = device.type == "cpu"
     if backend == "native" and not on_cpu:
-        raise ValueError(f"backend 'native' runs on the CPU, the parameters are on {device}: backends 'gpu' and 'reference' run there.")
+        raise ValueError(
+            f"backend 'native' runs on the CPU, the parameters are on {device}: backends 'gpu' and 'reference' run there."
+        )
     if backend == "native" and (why := native.missing()):
         raise ValueError(f"backend 'native' is not available: {why} Backend 'reference' runs everywhere.")
     if backend == "gpu" and (why := gpu.missing()):
         raise ValueError(f"backend 'gpu' is not available: {why} Backends 'native' and 'reference' run on the CPU.")
     if backend != "auto":
         return backend
-    if torch.cuda.is_available() and (not on_cpu or _work(problem) > WORTH_A_TRANSFER) and not gpu.missing() and not gpu.refusal(problem):
+    if (
+        torch.cuda.is_available()
+        and (not on_cpu or _work(problem) > WORTH_A_TRANSFER)
+        and not gpu.missing()
+        and not gpu.refusal(problem)
+    ):
         return "gpu"
     return "native" if on_cpu and not native.missing() else "reference"
 

@@ -47,5 +47,7 @@ def per_network(field: str, value: Any, n_networks: int, dtype: torch.dtype) -> 
     if not dtype.is_floating_point and (tensor.is_floating_point() or tensor.dtype is torch.bool):
         raise ValueError(f"{field} must be whole numbers, not {tensor.dtype}.")
     if tensor.shape not in ((), (n_networks,)):
-        raise ValueError(f"{field} must be one number or have shape [{n_networks}] (one per network), not {list(tensor.shape)}.")
+        raise ValueError(
+            f"{field} must be one number or have shape [{n_networks}] (one per network), not {list(tensor.shape)}."
+        )
     return tensor.to(dtype).expand(n_networks).contiguous()

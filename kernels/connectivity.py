@@ -32,7 +32,9 @@ def windows(architecture: Architecture, field: int, stride: int) -> tuple[int, i
         raise ValueError(f"stride: windows of {field} every {stride} do not end at the last of {inputs} inputs.")
     positions = (inputs - field) // stride + 1
     if units % positions or len(architecture.widths) < 3:
-        raise ValueError(f"the first hidden layer must have as many units at each of its {positions} windows, not {units} in all.")
+        raise ValueError(
+            f"the first hidden layer must have as many units at each of its {positions} windows, not {units} in all."
+        )
     return positions, units // positions
 
 

@@ -175,7 +175,14 @@ def cost(kernel: Any, gpu: Gpu, turns: float, networks: int, flop: float) -> Cos
 
 def _cycles(pipe: str, gpu: Gpu) -> float:
     """Cycles for which a warp's instruction holds its pipe on one of a multiprocessor's four schedulers."""
-    return {"fma": 128 / gpu.lanes, "fp64": 128 / gpu.double_lanes, "alu": 2.0, "special": 8.0, "memory": 4.0, "tensor": 8.0}.get(pipe, 1.0)
+    return {
+        "fma": 128 / gpu.lanes,
+        "fp64": 128 / gpu.double_lanes,
+        "alu": 2.0,
+        "special": 8.0,
+        "memory": 4.0,
+        "tensor": 8.0,
+    }.get(pipe, 1.0)
 
 
 def _resident(gpu: Gpu, registers: int, shared: int, warps: int) -> float:

@@ -85,16 +85,22 @@ class Architecture:
     def __post_init__(self) -> None:
         widths = tuple(whole("widths", w, least=1) for w in self.widths)
         if len(widths) < 2:
-            raise ValueError(f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {self.widths}.")
+            raise ValueError(
+                f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {self.widths}."
+            )
         object.__setattr__(self, "widths", widths)
         nearest("activation", self.activation, ACTIVATIONS)
         for name in ("biases", "normalise", "residual"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}.")
         if self.normalise and 1 in widths[1:-1]:
-            raise ValueError(f"normalise needs at least two units in every hidden layer, not widths = {widths}: one unit's would always be 0.")
+            raise ValueError(
+                f"normalise needs at least two units in every hidden layer, not widths = {widths}: one unit's would always be 0."
+            )
         if self.residual and not any(self.skips):
-            raise ValueError(f"residual needs two hidden layers of one width that follow each other, not widths = {widths}.")
+            raise ValueError(
+                f"residual needs two hidden layers of one width that follow each other, not widths = {widths}."
+            )
         if not 0 <= self.negative_slope < 1:
             raise ValueError(f"negative_slope must lie in [0, 1), not {self.negative_slope}.")
 
@@ -187,7 +193,9 @@ class Architecture:
     def _activation_module(self) -> nn.Module:
         if self.activation == "leaky_relu":
             return nn.LeakyReLU(self.negative_slope)
-        return {"identity": nn.Identity, "relu": nn.ReLU, "erf": Erf, "tanh": nn.Tanh, "square": Square}[self.activation]()
+        return {"identity": nn.Identity, "relu": nn.ReLU, "erf": Erf, "tanh": nn.Tanh, "square": Square}[
+            self.activation
+        ]()
 
     def _hidden_modules(self, width: int) -> list[nn.Module]:
         """What follows the affine map of a hidden layer."""
@@ -203,7 +211,9 @@ class Architecture:
             raise ValueError(f"params must have shape [{self.n_parameters}] (one network), not {list(params.shape)}.")
         modules: list[nn.Module] = []
         for i, (weight, bias) in enumerate(self.layers(params.detach())):
-            linear = nn.Linear(weight.shape[1], weight.shape[0], bias=self.biases, dtype=params.dtype, device=params.device)
+            linear = nn.Linear(
+                weight.shape[1], weight.shape[0], bias=self.biases, dtype=params.dtype, device=params.device
+            )
             linear.weight.data.copy_(weight)
             if bias is not None:
                 linear.bias.data.copy_(bias)
@@ -223,5 +233,7 @@ class Architecture:
         if [type(m) for m in leaves] != expected or widths != self.widths or biases != [self.biases] * len(linears):
             raise ValueError(f"the model does not have this architecture ({self}): it is {model}.")
         if any(slope != self.negative_slope for slope in slopes):
-            raise ValueError(f"the model's negative_slope is {slopes[0]}, this architecture's is {self.negative_slope}.")
+            raise ValueError(
+                f"the model's negative_slope is {slopes[0]}, this architecture's is {self.negative_slope}."
+            )
         return torch.cat([p.detach().flatten() for p in model.parameters()])

@@ -156,7 +156,9 @@ def path_problem(
 ) -> PathProblem:
     """The checked form of what `path_losses` was given; ValueError names the argument that does not fit."""
     if params_a.shape != params_b.shape:
-        raise ValueError(f"params_a and params_b must have one shape, not {list(params_a.shape)} and {list(params_b.shape)}.")
+        raise ValueError(
+            f"params_a and params_b must have one shape, not {list(params_a.shape)} and {list(params_b.shape)}."
+        )
     a, b = _params("params_a", architecture, params_a).to(dtype), _params("params_b", architecture, params_b).to(dtype)
     grid = torch.as_tensor(alphas, dtype=torch.float64).to(a.device)
     if grid.ndim != 1 or not len(grid) or not bool(torch.isfinite(grid).all()):
@@ -166,8 +168,12 @@ def path_problem(
     if samples.teacher is not None:
         own_seeds = torch.from_numpy(streams.network_seeds(seeds, len(a)))
         if n_samples is None:
-            raise ValueError("n_samples must say how many fresh inputs a pair is measured on when a teacher makes the samples.")
-        samples = Samples(whole("n_samples", n_samples, 2), samples.dataset, None, None, samples.teacher, samples.teacher_params)
+            raise ValueError(
+                "n_samples must say how many fresh inputs a pair is measured on when a teacher makes the samples."
+            )
+        samples = Samples(
+            whole("n_samples", n_samples, 2), samples.dataset, None, None, samples.teacher, samples.teacher_params
+        )
     elif n_samples is not None:
         raise ValueError("n_samples goes with a teacher's fresh inputs; with (x, y) every sample counts.")
     return PathProblem(architecture, a, b, grid, samples, loss, own_seeds.to(a.device))
@@ -183,7 +189,9 @@ def bias_corrections(optimizer: SGD | Adam | AdamW, steps: int) -> tuple[np.ndar
 
 def _params(field: str, architecture: Architecture, params: Tensor) -> Tensor:
     if params.ndim != 2 or params.shape[1] != architecture.n_parameters or not len(params):
-        raise ValueError(f"{field} must have shape [n_networks, {architecture.n_parameters}], not {list(params.shape)}.")
+        raise ValueError(
+            f"{field} must have shape [n_networks, {architecture.n_parameters}], not {list(params.shape)}."
+        )
     if params.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{field} must be float32 or float64, not {params.dtype}.")
     return params.detach().contiguous()
@@ -200,11 +208,15 @@ def _switches(field: str, value: Tensor | None, params: Tensor) -> Tensor | None
     return value.to(params.device).expand(params.shape).contiguous()
 
 
-def _first_of_each(tied: Tensor | np.ndarray | Sequence[int], architecture: Architecture, switches: tuple[Tensor | None, ...]) -> Tensor:
+def _first_of_each(
+    tied: Tensor | np.ndarray | Sequence[int], architecture: Architecture, switches: tuple[Tensor | None, ...]
+) -> Tensor:
     """For each parameter the first one that has its number in `tied`, int64 `[n_parameters]`."""
     number = (tied.detach().cpu() if isinstance(tied, Tensor) else torch.from_numpy(np.array(tied))).numpy()
     if number.dtype.kind not in "iu" or number.shape != (architecture.n_parameters,):
-        raise ValueError(f"tied must be whole numbers of shape [{architecture.n_parameters}], not {number.dtype} {list(number.shape)}.")
+        raise ValueError(
+            f"tied must be whole numbers of shape [{architecture.n_parameters}], not {number.dtype} {list(number.shape)}."
+        )
     _, first, group = np.unique(number, return_index=True, return_inverse=True)
     index = torch.from_numpy(first[group].astype(np.int64))
     for field, value in zip(("mask", "trainable"), switches, strict=True):
@@ -228,7 +240,9 @@ def _samples(
     if isinstance(data, Teacher):
         teacher_params = torch.atleast_2d(data.params).detach().to(like)
         if teacher_params.shape[1] != data.architecture.n_parameters:
-            raise ValueError(f"the teacher's params must have {data.architecture.n_parameters} columns, not {teacher_params.shape[1]}.")
+            raise ValueError(
+                f"the teacher's params must have {data.architecture.n_parameters} columns, not {teacher_params.shape[1]}."
+            )
         for side in ("n_inputs", "n_outputs"):
             if getattr(data.architecture, side) != getattr(architecture, side):
                 raise ValueError(
@@ -240,7 +254,9 @@ def _samples(
     x = (x if x.ndim == 3 else x[None]).detach().to(like).contiguous()
     y = y.detach()
     if x.ndim != 3 or x.shape[2] != architecture.n_inputs or not x.shape[1]:
-        raise ValueError(f"x must have shape [n_samples, {architecture.n_inputs}], with data sets in front, not {list(data[0].shape)}.")
+        raise ValueError(
+            f"x must have shape [n_samples, {architecture.n_inputs}], with data sets in front, not {list(data[0].shape)}."
+        )
     if not bool(torch.isfinite(x).all()):
         raise ValueError("x must be finite.")
     if loss == "mse":
@@ -252,10 +268,14 @@ def _samples(
         expected = tuple(x.shape[:2])
         y = y if y.ndim == 2 else y[None]
         if y.dtype.is_floating_point or (y.numel() and not 0 <= int(y.min()) <= int(y.max()) < architecture.n_outputs):
-            raise ValueError(f"y must hold class numbers from 0 to {architecture.n_outputs - 1} for loss 'cross_entropy'.")
+            raise ValueError(
+                f"y must hold class numbers from 0 to {architecture.n_outputs - 1} for loss 'cross_entropy'."
+            )
         y = y.to(like.device, torch.int64)
     if tuple(y.shape) != expected:
-        raise ValueError(f"y must have shape {list(expected[1:])} to go with x and the outputs, not {list(data[1].shape)}.")
+        raise ValueError(
+            f"y must have shape {list(expected[1:])} to go with x and the outputs, not {list(data[1].shape)}."
+        )
     return Samples(x.shape[1], _dataset(dataset, n, len(x), unit).to(like.device), x, y.contiguous())
 
 

@@ -82,7 +82,9 @@ def sample_losses(loss: str, outputs: Tensor, y: Tensor, label_smoothing: float 
         residual = outputs - y
         return 0.5 * residual.square().sum(-1), residual
     log_p, n_classes = outputs.log_softmax(-1), outputs.shape[-1]
-    target = (1 - label_smoothing) * torch.nn.functional.one_hot(y, n_classes).to(outputs.dtype) + label_smoothing / n_classes
+    target = (1 - label_smoothing) * torch.nn.functional.one_hot(y, n_classes).to(
+        outputs.dtype
+    ) + label_smoothing / n_classes
     if not label_smoothing:  # one label alone: 0 · log 0 must not be asked for
         return -log_p.gather(-1, y[..., None])[..., 0], log_p.exp() - target
     return -(target * log_p).sum(-1), log_p.exp() - target
@@ -172,7 +174,9 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
         if step in training.snapshots:
             snapshots.append(params.clone())
         before = params
-        loss, gradient = loss_and_gradient(architecture, params, *batch(problem, step), training.loss, training.label_smoothing)
+        loss, gradient = loss_and_gradient(
+            architecture, params, *batch(problem, step), training.loss, training.label_smoothing
+        )
         if step in training.loss_steps:
             losses.append(loss)
         diverged_at[(diverged_at < 0) & ~loss.isfinite()] = step
@@ -212,7 +216,9 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
     """Mean loss, its standard error, the skewness of the samples' losses, and the share misclassified, float64 `[n_pairs, n_alphas]`."""
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     samples, loss = problem.samples, problem.loss
-    mean, standard_error, skewness, error = torch.zeros(4, n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device)
+    mean, standard_error, skewness, error = torch.zeros(
+        4, n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device
+    )
     width = max(problem.architecture.widths)
     chunk = max(1, 2**22 // (samples.n_samples * width))  # evaluations at a time, to bound the memory
     flat = n_pairs * n_alphas
@@ -222,7 +228,9 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
         alpha = problem.alphas[column, None].to(problem.params_a.dtype)
         params = (1 - alpha) * problem.params_a[pair] + alpha * problem.params_b[pair]
         if samples.teacher is not None:
-            local = Samples(samples.n_samples, samples.dataset[pair], None, None, samples.teacher, samples.teacher_params)
+            local = Samples(
+                samples.n_samples, samples.dataset[pair], None, None, samples.teacher, samples.teacher_params
+            )
             x, y = fresh_samples(local, problem.seeds[pair], 0, samples.n_samples, loss, params)
         else:
             assert samples.x is not None and samples.y is not None

@@ -48,7 +48,12 @@ def groups(architecture: kernels.Architecture) -> list[list[int]]:
     return made
 
 
-def permute(architecture: kernels.Architecture, params: Tensor, permutations: tuple[Tensor, ...], signs: tuple[Tensor, ...] | None = None) -> Tensor:
+def permute(
+    architecture: kernels.Architecture,
+    params: Tensor,
+    permutations: tuple[Tensor, ...],
+    signs: tuple[Tensor, ...] | None = None,
+) -> Tensor:
     """The same functions with their hidden units in another order, `[n, n_parameters]`; permutations (and signs) `[n, width]` a hidden layer.
 
     ValueError for signs where σ is not odd, or where units are normalised together.
@@ -67,7 +72,9 @@ def permute(architecture: kernels.Architecture, params: Tensor, permutations: tu
     return result
 
 
-def match_weights(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, *, signs: bool = False) -> Aligned:
+def match_weights(
+    architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, *, signs: bool = False
+) -> Aligned:
     """Git Re-Basin's weight matching (Ainsworth, Hayase & Srinivasa 2023, algorithm 1): permutations that minimise ‖θ_A − π(θ_B)‖.
 
     One group of layers after the other, each solved exactly given the others, until no pair gains; exact for one hidden layer. signs: also
@@ -82,7 +89,9 @@ def match_weights(architecture: kernels.Architecture, params_a: Tensor, params_b
     return _matched(architecture, params_a, params_b, scores, signs, MOST_SWEEPS)
 
 
-def match_activations(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, x: Tensor, *, signs: bool = False) -> Aligned:
+def match_activations(
+    architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, x: Tensor, *, signs: bool = False
+) -> Aligned:
     """Activation matching (Li et al. 2016; Git Re-Basin § 3.1): hidden units are paired so that Σ corr(h_A, h_B) over the inputs is largest.
 
     x `[n_samples, n_inputs]`, or `[n_pairs, n_samples, n_inputs]`. Units that do not vary correlate with nothing.
@@ -129,7 +138,9 @@ def exhaustive(
         _check_signs(architecture)
     count = n_choices(architecture, signs=signs)
     if count > MOST_CHOICES:
-        raise ValueError(f"exhaustive search takes at most {MOST_CHOICES:,} permutations, and widths {architecture.widths} have {count:,}.")
+        raise ValueError(
+            f"exhaustive search takes at most {MOST_CHOICES:,} permutations, and widths {architecture.widths} have {count:,}."
+        )
     own = groups(architecture)
     n, best = len(params_a), torch.full((len(params_a),), torch.inf, dtype=torch.float64)
     chosen = torch.zeros(n, dtype=torch.int64)
@@ -139,7 +150,10 @@ def exhaustive(
 
     def numbered(numbers: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Permutations and signs of each hidden layer, `[len(numbers), width]`: a digit for each group's order, one for its signs."""
-        orders, flips = [torch.empty(0)] * (len(architecture.widths) - 2), [torch.empty(0)] * (len(architecture.widths) - 2)
+        orders, flips = (
+            [torch.empty(0)] * (len(architecture.widths) - 2),
+            [torch.empty(0)] * (len(architecture.widths) - 2),
+        )
         for group, (order, flip) in zip(own, tables, strict=True):
             numbers, digit = numbers // len(order), numbers % len(order)
             numbers, sign = numbers // len(flip), numbers % len(flip)
@@ -148,11 +162,21 @@ def exhaustive(
         return tuple(orders), tuple(flips)
 
     for start in range(0, count, chunk):
-        orders, flips = (tuple(part.repeat(n, 1) for part in parts) for parts in numbered(torch.arange(start, min(start + chunk, count))))
+        orders, flips = (
+            tuple(part.repeat(n, 1) for part in parts)
+            for parts in numbered(torch.arange(start, min(start + chunk, count)))
+        )
         k = len(orders[0]) // n
         ends = permute(architecture, params_b.repeat_interleave(k, 0), orders, flips)
         curves = kernels.path_losses(
-            architecture, params_a.repeat_interleave(k, 0), ends, alphas, data, loss, dataset=where.repeat_interleave(k), backend=backend
+            architecture,
+            params_a.repeat_interleave(k, 0),
+            ends,
+            alphas,
+            data,
+            loss,
+            dataset=where.repeat_interleave(k),
+            backend=backend,
         )
         barrier = theory.barriers_on_grid(alphas.numpy(), curves.loss.numpy(), "linear").value.reshape(n, k)
         least = torch.from_numpy(barrier.min(1))
@@ -171,7 +195,11 @@ def _orders_and_signs(width: int, signs: bool) -> tuple[Tensor, Tensor]:
 
 
 def to_reference(
-    architecture: kernels.Architecture, params: Tensor, one: Tensor, match: Callable[..., Aligned] = match_weights, **options: object
+    architecture: kernels.Architecture,
+    params: Tensor,
+    one: Tensor,
+    match: Callable[..., Aligned] = match_weights,
+    **options: object,
 ) -> Aligned:
     """All networks `[n, n_parameters]` aligned to one `[n_parameters]`.
 
@@ -187,7 +215,9 @@ def canonical(architecture: kernels.Architecture, params: Tensor) -> Tensor:
     In deep networks the layers take turns until none changes (Stock et al. 2019). ValueError for other activations, normalised or residual ones.
     """
     if architecture.activation not in RESCALED or architecture.normalise or architecture.residual:
-        raise ValueError("units can be rescaled for relu, leaky_relu and identity alone, without normalise and residual.")
+        raise ValueError(
+            "units can be rescaled for relu, leaky_relu and identity alone, without normalise and residual."
+        )
     result = params.clone()
     layers = architecture.layers(result)
     for _ in range(1000):
@@ -206,7 +236,9 @@ def canonical(architecture: kernels.Architecture, params: Tensor) -> Tensor:
     return result
 
 
-def _matched(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, scores: Callable, signs: bool, sweeps: int) -> Aligned:
+def _matched(
+    architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, scores: Callable, signs: bool, sweeps: int
+) -> Aligned:
     """Coordinate ascent of Σ scores over the groups of layers, each pair on its own."""
     if signs:
         _check_signs(architecture)
@@ -252,4 +284,6 @@ def _signs_of(score: Tensor, order: Tensor) -> Tensor:
 
 def _check_signs(architecture: kernels.Architecture) -> None:
     if architecture.activation not in ODD or architecture.normalise:
-        raise ValueError(f"signs flip units of odd activations ({', '.join(ODD)}) that are not normalised, not of {architecture.activation!r}.")
+        raise ValueError(
+            f"signs flip units of odd activations ({', '.join(ODD)}) that are not normalised, not of {architecture.activation!r}."
+        )

@@ -39,7 +39,10 @@ def of_pairs(
     chunk = max(1, ENTRIES // (places * samples[0].shape[1] * max(architecture.widths)))
     if len(a) > chunk:
         slices = [slice(start, start + chunk) for start in range(0, len(a), chunk)]
-        parts = [of_pairs(names, architecture, a[at], b[at], alphas, samples, dataset[at], loss, seeds[at], n_teacher) for at in slices]
+        parts = [
+            of_pairs(names, architecture, a[at], b[at], alphas, samples, dataset[at], loss, seeds[at], n_teacher)
+            for at in slices
+        ]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     x, y = samples[0][dataset], samples[1][dataset]
     found: dict[str, Tensor] = {}
@@ -47,15 +50,23 @@ def of_pairs(
         found["disagreement"] = disagreement(architecture, a, b, x, loss)
     if "sharpness" in names:
         quarters = _on_path(a, b, torch.linspace(0, 1, 5, dtype=torch.float64))
-        top, trace, error = (value.view(-1, 5) for value in sharpness(architecture, quarters, _for_each(x, 5), _for_each(y, 5), loss))
+        top, trace, error = (
+            value.view(-1, 5) for value in sharpness(architecture, quarters, _for_each(x, 5), _for_each(y, 5), loss)
+        )
         for name, of in (("top_eigenvalue", top), ("hessian_trace", trace)):
-            found |= {f"{name}_ends": of[:, [0, 4]].mean(1), f"{name}_quarters": of[:, [1, 3]].mean(1), f"{name}_middle": of[:, 2]}
+            found |= {
+                f"{name}_ends": of[:, [0, 4]].mean(1),
+                f"{name}_quarters": of[:, [1, 3]].mean(1),
+                f"{name}_middle": of[:, 2],
+            }
         found["hessian_trace_middle_standard_error"] = error[:, 2]
     if "perturbation" in names:
         found["perturbation_loss_rise"] = perturbation(architecture, a, b, x, y, loss, seeds)
     if "temperature" in names:
         curves = calibrated_losses(architecture, a, b, alphas, x, y)
-        found["calibrated_train_loss_barrier_linear"] = torch.from_numpy(theory.barriers_on_grid(alphas.numpy(), curves.numpy(), "linear").value)
+        found["calibrated_train_loss_barrier_linear"] = torch.from_numpy(
+            theory.barriers_on_grid(alphas.numpy(), curves.numpy(), "linear").value
+        )
     if "features" in names:
         found["feature_residual"] = feature_residual(architecture, a, b, x)
     if "lemma_7" in names:
@@ -71,7 +82,9 @@ def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Te
     return (one.argmax(2) != other.argmax(2)).double().mean(1)
 
 
-def hessian_vector(architecture: kernels.Architecture, params: Tensor, vectors: Tensor, x: Tensor, y: Tensor, loss: str) -> Tensor:
+def hessian_vector(
+    architecture: kernels.Architecture, params: Tensor, vectors: Tensor, x: Tensor, y: Tensor, loss: str
+) -> Tensor:
     """∇²L(θ) v of each network, `[n, n_parameters]`, exactly: the derivative of back-propagation along v (Pearlmutter 1994)."""
     with torch.enable_grad():
         theta = params.detach().clone().requires_grad_()
@@ -82,7 +95,9 @@ def hessian_vector(architecture: kernels.Architecture, params: Tensor, vectors: 
     return product
 
 
-def sharpness(architecture: kernels.Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def sharpness(
+    architecture: kernels.Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Largest eigenvalue and trace of ∇²L, and the trace's standard error, `[n]` each.
 
     The eigenvalue by min(40, n_parameters) Lanczos steps with full reorthogonalisation from a random vector: a lower bound, within rounding
@@ -103,28 +118,40 @@ def sharpness(architecture: kernels.Architecture, params: Tensor, x: Tensor, y: 
         alive = norm > 1e-10 * (1 + diagonal.abs().amax(1))
         if k:
             beside[:, k - 1] = torch.where(alive, norm, 0.0)
-        vector = torch.where(alive[:, None], vector / norm.clamp(min=1e-300)[:, None], 0.0)  # an invariant subspace is found: the rest is 0
+        vector = torch.where(
+            alive[:, None], vector / norm.clamp(min=1e-300)[:, None], 0.0
+        )  # an invariant subspace is found: the rest is 0
         basis[:, k] = vector
         image = hessian_vector(architecture, params, vector, x, y, loss)
         diagonal[:, k] = (image * vector).sum(1)
         vector = image
-    tridiagonal = torch.diag_embed(diagonal) + torch.diag_embed(beside[:, : steps - 1], 1) + torch.diag_embed(beside[:, : steps - 1], -1)
+    tridiagonal = (
+        torch.diag_embed(diagonal)
+        + torch.diag_embed(beside[:, : steps - 1], 1)
+        + torch.diag_embed(beside[:, : steps - 1], -1)
+    )
     found = basis.square().sum(2) > 0.5
     values = torch.linalg.eigvalsh(torch.where((found[:, :, None] & found[:, None]), tridiagonal, 0.0))
     top = values[:, -1]
     if size <= EXACT_TRACE:
         unit = torch.eye(size, dtype=torch.float64)
-        trace = torch.stack([hessian_vector(architecture, params, unit[k].expand(n, -1), x, y, loss)[:, k] for k in range(size)]).sum(0)
+        trace = torch.stack(
+            [hessian_vector(architecture, params, unit[k].expand(n, -1), x, y, loss)[:, k] for k in range(size)]
+        ).sum(0)
         return top, trace, torch.zeros_like(trace)
     draws = []
     for k in range(PROBES):
-        signs = torch.from_numpy(np.sign(streams.uniforms(streams.INITIAL, streams.network_seeds(seed, n), k + 1, size) - 0.5))
+        signs = torch.from_numpy(
+            np.sign(streams.uniforms(streams.INITIAL, streams.network_seeds(seed, n), k + 1, size) - 0.5)
+        )
         draws.append((signs * hessian_vector(architecture, params, signs, x, y, loss)).sum(1))
     probes = torch.stack(draws)
     return top, probes.mean(0), probes.std(0) / math.sqrt(PROBES)
 
 
-def perturbation(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor, y: Tensor, loss: str, seeds: np.ndarray) -> Tensor:
+def perturbation(
+    architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor, y: Tensor, loss: str, seeds: np.ndarray
+) -> Tensor:
     """The control of a midpoint: mean loss at both ends moved by ½‖θ_A − θ_B‖ in random directions, less the mean of the ends, `[n]`."""
     a, b, x = a.double(), b.double(), x.double()
     y = y.double() if loss == "mse" else y
@@ -137,7 +164,9 @@ def perturbation(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Te
     return rise
 
 
-def calibrated_losses(architecture: kernels.Architecture, a: Tensor, b: Tensor, alphas: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def calibrated_losses(
+    architecture: kernels.Architecture, a: Tensor, b: Tensor, alphas: Tensor, x: Tensor, y: Tensor
+) -> Tensor:
     """Cross-entropy along the path after the best softmax temperature at each alpha, `[n, n_alphas]`.
 
     min over β = 1/T ∈ [0, 2²⁰] of mean[LSE(β z) − β z_y], convex in β: Newton's method, kept between bounds where the slope has either sign, until
@@ -172,8 +201,13 @@ def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x
     """
     if architecture.normalise or architecture.residual:
         raise ValueError("feature residuals are of networks without normalise and residual.")
-    one, other = ([(w.double().numpy(), None if c is None else c.double().numpy()) for w, c in architecture.layers(side)] for side in (a, b))
-    found = theory.feature_residuals(one, other, x.double().numpy(), architecture.activation, (0.5,), negative_slope=architecture.negative_slope)
+    one, other = (
+        [(w.double().numpy(), None if c is None else c.double().numpy()) for w, c in architecture.layers(side)]
+        for side in (a, b)
+    )
+    found = theory.feature_residuals(
+        one, other, x.double().numpy(), architecture.activation, (0.5,), negative_slope=architecture.negative_slope
+    )
     hidden = found.residual[:, :-1, 0]
     return torch.from_numpy(hidden.max(1) if hidden.shape[1] else np.zeros(len(a)))
 

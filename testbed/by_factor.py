@@ -37,7 +37,9 @@ def figure(results: Results, key: str) -> Figure | None:
         split = max(others, key=lambda other: results.pairs[other].n_unique(), default=None)
         _means(ax, results, kind, quantity, key, split, levels, aligned)
         pooled = [results.short(other) for other in others if other != split]
-        ax.set_title(PAIRS[kind] + (", after alignment" if aligned else f", pooled over {', '.join(pooled)}" if pooled else ""))
+        ax.set_title(
+            PAIRS[kind] + (", after alignment" if aligned else f", pooled over {', '.join(pooled)}" if pooled else "")
+        )
         ax.set_xticks(range(len(levels)), [str(level) for level in levels])
         if crowded:
             ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
@@ -47,7 +49,15 @@ def figure(results: Results, key: str) -> Figure | None:
             ax.set_ylabel(f"{quantity.replace('_', ' ')} barrier, linear\n({unit})")
     handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     title = results.label(split) if split is not None else None
-    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2 * columns, title=title, title_fontsize=8, columnspacing=1)
+    drawn.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=2 * columns,
+        title=title,
+        title_fontsize=8,
+        columnspacing=1,
+    )
     return drawn
 
 
@@ -60,24 +70,50 @@ def _hidden(results: Results, quantity: str) -> bool:
 
 
 def _means(
-    ax: mpl.axes.Axes, results: Results, kind: str, quantity: str, key: str, split: str | None, levels: list, aligned_alone: bool = False
+    ax: mpl.axes.Axes,
+    results: Results,
+    kind: str,
+    quantity: str,
+    key: str,
+    split: str | None,
+    levels: list,
+    aligned_alone: bool = False,
 ) -> None:
     pairs = results.measured.filter(kind=kind)
     by = [key] if split is None else [split, key]
     measured = group_means(pairs, by, f"{quantity}_barrier_linear")
-    predicted = group_means(pairs, by, "population_barrier_linear") if quantity == "test_loss" and results.has("population_barrier_linear") else None
+    predicted = (
+        group_means(pairs, by, "population_barrier_linear")
+        if quantity == "test_loss" and results.has("population_barrier_linear")
+        else None
+    )
     series = [None] if split is None else measured[split].unique().sort().to_list()
     for i, level in enumerate([] if aligned_alone else series):
         color = COLORS[kind] if split is None else mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
         rows = measured if split is None else measured.filter(pl.col(split) == level)
-        x = np.array([levels.index(value) for value in rows[key]]) + (0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5))
+        x = np.array([levels.index(value) for value in rows[key]]) + (
+            0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5)
+        )
         mean = rows["mean"].to_numpy()
         error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
-        ax.errorbar(x, mean, error, fmt=MARKS[kind], ms=3.5, lw=1, color=color, label="measured" if level is None else str(level))
+        ax.errorbar(
+            x,
+            mean,
+            error,
+            fmt=MARKS[kind],
+            ms=3.5,
+            lw=1,
+            color=color,
+            label="measured" if level is None else str(level),
+        )
         if predicted is not None:
             line = predicted if split is None else predicted.filter(pl.col(split) == level)
             ax.plot(x, line["mean"], color=color, lw=1, label="predicted" if level is None else None)
-    shown = {prefix: mark for prefix, mark in (ALIGNMENTS | BESIDE).items() if prefix and results.has(f"{prefix}{quantity}_barrier_linear")}
+    shown = {
+        prefix: mark
+        for prefix, mark in (ALIGNMENTS | BESIDE).items()
+        if prefix and results.has(f"{prefix}{quantity}_barrier_linear")
+    }
     for place, (prefix, (mark, name)) in enumerate(shown.items(), 1):
         aligned = group_means(pairs, by, f"{prefix}{quantity}_barrier_linear")
         for i, level in enumerate(series):
@@ -86,7 +122,9 @@ def _means(
             mean = rows["mean"].to_numpy()
             error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
             x = np.array([levels.index(value) for value in rows[key]]) + 0.08 * place
-            ax.errorbar(x, mean, error, fmt=mark, ms=3.5, lw=0.8, color=color, mfc="none", label=name if i == 0 else None)
+            ax.errorbar(
+                x, mean, error, fmt=mark, ms=3.5, lw=0.8, color=color, mfc="none", label=name if i == 0 else None
+            )
     low, high = ax.get_ylim()
     ax.set_ylim(min(0, low), high)
     if aligned_alone:

@@ -26,7 +26,17 @@ class Claim(Section):
 
     claim: str
     source: str
-    expects: Literal["rises", "falls", "rises then falls", "falls then rises", "smaller", "at most", "at least", "power", "power at most"]
+    expects: Literal[
+        "rises",
+        "falls",
+        "rises then falls",
+        "falls then rises",
+        "smaller",
+        "at most",
+        "at least",
+        "power",
+        "power at most",
+    ]
     column: str = "test_error_barrier_linear"
     pairs: Literal["independent", "siblings"] = "independent"
     factor: str | None = None
@@ -49,12 +59,16 @@ class Claim(Section):
 
     def check(self, factors: dict[str, list[Any]]) -> None:
         """ValueError if the claim speaks of a factor or level that the study does not have."""
-        asked = {key: [level] for key, level in self.where.items() if key in factors or "." in key}  # others are columns of the pairs
+        asked = {
+            key: [level] for key, level in self.where.items() if key in factors or "." in key
+        }  # others are columns of the pairs
         if self.factor is not None:
             asked[self.factor] = self.levels
         for key, levels in asked.items():
             if key not in factors:
-                raise ValueError(f"claims: {key!r} does not vary in this study; its factors are {', '.join(factors) or 'none'}.")
+                raise ValueError(
+                    f"claims: {key!r} does not vary in this study; its factors are {', '.join(factors) or 'none'}."
+                )
             for level in levels:
                 if level not in factors[key]:
                     raise ValueError(f"claims: {key} has no level {level!r}; it has {factors[key]}.")
@@ -139,7 +153,9 @@ def _power(claim: Claim, drawn: dict[Any, tuple[float, np.ndarray]]) -> Verdict:
     low, high = np.nanquantile(slopes[np.isfinite(slopes)], [tail, 1 - tail])
     holds = "yes" if low <= claim.value <= high else "no"
     bound = "yes" if high <= claim.value else "no" if low > claim.value else "undecided"
-    return Verdict(f"exponent {_number(slope)} [{_number(low)}, {_number(high)}]", holds if claim.expects == "power" else bound)
+    return Verdict(
+        f"exponent {_number(slope)} [{_number(low)}, {_number(high)}]", holds if claim.expects == "power" else bound
+    )
 
 
 def _sign(low: float, high: float) -> str:

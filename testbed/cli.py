@@ -27,7 +27,9 @@ class Run:
 
     study: tyro.conf.Positional[str]
     """Path of a study's TOML file, or the name of a shipped study."""
-    set: tyro.conf.UseAppendAction[Annotated[list[str], tyro.conf.arg(metavar="KEY=VALUE")]] = field(default_factory=list)
+    set: tyro.conf.UseAppendAction[Annotated[list[str], tyro.conf.arg(metavar="KEY=VALUE")]] = field(
+        default_factory=list
+    )
     """A setting that replaces the file's, the value in TOML: training.steps=100. May be given several times."""
     out: Path | None = None
     """Run folder; runs/NAME-OF-THE-STUDY (with -quick) if it is not given."""
@@ -41,7 +43,11 @@ class Run:
     def __call__(self) -> None:
         """Run the study."""
         study = Study.load(self.study, self.set, self.quick, self.scale)
-        name = find(self.study).stem + ("-quick" if self.quick else "") + (f"-times-{self.scale:g}" if self.scale != 1 else "")
+        name = (
+            find(self.study).stem
+            + ("-quick" if self.quick else "")
+            + (f"-times-{self.scale:g}" if self.scale != 1 else "")
+        )
         out = self.out or Path("runs") / name
         report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty())
         _summary(report)
@@ -67,7 +73,9 @@ class Studies:
         """Print the list."""
         table = Table("study", "question", box=None)
         if not SHIPPED.is_dir():
-            raise StudyError(f"The studies lie in {SHIPPED}, which is not there: run this from a clone of the repository.")
+            raise StudyError(
+                f"The studies lie in {SHIPPED}, which is not there: run this from a clone of the repository."
+            )
         for path in sorted(SHIPPED.glob("*.toml")):
             table.add_row(path.stem, Study.load(path).question)
         Console().print(table)
@@ -138,7 +146,9 @@ def _summary(report: Path) -> None:
         console.print(f"• {sentence}", markup=False)
     column, by = f"{results.part}_loss_barrier_linear", ["kind", *results.factors[:1]]
     if results.has(column):  # not if every network diverged
-        table = Table("pairs", *(results.label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None)
+        table = Table(
+            "pairs", *(results.label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None
+        )
         for row in group_means(results.pairs, by, column).to_dicts():
             table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
         console.print(table)
@@ -153,7 +163,11 @@ def main(arguments: list[str] | None = None) -> None:
     except StudyError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
-        full = "the disk is full; free some space and run the same command again, it continues." if error.errno == errno.ENOSPC else str(error)
+        full = (
+            "the disk is full; free some space and run the same command again, it continues."
+            if error.errno == errno.ENOSPC
+            else str(error)
+        )
         sys.exit(_refuse(full))
     except KeyboardInterrupt:
         print("testbed: stopped; the same command continues.", file=sys.stderr)

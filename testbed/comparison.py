@@ -37,10 +37,20 @@ class ZSummary:
 def z_summary(z: np.ndarray) -> ZSummary:
     """The summary of z-scores `[n]`, one a pair, independent given the networks; at least two of them."""
     ks, p = stats.kstest(z, "norm")
-    return ZSummary(len(z), float(z.mean()), float(z.std(ddof=1)), float(ks), float(p), float((abs(z) > 2).mean()), float((abs(z) > 3).mean()))
+    return ZSummary(
+        len(z),
+        float(z.mean()),
+        float(z.std(ddof=1)),
+        float(ks),
+        float(p),
+        float((abs(z) > 2).mean()),
+        float((abs(z) > 3).mean()),
+    )
 
 
-def z_scores(measured: np.ndarray, predicted: np.ndarray, standard_error: np.ndarray, skewness: np.ndarray, n_samples: int) -> np.ndarray:
+def z_scores(
+    measured: np.ndarray, predicted: np.ndarray, standard_error: np.ndarray, skewness: np.ndarray, n_samples: int
+) -> np.ndarray:
     """(measured − predicted) in standard errors, corrected for the skewness γ of the samples: t + γ (1 + 2 t²)/(6 √n), t = difference/error.
 
     A loss is far from symmetric (γ ≈ 4 in the shipped study), and the mean of n samples over its own estimated error then leans to
@@ -70,14 +80,20 @@ def bootstrap_means(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[fl
     """
     values = pairs[column].to_numpy().astype(float)
     mean = float(values.mean())
-    families, index = np.unique(np.concatenate([pairs["family_a"].to_numpy(), pairs["family_b"].to_numpy()]), return_inverse=True)
+    families, index = np.unique(
+        np.concatenate([pairs["family_a"].to_numpy(), pairs["family_b"].to_numpy()]), return_inverse=True
+    )
     a, b = index[: len(values)], index[len(values) :]
     n = len(families)
     if n < 3:
         return mean, np.full(REPLICATES, np.nan)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
-    datasets, of = np.unique(pairs["data.seed"].to_numpy(), return_inverse=True) if "data.seed" in pairs.columns else (np.zeros(1), np.zeros_like(a))
+    datasets, of = (
+        np.unique(pairs["data.seed"].to_numpy(), return_inverse=True)
+        if "data.seed" in pairs.columns
+        else (np.zeros(1), np.zeros_like(a))
+    )
     d = len(datasets)
     drawn_sets = rng.multinomial(d, np.full(d, 1 / d), REPLICATES).astype(float) if d >= 3 else np.ones((REPLICATES, d))
     means = np.empty(REPLICATES)
@@ -133,7 +149,13 @@ def effects(pairs: pl.DataFrame, factor: str, column: str) -> pl.DataFrame:
     rows = []
     for group, (mean, means) in zip(groups[1:], drawn[1:], strict=True):
         rows.append((group[factor][0], len(group), mean - drawn[0][0], *difference_interval(means, drawn[0][1])))
-    schema = {factor: pairs.schema[factor], "n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
+    schema = {
+        factor: pairs.schema[factor],
+        "n": pl.Int64(),
+        "mean": pl.Float64(),
+        "low": pl.Float64(),
+        "high": pl.Float64(),
+    }
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

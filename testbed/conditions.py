@@ -29,9 +29,13 @@ def check(study: Study) -> None:
             if not isinstance(data, TeacherStudentData):
                 raise ValueError(f"training.online needs data of kind 'teacher_student', not {data.kind!r}.")
             if n_train is not None or data.noise or data.shared != 1 or data.shift:
-                raise ValueError("training.online draws fresh samples without noise: leave out data.n_train, noise, shared and shift.")
+                raise ValueError(
+                    "training.online draws fresh samples without noise: leave out data.n_train, noise, shared and shift."
+                )
             if training.batch_size is None:
-                raise ValueError("training.batch_size must be a number when training is online: there is no full batch.")
+                raise ValueError(
+                    "training.batch_size must be a number when training is online: there is no full batch."
+                )
         elif n_train is None:
             raise ValueError("data.n_train is missing: the number of training samples.")
         elif training.batch_size is not None and training.sampling == "epoch" and training.batch_size > n_train:
@@ -40,37 +44,62 @@ def check(study: Study) -> None:
         raise ValueError("training.online needs data of kind 'teacher_student', not 'file'.")
     if "siblings" in ensemble.pairs:
         if training.batch_size is None:
-            raise ValueError("ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size.")
+            raise ValueError(
+                "ensemble.pairs: siblings differ in their data order alone, and a full batch has none: set training.batch_size."
+            )
         if ensemble.spawn_step > training.steps:
-            raise ValueError(f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps}).")
+            raise ValueError(
+                f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps})."
+            )
     layers = len(study.architecture.hidden) + 1
     if training.frozen_layers and max(training.frozen_layers) >= layers:
-        raise ValueError(f"training.frozen_layers must be below {layers}, the number of affine layers, not {max(training.frozen_layers)}.")
+        raise ValueError(
+            f"training.frozen_layers must be below {layers}, the number of affine layers, not {max(training.frozen_layers)}."
+        )
     pruning = study.architecture.pruning
     if pruning is not None and pruning.rewind_step > training.steps:
-        raise ValueError(f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most training.steps ({training.steps}).")
-    if study.architecture.lean and (not isinstance(data, TeacherStudentData) or data.teacher.hidden[:1] != study.architecture.hidden[:1]):
-        raise ValueError("architecture.lean needs data of kind 'teacher_student' whose teacher's first layer is as wide as the students'.")
+        raise ValueError(
+            f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most training.steps ({training.steps})."
+        )
+    if study.architecture.lean and (
+        not isinstance(data, TeacherStudentData) or data.teacher.hidden[:1] != study.architecture.hidden[:1]
+    ):
+        raise ValueError(
+            "architecture.lean needs data of kind 'teacher_student' whose teacher's first layer is as wide as the students'."
+        )
     if measure.permutations:
         units = list(study.architecture.hidden)
-        if not isinstance(data, TeacherStudentData) or list(data.teacher.hidden) != units or len(units) != 1 or units[0] > MOST_UNITS:
-            raise ValueError(f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher.")
+        if (
+            not isinstance(data, TeacherStudentData)
+            or list(data.teacher.hidden) != units
+            or len(units) != 1
+            or units[0] > MOST_UNITS
+        ):
+            raise ValueError(
+                f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher."
+            )
     if measure.alignment and not study.architecture.hidden:
         raise ValueError("measure.alignment permutes hidden units: architecture.hidden is empty.")
     if training.online and (asked := {"activations", "exhaustive"} & set(measure.alignment)):
         raise ValueError(f"measure.alignment: {min(asked)!r} needs a training set, and training.online has none.")
     if "exhaustive" in measure.alignment and (n := _n_choices(study)) > MOST_CHOICES:
-        raise ValueError(f"measure.alignment: 'exhaustive' takes at most {MOST_CHOICES:,} permutations (with signs), and these widths have {n:,}.")
+        raise ValueError(
+            f"measure.alignment: 'exhaustive' takes at most {MOST_CHOICES:,} permutations (with signs), and these widths have {n:,}."
+        )
     if asked := {"canonical", "canonical_weights"} & set(measure.alignment):
         architecture = study.architecture
         if architecture.activation not in RESCALED or architecture.normalise or architecture.residual:
-            raise ValueError(f"measure.alignment: {min(asked)!r} rescales units, which {', '.join(RESCALED)} allow, without normalise and residual.")
+            raise ValueError(
+                f"measure.alignment: {min(asked)!r} rescales units, which {', '.join(RESCALED)} allow, without normalise and residual."
+            )
     if measure.also and training.online:
         raise ValueError("measure.also needs a training set, and training.online has none.")
     if "temperature" in measure.also and training.loss != "cross_entropy":
         raise ValueError("measure.also: 'temperature' needs training.loss 'cross_entropy'.")
     if "features" in measure.also and (study.architecture.normalise or study.architecture.residual):
-        raise ValueError("measure.also: 'features' needs networks without architecture.normalise and architecture.residual.")
+        raise ValueError(
+            "measure.also: 'features' needs networks without architecture.normalise and architecture.residual."
+        )
     if "lemma_7" in measure.also and not _committees(study):
         raise ValueError(
             "measure.also: 'lemma_7' needs an orthonormal relu teacher, and relu students without biases whose second layer is frozen at 1: "
@@ -78,7 +107,9 @@ def check(study: Study) -> None:
         )
     sharing = "connectivity 'convolutional'" if study.architecture.connectivity == "convolutional" else "tied"
     if (chains := {"bend", "star"} & set(measure.also)) and (sharing != "tied" or study.architecture.tied is not None):
-        raise ValueError(f"measure.also: {min(chains)!r} trains a point whose weights are its own; architecture.{sharing} shares them.")
+        raise ValueError(
+            f"measure.also: {min(chains)!r} trains a point whose weights are its own; architecture.{sharing} shares them."
+        )
     if measure.planes and training.online:
         raise ValueError("measure.planes draws the training loss, and training.online has none.")
     if "star" in measure.also and study.ensemble.n_networks < 4:
@@ -87,7 +118,9 @@ def check(study: Study) -> None:
             "too few, raise ensemble.families."
         )
     if measure.theory and len(measure.between) < len(measure.alphas):
-        raise ValueError("measure.alphas: theory speaks of paths from 0 to 1; leave out the alphas beyond, or measure.theory.")
+        raise ValueError(
+            "measure.alphas: theory speaks of paths from 0 to 1; leave out the alphas beyond, or measure.theory."
+        )
     for name in measure.theory:
         if why := _lacks(study, name):
             raise ValueError(f"measure.theory: {name!r} needs {why}.")
@@ -97,8 +130,18 @@ def _committees(study: Study) -> bool:
     """Whether teacher and students are sums of relus that lemma 7 is about."""
     data, students = study.data, study.architecture
     teacher = data.teacher if isinstance(data, TeacherStudentData) else None
-    right_teacher = teacher is not None and teacher.initialisation == "orthonormal" and teacher.activation == "relu" and teacher.scale == 1
-    right_students = students.initialisation == "committee" and students.activation == "relu" and not students.biases and len(students.hidden) == 1
+    right_teacher = (
+        teacher is not None
+        and teacher.initialisation == "orthonormal"
+        and teacher.activation == "relu"
+        and teacher.scale == 1
+    )
+    right_students = (
+        students.initialisation == "committee"
+        and students.activation == "relu"
+        and not students.biases
+        and len(students.hidden) == 1
+    )
     return right_teacher and right_students and study.training.frozen_layers == (1,)
 
 
@@ -151,7 +194,8 @@ def _no_twins(study: Study) -> str | None:
         "training.optimizer 'sgd' without momentum and weight decay": plain,
         "architecture.activation 'erf'": architecture.activation == "erf",
         "data.teacher.activation 'erf'": teacher is not None and teacher.activation == "erf",
-        "networks and a teacher without biases": not architecture.biases and not (teacher is not None and teacher.biases),
+        "networks and a teacher without biases": not architecture.biases
+        and not (teacher is not None and teacher.biases),
         "fully connected networks whose layers all learn at one rate": not architecture.sparse
         and architecture.tied is None
         and not training.frozen

@@ -52,7 +52,9 @@ def make(study: Study) -> Dataset:
     arrays, held_out = _read(data, study.training.loss)
     labels = [y for _, y in (arrays, held_out or arrays)]
     n_outputs = arrays[1].shape[1] if arrays[1].ndim == 2 else 1 + int(max(y.max() for y in labels))
-    return Dataset(arrays[0].shape[1], n_outputs, _tensors(arrays, dtype), None if held_out is None else _tensors(held_out, dtype))
+    return Dataset(
+        arrays[0].shape[1], n_outputs, _tensors(arrays, dtype), None if held_out is None else _tensors(held_out, dtype)
+    )
 
 
 def own_samples(study: Study, own: np.ndarray | None = None, side: int = 1) -> tuple[Tensor, Tensor]:
@@ -115,8 +117,13 @@ def _teacher(data: TeacherStudentData, dtype: torch.dtype) -> kernels.Teacher:
     if data.teacher.initialisation == "orthonormal":
         units = data.teacher.hidden[0]
         if units > data.inputs:
-            raise StudyError(f"data.teacher.hidden: {units} orthonormal units need as many inputs, and data.inputs is {data.inputs}.")
-        params = torch.cat([torch.eye(units, data.inputs).flatten(), torch.ones(data.outputs * units)]).to(torch.float64) * data.teacher.scale
+            raise StudyError(
+                f"data.teacher.hidden: {units} orthonormal units need as many inputs, and data.inputs is {data.inputs}."
+            )
+        params = (
+            torch.cat([torch.eye(units, data.inputs).flatten(), torch.ones(data.outputs * units)]).to(torch.float64)
+            * data.teacher.scale
+        )
     else:
         params = architecture.initial(1, data.teacher.seed, scale=data.teacher.scale, dtype=torch.float64)[0]
     return kernels.Teacher(architecture, params.to(dtype).double())
@@ -133,7 +140,9 @@ def _read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError):
-        raise StudyError(f"data.path: {path} is not a .npz of plain number arrays, as numpy.savez writes them.") from None
+        raise StudyError(
+            f"data.path: {path} is not a .npz of plain number arrays, as numpy.savez writes them."
+        ) from None
     known = {"x", "y", "x_test", "y_test"}
     if extra := sorted(set(arrays) - known):
         raise StudyError(f"data.path: {path} holds {extra[0]!r}; it may hold x, y, x_test and y_test.")
@@ -146,23 +155,33 @@ def _read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:
     test = _checked(arrays, "x_test", "y_test", loss)
     for a, b, name in ((train[0], test[0], "x_test"), (train[1], test[1], "y_test")):
         if a.shape[1:] != b.shape[1:]:
-            raise StudyError(f"data.{name} must have the columns of {name[0]}, {list(a.shape[1:])}, not {list(b.shape[1:])}.")
+            raise StudyError(
+                f"data.{name} must have the columns of {name[0]}, {list(a.shape[1:])}, not {list(b.shape[1:])}."
+            )
     return train, test
 
 
 def _checked(arrays: dict[str, np.ndarray], name_x: str, name_y: str, loss: str) -> Arrays:
     x, y = arrays[name_x], arrays[name_y]
     if x.dtype.kind not in "fiu" or x.ndim != 2 or not x.size:
-        raise StudyError(f"data.{name_x} must be numbers of shape [n_samples, n_inputs], not {x.dtype} {list(x.shape)}.")
+        raise StudyError(
+            f"data.{name_x} must be numbers of shape [n_samples, n_inputs], not {x.dtype} {list(x.shape)}."
+        )
     if not np.isfinite(x).all():
-        raise StudyError(f"data.{name_x} must be finite; it has {np.count_nonzero(~np.isfinite(x))} values that are not.")
+        raise StudyError(
+            f"data.{name_x} must be finite; it has {np.count_nonzero(~np.isfinite(x))} values that are not."
+        )
     if len(x) != len(y) if y.ndim else True:
         raise StudyError(f"data.{name_y} must have as many samples as {name_x}, {len(x)}, not shape {list(y.shape)}.")
     if loss == "mse":
         if y.dtype.kind != "f" or y.ndim != 2:
-            raise StudyError(f"data.{name_y} must be floats of shape [n_samples, n_outputs] for loss 'mse', not {y.dtype} {list(y.shape)}.")
+            raise StudyError(
+                f"data.{name_y} must be floats of shape [n_samples, n_outputs] for loss 'mse', not {y.dtype} {list(y.shape)}."
+            )
         if not np.isfinite(y).all():
-            raise StudyError(f"data.{name_y} must be finite; it has {np.count_nonzero(~np.isfinite(y))} values that are not.")
+            raise StudyError(
+                f"data.{name_y} must be finite; it has {np.count_nonzero(~np.isfinite(y))} values that are not."
+            )
     elif y.dtype.kind not in "iu" or y.ndim != 1 or y.min() < 0 or (name_y == "y" and y.max() < 1):
         raise StudyError(
             f"data.{name_y} must be class numbers 0, 1, … of shape [n_samples] for loss 'cross_entropy', not {y.dtype} "

@@ -21,7 +21,11 @@ def examine(console: Console) -> None:
     """Print versions, compiler, native kernel (or why there is none), vector width, cores, and the speed of each backend."""
     why = kernels.native.missing()
     compiler = next((found for name in ("g++", "clang++", "c++") if (found := shutil.which(name))), "none")
-    rows = {**environment("reference" if why else "native"), "cores": str(len(os.sched_getaffinity(0))), "C++ compiler": compiler}
+    rows = {
+        **environment("reference" if why else "native"),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "C++ compiler": compiler,
+    }
     rows["native kernel"] = f"missing: {why}" if why else "present"
     rows["backend"] = "reference" if why else "native, reference"
     rows["processor"] = platform.processor() or platform.machine()
@@ -90,7 +94,9 @@ def path_error(widths: tuple[int, ...]) -> float:
     """Relative error of float64 path losses, against the reference."""
     architecture = Architecture(widths)
     a, b = architecture.initial(N_CHECKED, 1), architecture.initial(N_CHECKED, 2)
-    problem: PathProblem = path_problem(architecture, a, b, torch.linspace(0, 1, 5), _gpu_data(widths), "mse", torch.float64, None, None, 0)
+    problem: PathProblem = path_problem(
+        architecture, a, b, torch.linspace(0, 1, 5), _gpu_data(widths), "mse", torch.float64, None, None, 0
+    )
     got, want = kernels.gpu.path_losses(problem)[0], reference.path_losses(problem)[0]
     return ((got - want).norm() / want.norm()).item()
 
@@ -102,7 +108,16 @@ def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
 
     name = torch.cuda.get_device_name()
     known = next((gpu for key, gpu in GPUS.items() if key in name), None)
-    table = Table(name, "layout", "measured, G network-steps/s", "issue bound", "latency estimate", "FP32 roofline", "measured/roofline", box=None)
+    table = Table(
+        name,
+        "layout",
+        "measured, G network-steps/s",
+        "issue bound",
+        "latency estimate",
+        "FP32 roofline",
+        "measured/roofline",
+        box=None,
+    )
     for widths in GPU_NETWORKS:
         problem = _gpu_problem(widths, "full", n_networks, steps=10)
         rate, steps = 0.0, 10
@@ -119,7 +134,9 @@ def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
         cells = [f"{rate / 1e9:.3f}", "—", "—", "—", "—"]
         if known is not None:
             c, _ = training_cost(problem, known)
-            cells[1:] = [f"{x / 1e9:.3f}" for x in (c.issue_bound, c.latency_estimate, c.roofline)] + [f"{rate / c.roofline:.0%}"]
+            cells[1:] = [f"{x / 1e9:.3f}" for x in (c.issue_bound, c.latency_estimate, c.roofline)] + [
+                f"{rate / c.roofline:.0%}"
+            ]
         table.add_row("-".join(map(str, widths)), layout.name, *cells)
     return table
 

@@ -47,7 +47,9 @@ class Launch:
     def teacher(self) -> kernels.Teacher | None:
         """The data sets' teachers as one, numbered by `dataset`."""
         teachers = [data.teacher for data in self.data if data.teacher is not None]
-        return kernels.Teacher(teachers[0].architecture, torch.stack([t.params for t in teachers])) if teachers else None
+        return (
+            kernels.Teacher(teachers[0].architecture, torch.stack([t.params for t in teachers])) if teachers else None
+        )
 
     @property
     def test_sets(self) -> tuple[Tensor, Tensor] | None:
@@ -60,7 +62,9 @@ class Launch:
         cells, place = np.unique(networks["cell"].to_numpy(), return_inverse=True)
         studies = [self.cells[cell] for cell in cells.tolist()]
         names = [name for name in PER_NETWORK if name in type(self.study.training.optimizer).model_fields]
-        numbers = {name: np.array([getattr(study.training.optimizer, name) for study in studies])[place] for name in names}
+        numbers = {
+            name: np.array([getattr(study.training.optimizer, name) for study in studies])[place] for name in names
+        }
         factors = np.array([study.ensemble.rate_factor for study in studies])[place]
         numbers["lr"] = numbers["lr"] * factors ** networks["sibling"].to_numpy()
         return self.study.training.build(self.architecture.n_inputs, **numbers)
@@ -72,16 +76,24 @@ class Launch:
             spec = self.cells[cell].architecture
             dtype = getattr(torch, self.study.training.dtype)
             seeds = rows["init_seed"].to_numpy(writable=True)
-            params = self.architecture.initial(len(rows), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=dtype)
+            params = self.architecture.initial(
+                len(rows), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=dtype
+            )
             if spec.lean:
                 assert self.teacher is not None
                 targets = self.teacher.params[rows["dataset"].to_numpy(writable=True)].to(dtype)
                 target = self.teacher.architecture.layers(targets)[0][0]
                 order = np.argsort(streams.uniforms(streams.INITIAL, seeds, 1, target.shape[1]), axis=1)
-                self.architecture.layers(params)[0][0].add_(spec.lean * target[torch.arange(len(rows))[:, None], torch.from_numpy(order)])
+                self.architecture.layers(params)[0][0].add_(
+                    spec.lean * target[torch.arange(len(rows))[:, None], torch.from_numpy(order)]
+                )
             parts.append(params)
         params, there = torch.cat(parts), self.mask(networks)
-        return params if there is None else (params * structure.fan_in_gain(self.architecture, there) * there).to(params.dtype)
+        return (
+            params
+            if there is None
+            else (params * structure.fan_in_gain(self.architecture, there) * there).to(params.dtype)
+        )
 
     def mask(self, networks: pl.DataFrame) -> Tensor | None:
         """Which parameters of these networks there are, before any pruning."""
@@ -125,7 +137,9 @@ def plan(study: Study) -> Plan:
         if key not in known:
             known[key] = datasets.make(cell.study)
         dataset = list(known).index(key)
-        table = _networks(cell, study.seed, first_network, first_family, launch_of[cell.index], dataset, known[key].n_inputs)
+        table = _networks(
+            cell, study.seed, first_network, first_family, launch_of[cell.index], dataset, known[key].n_inputs
+        )
         train_set = train_sets[launch_of[cell.index]].of(cell.study, table, dataset, known[key])
         networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
         paths.append(_pairs(cell, study.seed, networks[-1], first_pair, launch_of[cell.index], dataset))
@@ -183,7 +197,9 @@ def _roots(seed: int, cell: int) -> dict[str, int]:
     return dict(zip(names, streams.network_seeds(root, len(names)).tolist(), strict=True))
 
 
-def _networks(cell: Cell, seed: int, first: int, first_family: int, launch: int, dataset: int, n_inputs: int) -> pl.DataFrame:
+def _networks(
+    cell: Cell, seed: int, first: int, first_family: int, launch: int, dataset: int, n_inputs: int
+) -> pl.DataFrame:
     ensemble, roots = cell.study.ensemble, _roots(seed, cell.index)
     n = ensemble.n_networks
     family, sibling = np.divmod(np.arange(n), ensemble.siblings)
@@ -255,14 +271,22 @@ def _cells(study: Study, cells: list[Cell]) -> pl.DataFrame:
     for key in study.factors:
         values = levels([cell.factors[key] for cell in cells])
         text = isinstance(values[0], str)
-        columns.append(pl.Series(key, values, dtype=pl.Enum(list(dict.fromkeys(values)))) if text else pl.Series(key, values, strict=False))
+        columns.append(
+            pl.Series(key, values, dtype=pl.Enum(list(dict.fromkeys(values))))
+            if text
+            else pl.Series(key, values, strict=False)
+        )
     return pl.DataFrame(columns)
 
 
 def levels(values: list[Any]) -> list[Any]:
     """A factor's values as the tables hold them: numbers if all are (a list of one number counts), else text."""
     values = [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values]
-    return values if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) else [_name(v) for v in values]
+    return (
+        values
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        else [_name(v) for v in values]
+    )
 
 
 def _name(value: Any) -> str:

@@ -33,7 +33,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, 1, cutoff=0.6)
     if not close:
         by_leaf = {key.rpartition(".")[2]: key for key in reversed(known)}
-        close = [by_leaf[leaf] for leaf in difflib.get_close_matches(name.rpartition(".")[2], list(by_leaf), 1, cutoff=0.6)]
+        close = [
+            by_leaf[leaf] for leaf in difflib.get_close_matches(name.rpartition(".")[2], list(by_leaf), 1, cutoff=0.6)
+        ]
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

@@ -45,13 +45,19 @@ def described(name: str = "") -> list[Described]:
     chosen = [table for table in every if not name or f"{table.name}.".startswith(f"{name}.")]
     if not chosen:
         names = [table.name or "study" for table in every]
-        raise StudyError(f"There is no table {name!r} in a study; there are {', '.join(names[1:])}.{suggestion(name, names)}")
+        raise StudyError(
+            f"There is no table {name!r} in a study; there are {', '.join(names[1:])}.{suggestion(name, names)}"
+        )
     return chosen
 
 
 def _tables(key: str, model: type[BaseModel]) -> Iterator[Described]:
     fields = model.model_fields
-    tags = typing.get_args(fields["kind"].annotation) if "kind" in fields and _is_literal(fields["kind"].annotation) else ()
+    tags = (
+        typing.get_args(fields["kind"].annotation)
+        if "kind" in fields and _is_literal(fields["kind"].annotation)
+        else ()
+    )
     rows = [(name, _type(field), _default(field)) for name, field in fields.items() if name != "kind" or len(tags) != 1]
     yield Described(key, tags[0] if len(tags) == 1 else " or ".join(tags), _text(model), rows)
     for name, field in fields.items():
@@ -61,16 +67,26 @@ def _tables(key: str, model: type[BaseModel]) -> Iterator[Described]:
 
 def _text(model: type[BaseModel]) -> str:
     """The docstring, and those of the sections that it builds on and of the kernels' specs that it names."""
-    kinds = [kind for kind in model.__mro__ if kind not in (Section, BaseModel) and issubclass(kind, Section) and not kind.__name__.startswith("_")]
+    kinds = [
+        kind
+        for kind in model.__mro__
+        if kind not in (Section, BaseModel) and issubclass(kind, Section) and not kind.__name__.startswith("_")
+    ]
     texts = [inspect.cleandoc(kind.__dict__["__doc__"]) for kind in kinds if kind.__dict__.get("__doc__")]
     named = dict.fromkeys(re.findall(r"kernels\.([A-Z]\w+)(?!\w|\.\w)", texts[0]))
-    return "\n\n".join(texts + [f"kernels.{name}: {inspect.cleandoc(getattr(kernels, name).__doc__)}" for name in named])
+    return "\n\n".join(
+        texts + [f"kernels.{name}: {inspect.cleandoc(getattr(kernels, name).__doc__)}" for name in named]
+    )
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [section for part in typing.get_args(annotation) for section in _sections(part)] if not _is_literal(annotation) else []
+    return (
+        [section for part in typing.get_args(annotation) for section in _sections(part)]
+        if not _is_literal(annotation)
+        else []
+    )
 
 
 def _is_literal(annotation: Any) -> bool:
@@ -78,8 +94,15 @@ def _is_literal(annotation: Any) -> bool:
 
 
 def _type(field: FieldInfo) -> str:
-    bounds = [f"{sign} {value:g}" for name, sign in BOUNDS.items() for item in field.metadata if (value := getattr(item, name, None)) is not None]
-    return " ".join([_words(field.annotation), ", ".join(bound for bound in bounds if not bound.startswith("< 9.2"))]).strip()
+    bounds = [
+        f"{sign} {value:g}"
+        for name, sign in BOUNDS.items()
+        for item in field.metadata
+        if (value := getattr(item, name, None)) is not None
+    ]
+    return " ".join(
+        [_words(field.annotation), ", ".join(bound for bound in bounds if not bound.startswith("< 9.2"))]
+    ).strip()
 
 
 def _words(annotation: Any) -> str:

@@ -60,7 +60,13 @@ def curves(results: Results) -> Figure | None:
         row[0].set_ylabel(f"loss ({results.unit})", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("α")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, columnspacing=1.2, handlelength=1.5)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=5,
+        columnspacing=1.2,
+        handlelength=1.5,
+    )
     return figure
 
 
@@ -115,19 +121,34 @@ def z_histogram(results: Results) -> Figure | None:
     left, right = figure.subplots(1, 2)
     edge = min(max(4.0, float(np.ceil(abs(z).max()))), 20.0)
     a_unit = 4 if len(z) > 300 else 2  # bins
-    left.hist(np.clip(z, -edge, edge), bins=np.linspace(-edge, edge, int(2 * edge) * a_unit + 1), density=True, color="C5", lw=0)
+    left.hist(
+        np.clip(z, -edge, edge),
+        bins=np.linspace(-edge, edge, int(2 * edge) * a_unit + 1),
+        density=True,
+        color="C5",
+        lw=0,
+    )
     grid = np.linspace(-edge, edge, 301)
     left.plot(grid, stats.norm.pdf(grid), color="black", lw=1.2, label="standard normal")
     alpha = nearest_alpha(results.curves, 0.5)
-    left.set(xlabel=f"z at α = {alpha:g} (standard errors)", ylabel="density", ylim=(0, 0.5), title=f"{len(z):,} pairs, one z each")
+    left.set(
+        xlabel=f"z at α = {alpha:g} (standard errors)",
+        ylabel="density",
+        ylim=(0, 0.5),
+        title=f"{len(z):,} pairs, one z each",
+    )
     left.legend(loc="upper right")
     n = len(z)
     normal = stats.norm.ppf((np.arange(n) + 0.5) / n)
     low, high = (stats.norm.ppf(stats.beta.ppf(q, np.arange(1, n + 1), np.arange(n, 0, -1))) for q in (0.025, 0.975))
-    right.fill_between(normal, low - normal, high - normal, color="0.85", lw=0, label="95 % of normal samples, pointwise")
+    right.fill_between(
+        normal, low - normal, high - normal, color="0.85", lw=0, label="95 % of normal samples, pointwise"
+    )
     right.plot(normal, np.sort(z) - normal, ".", ms=2, color="C0", rasterized=True)
     right.axhline(0, color="black", lw=0.8)
-    right.set(xlabel="normal quantile", ylabel="quantile of z − normal quantile", title="the same, quantile by quantile")
+    right.set(
+        xlabel="normal quantile", ylabel="quantile of z − normal quantile", title="the same, quantile by quantile"
+    )
     right.legend(loc="upper left", fontsize=7)
     return figure
 
@@ -167,7 +188,14 @@ def twins(results: Results) -> Figure | None:
             some = pairs.filter(kind=kind)
             color = mpl.colormaps["viridis"](i / max(len(levels) - 1, 1) * 0.9)
             named = f"d = {level}" if kind == results.kinds[0] else None
-            left.scatter(some[column], some["population_barrier_midpoint"], marker=MARKS[kind], color=color, label=named, **POINTS)
+            left.scatter(
+                some[column],
+                some["population_barrier_midpoint"],
+                marker=MARKS[kind],
+                color=color,
+                label=named,
+                **POINTS,
+            )
     left.axline((0, 0), slope=1, color="black", lw=0.8, zorder=0.5)
     left.set(xlabel=f"predicted, d → ∞ ({results.unit})", ylabel="simulated", title="L(½) − mean of ends, every pair")
     left.legend(markerscale=2, fontsize=7)
@@ -195,7 +223,9 @@ def permutations(results: Results) -> Figure | None:
     if not results.has(column) or not results.factors:
         return None
     figure = Figure(figsize=(3.4 * len(results.kinds), 3.2))
-    for ax, kind in zip(figure.subplots(1, len(results.kinds), squeeze=False, sharey=True)[0], results.kinds, strict=True):
+    for ax, kind in zip(
+        figure.subplots(1, len(results.kinds), squeeze=False, sharey=True)[0], results.kinds, strict=True
+    ):
         key, *others = results.groups(kind)
         split = others[0] if others else None
         shares = group_means(results.measured.filter(kind=kind), [key] if split is None else [split, key], column)
@@ -203,11 +233,22 @@ def permutations(results: Results) -> Figure | None:
         series = [None] if split is None else shares[split].unique().sort().to_list()
         for i, level in enumerate(series):
             rows = shares if split is None else shares.filter(pl.col(split) == level)
-            x = np.array([levels.index(value) for value in rows[key]]) + 0.12 * (i - (len(series) - 1) / 2) / max(len(series) - 1, 1)
+            x = np.array([levels.index(value) for value in rows[key]]) + 0.12 * (i - (len(series) - 1) / 2) / max(
+                len(series) - 1, 1
+            )
             mean = rows["mean"].to_numpy()
             error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
             color = mpl.colormaps["viridis"](i / max(len(series) - 1, 1) * 0.9)
-            ax.errorbar(x, mean, error, fmt="-" + MARKS[kind], ms=3.5, lw=1, color=color, label=None if level is None else str(level))
+            ax.errorbar(
+                x,
+                mean,
+                error,
+                fmt="-" + MARKS[kind],
+                ms=3.5,
+                lw=1,
+                color=color,
+                label=None if level is None else str(level),
+            )
         ax.set_xticks(range(len(levels)), [str(level) for level in levels])
         ax.set(xlabel=results.label(key), title=PAIRS[kind])
         ax.set_ylim(bottom=-0.01)
@@ -231,7 +272,11 @@ def training(results: Results) -> Figure | None:
     for i, level in enumerate(levels):
         rows = losses if level is None else losses.filter(pl.col(keys[0]) == level)
         loss = pl.col("loss")
-        table = rows.group_by("step").agg(loss.median().alias("50"), loss.quantile(0.1).alias("10"), loss.quantile(0.9).alias("90")).sort("step")
+        table = (
+            rows.group_by("step")
+            .agg(loss.median().alias("50"), loss.quantile(0.1).alias("10"), loss.quantile(0.9).alias("90"))
+            .sort("step")
+        )
         color = "C0" if level is None else mpl.colormaps["viridis"](i / max(len(levels) - 1, 1) * 0.9)
         if len(levels) == 1:
             ax.fill_between(table["step"], table["10"], table["90"], color=color, alpha=0.15, lw=0)

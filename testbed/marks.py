@@ -10,6 +10,17 @@ PAIRS = {"independent": "independent pairs", "siblings": "sibling pairs"}
 POINTS: dict[str, Any] = {"s": 5, "alpha": 0.4, "lw": 0, "rasterized": True}
 
 # by what stands before the name of a barrier's column
-ALIGNMENTS = {"": ("o", "as trained"), "weights_": ("D", "after weight matching"), "activations_": ("s", "after activation matching")}
-ALIGNMENTS |= {"exhaustive_": ("*", "best of all permutations"), "canonical_weights_": ("P", "after rescaling and matching")}
-BESIDE = {"bend_": ("^", "over a trained bend"), "star_": ("v", "over a star's centre"), "calibrated_": ("x", "at the best temperature")}
+ALIGNMENTS = {
+    "": ("o", "as trained"),
+    "weights_": ("D", "after weight matching"),
+    "activations_": ("s", "after activation matching"),
+}
+ALIGNMENTS |= {
+    "exhaustive_": ("*", "best of all permutations"),
+    "canonical_weights_": ("P", "after rescaling and matching"),
+}
+BESIDE = {
+    "bend_": ("^", "over a trained bend"),
+    "star_": ("v", "over a star's centre"),
+    "calibrated_": ("x", "at the best temperature"),
+}

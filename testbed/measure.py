@@ -20,7 +20,9 @@ from testbed.specialisation import permutations_chosen
 DEFINITIONS = theory.BARRIER_DEFINITIONS
 
 
-def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
+def measure(
+    launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, backend: str
+) -> dict[str, Tensor]:
     """Measured and predicted curves of these pairs of a launch; params and diverged_at are the whole launch's.
 
     Float64 `[n_pairs, n_alphas]`: train_loss, test_loss, test_standard_error, test_skewness, train_error, test_error, population_loss,
@@ -29,13 +31,18 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     and distance, ‖θ_A − θ_B‖, also after each alignment. Rows of pairs with a diverged network are NaN.
     """
     start = launch.networks["network"]
-    row = {side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True)) for side in "ab"}
+    row = {
+        side: np.searchsorted(start.to_numpy(writable=True), pairs[f"network_{side}"].to_numpy(writable=True))
+        for side in "ab"
+    }
     good = ((diverged_at[row["a"]] < 0) & (diverged_at[row["b"]] < 0)).numpy()
     if not good.any():
         return {}
     a, b, some = params[row["a"][good]], params[row["b"][good]], pairs.filter(pl.Series(good))
     study, dataset = launch.study, some["dataset"].to_numpy(writable=True)
-    alphas, between = (torch.tensor(grid, dtype=torch.float64) for grid in (study.measure.alphas, study.measure.between))
+    alphas, between = (
+        torch.tensor(grid, dtype=torch.float64) for grid in (study.measure.alphas, study.measure.between)
+    )
     result: dict[str, Tensor] = {}
 
     def predict(name: TheoryName) -> dict[str, Tensor]:
@@ -55,9 +62,14 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
         for prediction in predictions:
             result |= prediction.result()
     if study.measure.also and (samples := launch.train_sets) is not None:
-        own, seeds = torch.from_numpy(some["train_set_a"].to_numpy(writable=True)), some["test_seed"].to_numpy(writable=True)
+        own, seeds = (
+            torch.from_numpy(some["train_set_a"].to_numpy(writable=True)),
+            some["test_seed"].to_numpy(writable=True),
+        )
         n_teacher = launch.teacher.architecture.widths[1] if launch.teacher is not None else 0
-        result |= beside.of_pairs(study.measure.also, launch.architecture, a, b, between, samples, own, study.training.loss, seeds, n_teacher)
+        result |= beside.of_pairs(
+            study.measure.also, launch.architecture, a, b, between, samples, own, study.training.loss, seeds, n_teacher
+        )
     result |= _chains(launch, a, b, params, diverged_at, some, between, backend)
     for name in study.measure.alignment:
         ends = aligned(launch, name, a, b, params, diverged_at, some, between, backend)
@@ -65,7 +77,9 @@ def measure(launch: Launch, params: Tensor, diverged_at: Tensor, pairs: pl.DataF
     return {key: _spread(value, good) for key, value in result.items()}
 
 
-def _paths(launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
+def _paths(
+    launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataFrame, backend: str
+) -> dict[str, Tensor]:
     """Loss and error along these paths, on training samples and on test samples, and their length."""
     result = {"distance": (a.double() - b.double()).norm(dim=1)}
     architecture, loss, n_test = launch.architecture, launch.study.training.loss, launch.study.measure.test_samples
@@ -73,7 +87,10 @@ def _paths(launch: Launch, a: Tensor, b: Tensor, alphas: Tensor, pairs: pl.DataF
         # where the ends were trained on different samples, the mean over both sets
         sets = [pairs[f"train_set_{side}"].to_numpy(writable=True) for side in "ab"]
         sets = sets[:1] if (sets[0] == sets[1]).all() else sets
-        curves = [kernels.path_losses(architecture, a, b, alphas, train, loss, dataset=dataset, backend=backend) for dataset in sets]
+        curves = [
+            kernels.path_losses(architecture, a, b, alphas, train, loss, dataset=dataset, backend=backend)
+            for dataset in sets
+        ]
         result["train_loss"] = torch.stack([curve.loss for curve in curves]).mean(0)
         if loss == "cross_entropy":
             result["train_error"] = torch.stack([curve.error for curve in curves]).mean(0)  # type: ignore[misc]
@@ -121,14 +138,25 @@ def aligned(
         parts = []
         for k in range(0, len(a), 256):  # bounds the memory
             x = train[0][own[k : k + 256]]
-            parts.append(alignment.match_activations(architecture, a[k : k + 256], b[k : k + 256], x, signs=signs).params)
+            parts.append(
+                alignment.match_activations(architecture, a[k : k + 256], b[k : k + 256], x, signs=signs).params
+            )
         return a, torch.cat(parts)
-    best = alignment.exhaustive(architecture, a, b, train, launch.study.training.loss, alphas, signs=signs, dataset=own.numpy(), backend=backend)
+    best = alignment.exhaustive(
+        architecture, a, b, train, launch.study.training.loss, alphas, signs=signs, dataset=own.numpy(), backend=backend
+    )
     return a, best.params
 
 
 def _chains(
-    launch: Launch, a: Tensor, b: Tensor, params: Tensor, diverged_at: Tensor, pairs: pl.DataFrame, alphas: Tensor, backend: str
+    launch: Launch,
+    a: Tensor,
+    b: Tensor,
+    params: Tensor,
+    diverged_at: Tensor,
+    pairs: pl.DataFrame,
+    alphas: Tensor,
+    backend: str,
 ) -> dict[str, Tensor]:
     """Barriers of the training loss along two segments, `[n_pairs]`: over a trained bend, and over the centre of a star of other networks."""
     also, samples = launch.study.measure.also, launch.train_sets
@@ -150,7 +178,9 @@ def _chains(
             of_cell = networks.filter(cell=cell)
             leaves = of_cell.head(min(segments.STAR_LEAVES, len(of_cell) // 2))
             sets, names = leaves["train_set"].to_numpy(writable=True), leaves["network"].to_list()
-            centre = segments.star_centre(architecture, params[leaves["place"].to_list()], (samples[0][sets], samples[1][sets]), loss)
+            centre = segments.star_centre(
+                architecture, params[leaves["place"].to_list()], (samples[0][sets], samples[1][sets]), loss
+            )
             rest = (pl.col("cell") == cell) & ~pl.col("network_a").is_in(names) & ~pl.col("network_b").is_in(names)
             middles["star"][torch.from_numpy(pairs.select(rest).to_series().to_numpy(writable=True))] = centre
     found = {}
@@ -159,7 +189,9 @@ def _chains(
         barrier = torch.full((len(a),), torch.nan, dtype=torch.float64)
         if bool(there.any()):
             chain = [a[there], middle[there], b[there]]
-            barriers = segments.chain_barriers(architecture, chain, samples, loss, alphas, dataset=own[there.numpy()], backend=backend)
+            barriers = segments.chain_barriers(
+                architecture, chain, samples, loss, alphas, dataset=own[there.numpy()], backend=backend
+            )
             barrier[there] = torch.from_numpy(barriers)
         found[f"{name}_train_loss_barrier_linear"] = barrier
     return found
@@ -169,7 +201,9 @@ def population(launch: Launch, a: Tensor, b: Tensor, dataset: np.ndarray) -> the
     """The exact population loss along the paths a, b `[n_pairs, n_parameters]`, each with its data set's teacher."""
     architecture, teacher = launch.architecture, launch.teacher
     assert teacher is not None
-    slope = architecture.negative_slope if architecture.activation == "leaky_relu" else teacher.architecture.negative_slope
+    slope = (
+        architecture.negative_slope if architecture.activation == "leaky_relu" else teacher.architecture.negative_slope
+    )
     return theory.population_path(
         layers(architecture, a),
         layers(architecture, b),
@@ -205,7 +239,9 @@ def _exact_training(launch: Launch, a: Tensor, b: Tensor, pairs: pl.DataFrame, a
     return {"exact_training_loss": loss, "exact_training_barriers": barriers}
 
 
-def _twin_students(launch: Launch, pairs: pl.DataFrame, row_a: np.ndarray, row_b: np.ndarray, alphas: np.ndarray) -> dict[str, Tensor]:
+def _twin_students(
+    launch: Launch, pairs: pl.DataFrame, row_a: np.ndarray, row_b: np.ndarray, alphas: np.ndarray
+) -> dict[str, Tensor]:
     """The order-parameter equations from the pairs' initial networks; siblings share samples until the split, other pairs none."""
     teacher, training = launch.teacher, launch.study.training
     assert teacher is not None
@@ -248,7 +284,9 @@ def _stacked(barriers: list[theory.Barrier]) -> Tensor:
 
 def layers(architecture: kernels.Architecture, params: Tensor) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Parameters as theory takes them: (W `[n, out, in]`, b `[n, out]` or None) of each layer, float64."""
-    return [(w.double().numpy(), None if b is None else b.double().numpy()) for w, b in architecture.layers(params.cpu())]
+    return [
+        (w.double().numpy(), None if b is None else b.double().numpy()) for w, b in architecture.layers(params.cpu())
+    ]
 
 
 def _spread(values: Tensor, good: np.ndarray) -> Tensor:

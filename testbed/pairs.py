@@ -27,4 +27,8 @@ def independent_pairs(families: int, siblings: int, count: int, seed: int) -> np
     starts = np.concatenate([[0], np.cumsum(np.arange(families - 1, 0, -1))])  # family pairs (f, ·) begin at starts[f]
     first = np.searchsorted(starts, family_pair, side="right") - 1
     second = family_pair - starts[first] + first + 1
-    return np.stack([first * siblings + which // siblings, second * siblings + which % siblings], 1).astype(np.int64).reshape(-1, 2)
+    return (
+        np.stack([first * siblings + which // siblings, second * siblings + which % siblings], 1)
+        .astype(np.int64)
+        .reshape(-1, 2)
+    )

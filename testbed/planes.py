@@ -17,7 +17,15 @@ from testbed.tables import ALIGNED
 
 FLOOR = 1e-4  # losses below are drawn as this one
 SCHEMA = pl.Schema(
-    {"cell": pl.Int64, "pair": pl.Int64, "third": pl.String, "corner": pl.String, "u": pl.Float64, "v": pl.Float64, "loss": pl.Float64}
+    {
+        "cell": pl.Int64,
+        "pair": pl.Int64,
+        "third": pl.String,
+        "corner": pl.String,
+        "u": pl.Float64,
+        "v": pl.Float64,
+        "loss": pl.Float64,
+    }
 )
 
 
@@ -32,15 +40,22 @@ def table(plan: Plan, params: list[Tensor], diverged_at: list[Tensor], backend: 
     parts = [pl.DataFrame(schema=SCHEMA)]
     for launch, theta, diverged in zip(plan.launches, params, diverged_at, strict=True):
         good = launch.networks.filter(pl.Series(diverged.numpy() < 0))
-        pairs = launch.pairs.join(good.select(network_a="network"), on="network_a").join(good.select(network_b="network"), on="network_b")
+        pairs = launch.pairs.join(good.select(network_a="network"), on="network_a").join(
+            good.select(network_b="network"), on="network_b"
+        )
         for cell in chosen:
             first = pairs.filter(cell=cell).sort("pair").head(1)
-            if len(first) and (found := _plane(launch, theta, diverged, first, good.filter(cell=cell), backend)) is not None:
+            if (
+                len(first)
+                and (found := _plane(launch, theta, diverged, first, good.filter(cell=cell), backend)) is not None
+            ):
                 parts.append(found)
     return pl.concat(parts)
 
 
-def _plane(launch: Launch, params: Tensor, diverged_at: Tensor, pair: pl.DataFrame, networks: pl.DataFrame, backend: str) -> pl.DataFrame | None:
+def _plane(
+    launch: Launch, params: Tensor, diverged_at: Tensor, pair: pl.DataFrame, networks: pl.DataFrame, backend: str
+) -> pl.DataFrame | None:
     samples, measure = launch.train_sets, launch.study.measure
     assert samples is not None
     ends = [int(networks.filter(network=pair[f"network_{side}"][0])["row"][0]) for side in "ab"]
@@ -48,14 +63,22 @@ def _plane(launch: Launch, params: Tensor, diverged_at: Tensor, pair: pl.DataFra
     if measure.alignment:
         way, between = measure.alignment[0], torch.tensor(measure.between, dtype=torch.float64)
         one, other = (params[[end]] for end in ends)
-        thirds.append((f"B {ALIGNED[way]}", aligned(launch, way, one, other, params, diverged_at, pair, between, backend)[1][0]))
+        thirds.append(
+            (f"B {ALIGNED[way]}", aligned(launch, way, one, other, params, diverged_at, pair, between, backend)[1][0])
+        )
     another = networks.filter(~pl.col("row").is_in(ends)).head(1)
     thirds += [(f"network {network}", params[row]) for network, row in another.select("network", "row").rows()]
     of_a = pair["train_set_a"][0]
     for name, third in thirds:
         corners = torch.stack([params[ends[0]].double(), params[ends[1]].double(), third.double()])
         try:
-            plane = segments.plane(launch.architecture, corners, (samples[0][of_a], samples[1][of_a]), launch.study.training.loss, backend=backend)
+            plane = segments.plane(
+                launch.architecture,
+                corners,
+                (samples[0][of_a], samples[1][of_a]),
+                launch.study.training.loss,
+                backend=backend,
+            )
         except ValueError:  # on one line
             continue
         u, v = np.meshgrid(plane.u, plane.v)
@@ -66,7 +89,12 @@ def _plane(launch: Launch, params: Tensor, diverged_at: Tensor, pair: pl.DataFra
             "loss": [None] * 3 + plane.loss.ravel().tolist(),
         }
         head = {"cell": pair["cell"][0], "pair": pair["pair"][0], "third": name}
-        return pl.DataFrame(rows).with_columns(**{key: pl.lit(value) for key, value in head.items()}).select(SCHEMA.names()).cast(SCHEMA)
+        return (
+            pl.DataFrame(rows)
+            .with_columns(**{key: pl.lit(value) for key, value in head.items()})
+            .select(SCHEMA.names())
+            .cast(SCHEMA)
+        )
     return None
 
 
@@ -94,7 +122,9 @@ def figure(results: Results) -> Figure | None:
         filled = ax.contourf(u, v, loss.clip(low, high), levels, norm=norm, cmap="viridis_r")
         for corner in plane.filter(pl.col("corner").is_not_null()).to_dicts():
             ax.plot(corner["u"], corner["v"], "o", color="white", mec="black", ms=4.5)
-            ax.annotate(corner["corner"], (corner["u"], corner["v"]), textcoords="offset points", xytext=(5, 4), fontsize=8)
+            ax.annotate(
+                corner["corner"], (corner["u"], corner["v"]), textcoords="offset points", xytext=(5, 4), fontsize=8
+            )
         where = results.pairs.filter(pair=plane["pair"][0]).row(0, named=True)
         levels_here = ", ".join(f"{results.short(key)} {where[key]}" for key in results.factors)
         ax.set_title(f"{levels_here or 'pair ' + str(where['pair'])}\nC: {plane['third'][0]}", fontsize=7)

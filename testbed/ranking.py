@@ -53,18 +53,33 @@ def table(results: Results) -> dict[str, Any] | None:
     for kind in results.kinds:
         pairs = results.measured.filter(kind=kind)
         trained = pairs.group_by("component").agg(pl.col(quantities).mean())
-        base = bootstrap_means(pairs.filter(component=BASELINE), main) if len(pairs.filter(component=BASELINE)) else None
+        base = (
+            bootstrap_means(pairs.filter(component=BASELINE), main) if len(pairs.filter(component=BASELINE)) else None
+        )
         ranked = group_means(pairs, ["component"], main).sort("mean", descending=True)
         for row in ranked.join(trained, on="component", maintain_order="left").to_dicts():
             some = pairs.filter(component=row["component"])
-            means = [interval(dict(zip(("mean", "low", "high"), mean_interval(some, name), strict=True))) for name in barriers]
+            means = [
+                interval(dict(zip(("mean", "low", "high"), mean_interval(some, name), strict=True)))
+                for name in barriers
+            ]
             change = "–"
             if base is not None and row["component"] != BASELINE:
                 mean, drawn = bootstrap_means(some, main, seed=1)
                 low, high = np.nanquantile(drawn - base[1], [0.025, 0.975])
                 change = interval({"mean": mean - base[0], "low": low, "high": high})
             group = results.groups_of_components[row["component"]]
-            rows.append([kind, group, row["component"], f"{row['n']:,}", *(number(row[name]) for name in quantities), *means, change])
+            rows.append(
+                [
+                    kind,
+                    group,
+                    row["component"],
+                    f"{row['n']:,}",
+                    *(number(row[name]) for name in quantities),
+                    *means,
+                    change,
+                ]
+            )
     names = [name.replace("_", " ") for name in (*quantities, *barriers)]
     return {"header": ["pairs", "group", "component", "n", *names, "less the baseline's"], "rows": rows}
 
@@ -93,7 +108,9 @@ def figure(results: Results) -> Figure | None:
                 color = f"C{names.index(groups[name])}"
                 face = color if not prefix else "none"
                 place_on = place - 0.22 * list(ALIGNMENTS).index(prefix)
-                ax.errorbar([row["mean"]], [place_on], xerr=abs(error), fmt=mark, ms=3.5, lw=0.9, color=color, mfc=face, mew=0.8)
+                ax.errorbar(
+                    [row["mean"]], [place_on], xerr=abs(error), fmt=mark, ms=3.5, lw=0.9, color=color, mfc=face, mew=0.8
+                )
             ax.plot([], [], mark, ms=4, color="0.3", mfc="0.3" if not prefix else "none", label=label)
         base = means[kind].filter(component=BASELINE).to_dicts()
         for row in base:

@@ -51,7 +51,10 @@ def write_report(folder: str | Path) -> Path:
     drawn = []
     for name, figure in figures.draw(results).items():
         images = {}
-        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):  # no clock in what is reproducible
+        for kind, metadata in (
+            ("png", {"Software": None}),
+            ("pdf", {"CreationDate": None}),
+        ):  # no clock in what is reproducible
             buffer = io.BytesIO()
             with mpl.rc_context(fname=figures.STYLE):
                 figure.savefig(buffer, format=kind, metadata=metadata)
@@ -60,7 +63,9 @@ def write_report(folder: str | Path) -> Path:
             images[kind] = base64.b64encode(buffer.getvalue()).decode()
         caption, width = CAPTIONS[name.split("_")[0]], figure.get_size_inches()[0] / 6.6
         drawn.append({"name": name, "caption": caption, "width": width, "png": images["png"]})
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     html = environment.get_template("report.html.j2").render(
         study=results.study,
         manifest=results.manifest,
@@ -101,7 +106,9 @@ def gap_sentences(results: Results, kind: str, name: str) -> list[str]:
         (row,) = group_means(pairs, ["kind"], gap).to_dicts()
         found = float((pairs[gap].drop_nulls() < 1e-9).mean())  # type: ignore[arg-type]
         how = PREFIXES[gap.removesuffix("gap")].removeprefix(", after ")
-        said.append(f"{how.capitalize()} finds the best of all permutations for {found:.0%} of {name}; its mean gap to it is {interval(row)}.")
+        said.append(
+            f"{how.capitalize()} finds the best of all permutations for {found:.0%} of {name}; its mean gap to it is {interval(row)}."
+        )
     return said
 
 
@@ -134,10 +141,14 @@ def answers(results: Results) -> list[str]:
                 continue
             first, last, top = rows[0], rows[-1], max(rows, key=lambda row: row["mean"])
             peak = "" if top in (first, last) else f", with its largest value, {interval(top)}, at {top[key]}"
-            said.append(f"By {results.label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at {last[key]}{peak}.")
+            said.append(
+                f"By {results.label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at {last[key]}{peak}."
+            )
         if results.has(error := f"{results.part}_error_barrier_mean_endpoints"):
             stable = float((pairs[error] < 0.02).mean())  # type: ignore[arg-type]
-            said.append(f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %.")
+            said.append(
+                f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under 2 %."
+            )
         said += aligned_sentences(results, kind, name)
     for claim, source, here, agrees in claims_table(results):
         said.append(f"{claim} ({source}) Here: {here}. Agrees: {agrees}.")
@@ -145,7 +156,9 @@ def answers(results: Results) -> list[str]:
         for kind in results.kinds:
             (share,) = group_means(results.measured.filter(kind=kind), ["kind"], "different_permutation").to_dicts()
             name = "siblings" if kind == "siblings" else "independent pairs"
-            said.append(f"The share of {name} whose students ended in different permutations of the teacher's units is {interval(share)}.")
+            said.append(
+                f"The share of {name} whose students ended in different permutations of the teacher's units is {interval(share)}."
+            )
     if results.has("z") and len(z := results.measured["z"].drop_nulls().to_numpy()) > 1:
         s = z_summary(z)
         verdict = "each is within" if s.standard_normal else "not all of them are within"
@@ -183,17 +196,26 @@ def barrier_table(results: Results) -> dict[str, Any]:
         for name in ("test_loss", "population", "train_loss", "exact_training", "test_error", "train_error")
         if results.has(f"{name}_barrier_linear")
     ]
-    sources += [f"{prefix}{name}" for prefix in PREFIXES for name in (f"{results.part}_loss", f"{results.part}_error") if prefix]
+    sources += [
+        f"{prefix}{name}" for prefix in PREFIXES for name in (f"{results.part}_loss", f"{results.part}_error") if prefix
+    ]
     sources = [name for name in sources if results.has(f"{name}_barrier_linear")]
     main = next((name for name in ("population", "test_loss", "train_loss") if name in sources), "")
     others = [d for d in DEFINITIONS[1:] if results.has(f"{main}_barrier_{d}")]
-    header = ["pairs", *(results.label(key) for key in results.factors), "n", *(f"{s.replace('_', ' ')}, linear" for s in sources)]
+    header = [
+        "pairs",
+        *(results.label(key) for key in results.factors),
+        "n",
+        *(f"{s.replace('_', ' ')}, linear" for s in sources),
+    ]
     rows = []
     for kind in results.kinds:
         by, pairs = ["kind", *results.groups(kind)], results.measured.filter(kind=kind)
         columns = [f"{s}_barrier_linear" for s in sources] + [f"{main}_barrier_{d}" for d in others]
         averages = pairs.group_by(by).agg(pl.col(columns).mean())
-        for row in group_means(pairs, by, f"{main}_barrier_linear").join(averages, on=by, maintain_order="left").to_dicts():
+        for row in (
+            group_means(pairs, by, f"{main}_barrier_linear").join(averages, on=by, maintain_order="left").to_dicts()
+        ):
             levels = [str(row[key]) if key in by else "all" for key in results.factors]
             means = [interval(row) if name == f"{main}_barrier_linear" else number(row[name]) for name in columns]
             rows.append([kind, *levels, f"{row['n']:,}", *means])
@@ -202,7 +224,11 @@ def barrier_table(results: Results) -> dict[str, Any]:
 
 def effects_table(results: Results) -> dict[str, Any] | None:
     """What each level of each factor does to the mean barrier against the factor's first level: a header and rows of text; None without factors."""
-    column = "population_barrier_linear" if results.has("population_barrier_linear") else f"{results.part}_loss_barrier_linear"
+    column = (
+        "population_barrier_linear"
+        if results.has("population_barrier_linear")
+        else f"{results.part}_loss_barrier_linear"
+    )
     if results.groups_of_components or not results.has(column):
         return None
     rows = []
@@ -211,9 +237,14 @@ def effects_table(results: Results) -> dict[str, Any] | None:
         for key in results.groups(kind):
             first = str(pairs[key].unique().sort()[0]) if len(pairs) else ""
             rows += [
-                [kind, results.label(key), first, str(row[key]), f"{row['n']:,}", interval(row)] for row in effects(pairs, key, column).to_dicts()
+                [kind, results.label(key), first, str(row[key]), f"{row['n']:,}", interval(row)]
+                for row in effects(pairs, key, column).to_dicts()
             ]
-    return {"header": ["pairs", "factor", "from", "to", "n", f"difference of {column.replace('_', ' ')}"], "rows": rows} if rows else None
+    return (
+        {"header": ["pairs", "factor", "from", "to", "n", f"difference of {column.replace('_', ' ')}"], "rows": rows}
+        if rows
+        else None
+    )
 
 
 def beside_table(results: Results) -> dict[str, Any] | None:
@@ -225,12 +256,20 @@ def beside_table(results: Results) -> dict[str, Any] | None:
     rows = []
     for kind in results.kinds:
         pairs, first = results.measured.filter(kind=kind), results.groups(kind)[:1]
-        groups = [("all", pairs)] if not first else [(level, pairs.filter(pl.col(first[0]) == level)) for level in pairs[first[0]].unique().sort()]
+        groups = (
+            [("all", pairs)]
+            if not first
+            else [(level, pairs.filter(pl.col(first[0]) == level)) for level in pairs[first[0]].unique().sort()]
+        )
         for level, group in groups:
             means = []
             for name in names:
                 some = group.filter(pl.col(name).is_not_null())
-                means.append(interval(dict(zip(("mean", "low", "high"), mean_interval(some, name), strict=True))) if len(some) else "–")
+                means.append(
+                    interval(dict(zip(("mean", "low", "high"), mean_interval(some, name), strict=True)))
+                    if len(some)
+                    else "–"
+                )
             rows.append([kind, str(level), f"{len(group):,}", *means])
     factor = next((results.label(key) for kind in results.kinds for key in results.groups(kind)[:1]), "")
     return {"header": ["pairs", factor, "n", *(name.replace("_", " ") for name in names)], "rows": rows}

@@ -63,12 +63,16 @@ class Results:
         if not (store.folder / "study.toml").is_file():
             raise StudyError(f"{folder} is not a run folder: it has no study.toml.")
         if not store.finished():
-            raise StudyError(f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it.")
+            raise StudyError(
+                f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it."
+            )
         study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
         networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
         manifest, columns = store.read_json("manifest.json"), store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
-        return cls(store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses, planes)
+        return cls(
+            store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses, planes
+        )
 
     @property
     def factors(self) -> list[str]:
@@ -129,4 +133,8 @@ class Results:
 
     def groups(self, kind: str) -> list[str]:
         """The factors to tell pairs apart by: independent pairs have no split, and data sets are averaged over."""
-        return [key for key in self.factors if key != "data.seed" and (kind != "independent" or key != "ensemble.spawn_step")]
+        return [
+            key
+            for key in self.factors
+            if key != "data.seed" and (kind != "independent" or key != "ensemble.spawn_step")
+        ]

@@ -40,7 +40,12 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
     if not store.finished():
         plan = ensembles.plan(study)
         backend = _resolve(backend, plan)
-        manifest = {"study_sha256": study.sha256, "seed": study.seed, "quick": study.quick, "environment": environment(backend)}
+        manifest = {
+            "study_sha256": study.sha256,
+            "seed": study.seed,
+            "quick": study.quick,
+            "environment": environment(backend),
+        }
         _same_environment(store, manifest)
         with store.begin(study):
             store.write_json("manifest.json", manifest | {"finished": False})
@@ -85,7 +90,9 @@ def _resolve(backend: str, plan: Plan) -> str:
     """
     if backend != "auto":
         return _tried(backend, plan)
-    work = sum(training_work(launch) * len(launch.networks) + path_work(launch) * len(launch.pairs) for launch in plan.launches)
+    work = sum(
+        training_work(launch) * len(launch.networks) + path_work(launch) * len(launch.pairs) for launch in plan.launches
+    )
     worth = torch.cuda.is_available() and work > kernels.WORTH_A_TRANSFER
     for name in ("gpu", "native") if worth else ("native",):
         try:
@@ -104,9 +111,18 @@ def _tried(backend: str, plan: Plan) -> str:
             data = launch.train_sets or launch.teacher
             assert data is not None
             run = kernels.train(
-                launch.architecture, launch.initial(one), data, dry, dataset=[0], trainable=launch.trainable(one), tied=launch.tied, backend=backend
+                launch.architecture,
+                launch.initial(one),
+                data,
+                dry,
+                dataset=[0],
+                trainable=launch.trainable(one),
+                tied=launch.tied,
+                backend=backend,
             )
-            fresh: dict[str, Any] = {"n_samples": 2, "seeds": pair["test_seed"].to_numpy()} if isinstance(data, kernels.Teacher) else {}
+            fresh: dict[str, Any] = (
+                {"n_samples": 2, "seeds": pair["test_seed"].to_numpy()} if isinstance(data, kernels.Teacher) else {}
+            )
             kernels.path_losses(
                 launch.architecture,
                 run.params,
@@ -145,7 +161,9 @@ def training_work(launch: Launch) -> int:
     """Multiply-adds of training one network of a launch, about."""
     training, pruning = launch.study.training, launch.study.architecture.pruning
     samples = training.batch_size or launch.train_sets[0].shape[1]  # type: ignore[index]
-    steps = training.steps * training.unit(launch.architecture.n_inputs) * (1 if pruning is None else 1 + pruning.rounds)
+    steps = (
+        training.steps * training.unit(launch.architecture.n_inputs) * (1 if pruning is None else 1 + pruning.rounds)
+    )
     return 3 * steps * samples * launch.architecture.n_parameters  # forward, backward, gradient
 
 
@@ -174,7 +192,10 @@ def _execute(store: Store, plan: Plan, backend: str, timings: dict[str, float], 
     """Every shard that is not there yet."""
     columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        networks, pairs = bar.add_task("networks", total=len(plan.networks)), bar.add_task("pairs", total=len(plan.pairs))
+        networks, pairs = (
+            bar.add_task("networks", total=len(plan.networks)),
+            bar.add_task("pairs", total=len(plan.pairs)),
+        )
         for launch in plan.launches:
             shards = network_shards(launch, backend)
             for shard in shards:
@@ -185,30 +206,41 @@ def _execute(store: Store, plan: Plan, backend: str, timings: dict[str, float], 
                         bar.update(networks, completed=before + size * done // total)
 
                     with _timed(timings, "training"):
-                        store.write_tensors(shard.name, training.train(launch, launch.networks[shard.start : shard.stop], backend, within))
+                        store.write_tensors(
+                            shard.name,
+                            training.train(launch, launch.networks[shard.start : shard.stop], backend, within),
+                        )
                 bar.update(networks, completed=before + size)
             params = torch.cat([store.read_tensors(shard.name)["params"] for shard in shards])
             diverged_at = torch.cat([store.read_tensors(shard.name)["diverged_at"] for shard in shards])
             for shard in pair_shards(launch, backend):
                 if not store.has_tensors(shard.name):
                     with _timed(timings, "measuring and theory"):
-                        result = measure.measure(launch, params, diverged_at, launch.pairs[shard.start : shard.stop], backend)
+                        result = measure.measure(
+                            launch, params, diverged_at, launch.pairs[shard.start : shard.stop], backend
+                        )
                         store.write_tensors(shard.name, result | {"n_pairs": torch.tensor(shard.stop - shard.start)})
                 bar.advance(pairs, shard.stop - shard.start)
 
 
 def _write_tables(store: Store, plan: Plan, backend: str) -> dict[str, int]:
     """Parameters and tables from the shards; returns the counts for the manifest."""
-    trained = [[store.read_tensors(shard.name) for shard in network_shards(launch, backend)] for launch in plan.launches]
+    trained = [
+        [store.read_tensors(shard.name) for shard in network_shards(launch, backend)] for launch in plan.launches
+    ]
     measured = [[store.read_tensors(shard.name) for shard in pair_shards(launch, backend)] for launch in plan.launches]
     for launch, parts in zip(plan.launches, trained, strict=True):
-        store.write_tensors(f"parameters/launch-{launch.index}", {"params": torch.cat([part["params"] for part in parts])})
+        store.write_tensors(
+            f"parameters/launch-{launch.index}", {"params": torch.cat([part["params"] for part in parts])}
+        )
     networks = tables.networks_table(plan, [part for parts in trained for part in parts])
     diverged = networks.filter(pl.col("diverged_at").is_not_null())["network"]
     pairs, curves = tables.pair_tables(plan, measured, diverged)
     everything = {"networks": networks, "pairs": pairs, "curves": curves, "losses": tables.losses_table(plan, trained)}
     if plan.study.measure.planes:
-        params, diverged_at = ([torch.cat([part[name] for part in parts]) for parts in trained] for name in ("params", "diverged_at"))
+        params, diverged_at = (
+            [torch.cat([part[name] for part in parts]) for parts in trained] for name in ("params", "diverged_at")
+        )
         everything["planes"] = planes.table(plan, params, diverged_at, backend)
     for name, table in everything.items():
         store.write_table(name, table)

@@ -81,7 +81,9 @@ class Sampled(Section):
         chance = uniforms(int(streams.network_seeds(seeds[0], 1)[0]), len(x))
         kept = np.flatnonzero(chance < special.expit(side * self.shift * standard))[: self.n_train]
         if len(kept) < self.n_train:
-            raise ValueError(f"shift ({self.shift}) leaves {len(kept)} of {len(x)} samples, fewer than n_train; set n_train higher or shift lower.")
+            raise ValueError(
+                f"shift ({self.shift}) leaves {len(kept)} of {len(x)} samples, fewer than n_train; set n_train higher or shift lower."
+            )
         return x[kept], y[kept]
 
 

@@ -17,7 +17,9 @@ import kernels
 import theory
 from kernels import reference, streams
 
-STAR_LEAVES = 8  # networks of a cell that a star's centre is trained to, at most: half of them if they are fewer than 16
+STAR_LEAVES = (
+    8  # networks of a cell that a star's centre is trained to, at most: half of them if they are fewer than 16
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,14 @@ def trained_bends(
 
 
 def star_centre(
-    architecture: kernels.Architecture, params: Tensor, data: tuple[Tensor, Tensor], loss: str, *, steps: int = 1000, lr: float = 0.01, seed: int = 0
+    architecture: kernels.Architecture,
+    params: Tensor,
+    data: tuple[Tensor, Tensor],
+    loss: str,
+    *,
+    steps: int = 1000,
+    lr: float = 0.01,
+    seed: int = 0,
 ) -> Tensor:
     """One network whose segments to all of `params` `[n, n_parameters]` have a low mean loss, `[n_parameters]`, float64.
 
@@ -77,7 +86,9 @@ def star_centre(
 
     def gradient(centre: Tensor, step: int) -> Tensor:
         t = place[:, step, None]
-        return ((1 - t) * reference.loss_and_gradient(architecture, (1 - t) * centre + t * leaves, x, y, loss)[1]).mean(0, keepdim=True) * there
+        return ((1 - t) * reference.loss_and_gradient(architecture, (1 - t) * centre + t * leaves, x, y, loss)[1]).mean(
+            0, keepdim=True
+        ) * there
 
     there = (leaves != 0).any(0)
     return _adam(leaves[:1].clone(), gradient, steps, lr)[0]
@@ -96,7 +107,9 @@ def chain_barriers(
     """The largest barrier (`linear`) of the segments of a chain of points `[n_pairs, n_parameters]`, one after the other: `[n_pairs]`."""
     found = []
     for one, other in itertools.pairwise(points):
-        curves = kernels.path_losses(architecture, one.double(), other.double(), alphas, data, loss, dataset=dataset, backend=backend)
+        curves = kernels.path_losses(
+            architecture, one.double(), other.double(), alphas, data, loss, dataset=dataset, backend=backend
+        )
         found.append(theory.barriers_on_grid(alphas.numpy(), curves.loss.numpy(), "linear").value)
     return np.max(found, axis=0)
 
@@ -124,7 +137,9 @@ def plane(
     if rest.norm() <= 1e-9 * third.norm():
         raise ValueError("the three networks lie on one line: there is no plane through them.")
     e2 = rest / rest.norm()
-    at = torch.tensor([[0.0, 0.0], [float(along.norm()), 0.0], [float(third @ e1), float(third @ e2)]], dtype=torch.float64)
+    at = torch.tensor(
+        [[0.0, 0.0], [float(along.norm()), 0.0], [float(third @ e1), float(third @ e2)]], dtype=torch.float64
+    )
     low, high = at.min(0).values, at.max(0).values
     low, high = low - margin * (high - low), high + margin * (high - low)
     u, v = (torch.linspace(float(low[k]), float(high[k]), resolution, dtype=torch.float64) for k in range(2))

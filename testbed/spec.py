@@ -15,8 +15,12 @@ from testbed.sampling import Arrays, Count, NotNegative, Sampled, Section, Seed,
 
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
 PairKind: TypeAlias = Literal["independent", "siblings"]
-MeasureName: TypeAlias = Literal["disagreement", "sharpness", "perturbation", "temperature", "features", "lemma_7", "bend", "star"]
-AlignmentName: TypeAlias = Literal["weights", "activations", "exhaustive", "reference", "canonical", "canonical_weights"]
+MeasureName: TypeAlias = Literal[
+    "disagreement", "sharpness", "perturbation", "temperature", "features", "lemma_7", "bend", "star"
+]
+AlignmentName: TypeAlias = Literal[
+    "weights", "activations", "exhaustive", "reference", "canonical", "canonical_weights"
+]
 TheoryName: TypeAlias = Literal["population", "exact_training", "twin_students"]
 
 
@@ -110,7 +114,9 @@ class PruningSpec(Section):
                 "mask 'family' goes with retrain = true: it is found by a training of the family's own, and siblings differ by what follows."
             )
         if not self.retrain and self.rounds == 1 and self.rewind_step:
-            raise ValueError("rewind_step goes with retrain = true, or with more than one of rounds: nothing is trained from there.")
+            raise ValueError(
+                "rewind_step goes with retrain = true, or with more than one of rounds: nothing is trained from there."
+            )
         return self
 
 
@@ -146,14 +152,18 @@ class ArchitectureSpec(Section):
     def build(self, n_inputs: int, n_outputs: int) -> kernels.Architecture:
         """The architecture between these inputs and outputs."""
         widths = (n_inputs, *self.hidden, n_outputs)
-        architecture = kernels.Architecture(widths, self.activation, self.biases, self.negative_slope, self.normalise, self.residual)
+        architecture = kernels.Architecture(
+            widths, self.activation, self.biases, self.negative_slope, self.normalise, self.residual
+        )
         if self.receptive_field is not None:
             windows(architecture, self.receptive_field, self.stride)
         return architecture
 
     def build_hidden(self) -> kernels.Architecture:
         """The hidden layers between one input and one output, for what does not depend on these."""
-        return kernels.Architecture((1, *self.hidden, 1), self.activation, self.biases, self.negative_slope, self.normalise, self.residual)
+        return kernels.Architecture(
+            (1, *self.hidden, 1), self.activation, self.biases, self.negative_slope, self.normalise, self.residual
+        )
 
     @property
     def sparse(self) -> bool:
@@ -164,11 +174,17 @@ class ArchitectureSpec(Section):
     def _check(self) -> ArchitectureSpec:
         self.build_hidden()
         if self.connectivity != "full" and self.receptive_field is None:
-            raise ValueError(f"receptive_field is missing: the inputs that a unit of a {self.connectivity} first layer sees.")
+            raise ValueError(
+                f"receptive_field is missing: the inputs that a unit of a {self.connectivity} first layer sees."
+            )
         if self.connectivity == "convolutional" and (self.density < 1 or self.pruning is not None):
-            raise ValueError("connectivity 'convolutional' shares weights, which a random or pruned mask would tear apart: use 'local' there.")
+            raise ValueError(
+                "connectivity 'convolutional' shares weights, which a random or pruned mask would tear apart: use 'local' there."
+            )
         if self.tied is not None and (self.sparse or self.lean):
-            raise ValueError("tied shares weights as it says: leave out connectivity, density, pruning and lean, which would tear them apart.")
+            raise ValueError(
+                "tied shares weights as it says: leave out connectivity, density, pruning and lean, which would tear them apart."
+            )
         return self
 
 

@@ -40,7 +40,9 @@ class Store:
         if self.folder.exists() and (not self.folder.is_dir() or not (self.folder / "study.toml").is_file()):
             raise StudyError(f"{self.folder} exists and is not a run folder: give another --out.")
         if self.folder.exists() and (self.folder / "study.toml").read_text(encoding="utf-8") != study.toml():
-            raise StudyError(f"{self.folder} holds another study (its study.toml differs from this one): give another --out.")
+            raise StudyError(
+                f"{self.folder} holds another study (its study.toml differs from this one): give another --out."
+            )
 
     @contextmanager
     def begin(self, study: Study) -> Iterator[None]:

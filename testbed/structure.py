@@ -21,7 +21,9 @@ def tied(study: Study, architecture: kernels.Architecture) -> Tensor | None:
     spec = study.architecture
     if spec.tied is not None:
         if len(spec.tied) != architecture.n_parameters:
-            raise StudyError(f"architecture.tied must have a number for each of the {architecture.n_parameters} parameters, not {len(spec.tied)}.")
+            raise StudyError(
+                f"architecture.tied must have a number for each of the {architecture.n_parameters} parameters, not {len(spec.tied)}."
+            )
         return torch.tensor(spec.tied)
     if spec.connectivity != "convolutional":
         return None
@@ -53,7 +55,11 @@ def trainable(study: Study, architecture: kernels.Architecture, networks: pl.Dat
         moves &= ~(_weights_drawn(architecture, seeds, training.frozen) & is_weight(architecture))
     for number in training.frozen_layers:
         start = architecture.layout[number].weight
-        moves[:, start : start + architecture.layout[number].fan_out * (architecture.layout[number].fan_in + architecture.biases)] = False
+        moves[
+            :,
+            start : start
+            + architecture.layout[number].fan_out * (architecture.layout[number].fan_in + architecture.biases),
+        ] = False
     return moves
 
 
@@ -88,5 +94,7 @@ def _weights_drawn(architecture: kernels.Architecture, seeds: np.ndarray, share:
     drawn = np.ones((len(seeds), architecture.n_parameters), bool)
     for number, layer in enumerate(architecture.layout):
         size = layer.fan_in * layer.fan_out
-        drawn[:, layer.weight : layer.weight + size] = random_rows(seeds, 1, size, max(1, round(share * size)), first=number)[:, 0]
+        drawn[:, layer.weight : layer.weight + size] = random_rows(
+            seeds, 1, size, max(1, round(share * size)), first=number
+        )[:, 0]
     return torch.from_numpy(drawn)

@@ -135,11 +135,20 @@ class Study(Section):
     def cells(self) -> list[Cell]:
         """All combinations of what varies; one cell if nothing does. StudyError names the combination that is not a study."""
         changes = {name: settings for group in self.component.values() for name, settings in group.items()}
-        for place, keys in {"vary": list(self.vary), **{f"component {name!r}": list(settings) for name, settings in changes.items()}}.items():
+        for place, keys in {
+            "vary": list(self.vary),
+            **{f"component {name!r}": list(settings) for name, settings in changes.items()},
+        }.items():
             for key in keys:
                 fixed = ("vary", "component", "claims", "quick", "question", "seed")
-                if key not in KEYS or key.split(".")[0] in fixed or key.startswith(("measure.alphas", "measure.alignment")):
-                    raise StudyError(f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}")
+                if (
+                    key not in KEYS
+                    or key.split(".")[0] in fixed
+                    or key.startswith(("measure.alphas", "measure.alignment"))
+                ):
+                    raise StudyError(
+                        f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}"
+                    )
         for key, values in self.vary.items():
             if not values:
                 raise StudyError(f"vary.{key!r} must hold at least one value.")
@@ -181,7 +190,9 @@ def find(source: str | Path) -> Path:
     if path.suffix != ".toml" and (shipped := SHIPPED / f"{source}.toml").is_file():
         return shipped
     names = [p.stem for p in sorted(SHIPPED.glob("*.toml"))]
-    raise StudyError(f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}.{suggestion(str(source), names)}")
+    raise StudyError(
+        f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}.{suggestion(str(source), names)}"
+    )
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
@@ -203,7 +214,9 @@ def set_dotted(raw: dict[str, Any], key: str, value: Any) -> None:
     for i, part in enumerate(parts[:-1]):
         raw = raw.setdefault(part, {})
         if not isinstance(raw, dict):
-            raise StudyError(f"{'.'.join(parts[: i + 1])} is a value, not a table: there is no key {key!r}.{suggestion(key, sorted(KEYS))}")
+            raise StudyError(
+                f"{'.'.join(parts[: i + 1])} is a value, not a table: there is no key {key!r}.{suggestion(key, sorted(KEYS))}"
+            )
     raw[parts[-1]] = value
 
 
@@ -268,7 +281,10 @@ def _fill_file(raw: dict[str, Any], folder: Path) -> None:
     path = (folder / data["path"]).resolve()
     if not path.is_file():
         raise StudyError(f"data.path: there is no file {path}.")
-    raw["data"] = data | {"path": str(path), "sha256": data.get("sha256", hashlib.sha256(path.read_bytes()).hexdigest())}
+    raw["data"] = data | {
+        "path": str(path),
+        "sha256": data.get("sha256", hashlib.sha256(path.read_bytes()).hexdigest()),
+    }
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:

@@ -21,8 +21,18 @@ ALIGNED = {
     "canonical_weights": "after both ends were so rescaled and then matched by weights",
 }
 PREFIXES = {"": ""} | {f"{name}_": f", {how}" for name, how in ALIGNED.items()}
-MEASURED = tuple(f"{prefix}{name}" for prefix in PREFIXES for name in ("train_loss", "test_loss", "train_error", "test_error"))
-CURVES = (*MEASURED, "test_standard_error", "test_skewness", "population_loss", "exact_training_loss", "twin_students_loss", "z")
+MEASURED = tuple(
+    f"{prefix}{name}" for prefix in PREFIXES for name in ("train_loss", "test_loss", "train_error", "test_error")
+)
+CURVES = (
+    *MEASURED,
+    "test_standard_error",
+    "test_skewness",
+    "population_loss",
+    "exact_training_loss",
+    "twin_students_loss",
+    "z",
+)
 PREDICTED = ("population", "exact_training", "twin_students")
 ENDS = ("train_loss", "test_loss", "train_error", "test_error")
 ALSO = {
@@ -59,7 +69,8 @@ def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
             "stopped_at": torch.cat([shard["stopped_at"] for shard in shards]).numpy(),
         }
     ).with_columns(
-        pl.col("train_loss").fill_nan(None), *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at"))
+        pl.col("train_loss").fill_nan(None),
+        *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at")),
     )
     return plan.networks.join(plan.cells, on="cell").join(result, on="network").sort("network")
 
@@ -71,11 +82,21 @@ def losses_table(plan: Plan, shards: list[list[dict[str, Tensor]]]) -> pl.DataFr
         losses = torch.cat([part["losses"] for part in parts]).numpy()
         steps = np.array(launch.study.training.build(launch.architecture.n_inputs).loss_steps, dtype=np.int64)
         network = launch.networks["network"].to_numpy()
-        tables.append(pl.DataFrame({"network": np.repeat(network, len(steps)), "step": np.tile(steps, len(network)), "loss": losses.ravel()}))
+        tables.append(
+            pl.DataFrame(
+                {
+                    "network": np.repeat(network, len(steps)),
+                    "step": np.tile(steps, len(network)),
+                    "loss": losses.ravel(),
+                }
+            )
+        )
     return pl.concat(tables).with_columns(pl.col("loss").fill_nan(None)).sort("network", "step")
 
 
-def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+def pair_tables(
+    plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.Series
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`pairs`, one row a pair (barriers, z), and `curves`, one row a pair and alpha. shards: of each launch."""
     alphas = np.array(plan.study.measure.alphas)
     middle = int(np.argmin(abs(alphas - 0.5)))
@@ -102,8 +123,14 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
         row |= {name: columns[name] for name in NUMBERS if name in columns}
         if (best := "exhaustive_train_loss_barrier_linear") in row:
             matched = {name: f"{name.removesuffix('_gap')}_train_loss_barrier_linear" for name in GAPS}
-            alike = (launch.pairs["train_set_a"] == launch.pairs["train_set_b"]).to_numpy()  # the search looks at A's samples
-            row |= {name: np.where(alike, row[column] - row[best], np.nan) for name, column in matched.items() if column in row}
+            alike = (
+                launch.pairs["train_set_a"] == launch.pairs["train_set_b"]
+            ).to_numpy()  # the search looks at A's samples
+            row |= {
+                name: np.where(alike, row[column] - row[best], np.nan)
+                for name, column in matched.items()
+                if column in row
+            }
         if "population_loss" in columns:
             columns["z"] = z_scores(
                 columns["test_loss"],
@@ -120,7 +147,9 @@ def pair_tables(plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.
         left_out=pl.col("network_a").is_in(diverged.implode()) | pl.col("network_b").is_in(diverged.implode())
     )
     measured = pl.concat(pairs, how="diagonal").fill_nan(None)
-    return table.join(measured, on="pair").sort("pair"), pl.concat(curves, how="diagonal").fill_nan(None).sort("pair", "alpha")
+    return table.join(measured, on="pair").sort("pair"), pl.concat(curves, how="diagonal").fill_nan(None).sort(
+        "pair", "alpha"
+    )
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
@@ -128,7 +157,12 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
     names = {name: part[name].shape[1:] for part in parts for name in part if name != "n_pairs"}
     rows = [int(part["n_pairs"]) for part in parts]
     return {
-        name: np.concatenate([part[name].numpy() if name in part else np.full((n, *shape), np.nan) for part, n in zip(parts, rows, strict=True)])
+        name: np.concatenate(
+            [
+                part[name].numpy() if name in part else np.full((n, *shape), np.nan)
+                for part, n in zip(parts, rows, strict=True)
+            ]
+        )
         for name, shape in names.items()
     }
 
@@ -219,7 +253,20 @@ def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, 
         for definition, formula in _BARRIERS.items():
             measure = "share of samples" if source.endswith("error") else unit
             texts[f"{source}_barrier_{definition}"] = f"barrier {of}: {formula} [{measure}]"
-            texts[f"{source}_barrier_{definition}_alpha"] = f"the alpha at which {source}_barrier_{definition} is reached"
-    for name in ("train_loss", "test_loss", "test_standard_error", "population_loss", "exact_training_loss", "twin_students_loss", "loss"):
+            texts[f"{source}_barrier_{definition}_alpha"] = (
+                f"the alpha at which {source}_barrier_{definition} is reached"
+            )
+    for name in (
+        "train_loss",
+        "test_loss",
+        "test_standard_error",
+        "population_loss",
+        "exact_training_loss",
+        "twin_students_loss",
+        "loss",
+    ):
         texts[name] += f" [{unit}]"
-    return {table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns} for table, frame in tables.items()}
+    return {
+        table: {name: texts.get(name, "factor of the study: the value of this key") for name in frame.columns}
+        for table, frame in tables.items()
+    }

@@ -157,12 +157,19 @@ class HierarchicalData(Task):
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the leaves in turn."""
         leaf = np.arange(n) % 2**self.levels
-        directions = _unit(rule, 2**self.levels - 1, self.inputs)  # node 2^(l−1) − 1 + (the first l − 1 branches) at level l
+        directions = _unit(
+            rule, 2**self.levels - 1, self.inputs
+        )  # node 2^(l−1) − 1 + (the first l − 1 branches) at level l
         x = normals(seeds[0], n, self.inputs)
         label = np.zeros(n, dtype=np.int64)
         for level in range(1, self.levels + 1):
             above, branch = leaf >> (self.levels - level + 1), (leaf >> (self.levels - level)) & 1
-            x += (2 * branch - 1)[:, None] * self.separation * self.ratio ** (level - 1) * directions[2 ** (level - 1) - 1 + above]
+            x += (
+                (2 * branch - 1)[:, None]
+                * self.separation
+                * self.ratio ** (level - 1)
+                * directions[2 ** (level - 1) - 1 + above]
+            )
             label = branch if level == self.label_level else label
         return _labelled(x, label)
 
@@ -209,7 +216,9 @@ class DynamicSignalData(Task):
         """n samples, the classes in turn."""
         label = np.arange(n) % 2
         patch = (uniforms(seeds[1], n) * self.patches).astype(np.int64)
-        x = self.noise * normals(seeds[0], n, self.patches * self.patch_inputs).reshape(*patch.shape, self.patches, self.patch_inputs)
+        x = self.noise * normals(seeds[0], n, self.patches * self.patch_inputs).reshape(
+            *patch.shape, self.patches, self.patch_inputs
+        )
         sign = (2 * label - 1)[:, None] * (patch[..., None] == np.arange(self.patches))
         x += sign[..., None] * _unit(rule, 1, self.patch_inputs)[0]
         return _labelled(x.reshape(*patch.shape, -1), label)

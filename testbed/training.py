@@ -50,9 +50,22 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
     if samples is not None and bool(good.any()):
         params = run.params[good]
         final[good] = kernels.path_losses(
-            launch.architecture, params, params, [0.0], samples, training.loss, dataset=dataset[good.numpy()], backend=backend
+            launch.architecture,
+            params,
+            params,
+            [0.0],
+            samples,
+            training.loss,
+            dataset=dataset[good.numpy()],
+            backend=backend,
         ).loss[:, 0]
-    return {"params": run.params, "stopped_at": run.stopped_at, "losses": run.losses.double(), "diverged_at": run.diverged_at, "train_loss": final}
+    return {
+        "params": run.params,
+        "stopped_at": run.stopped_at,
+        "losses": run.losses.double(),
+        "diverged_at": run.diverged_at,
+        "train_loss": final,
+    }
 
 
 def _pruned(
@@ -62,11 +75,20 @@ def _pruned(
     pruning, architecture = launch.study.architecture.pruning, launch.architecture
     assert pruning is not None
     if pruning.mask == "family":  # the family's own data order and rate, the same for every sibling
-        networks, options = networks.with_columns(sibling=pl.lit(0)), options | {"spawn_steps": None, "spawn_seeds": None}
+        networks, options = (
+            networks.with_columns(sibling=pl.lit(0)),
+            options | {"spawn_steps": None, "spawn_seeds": None},
+        )
     training = launch.training(networks)
     stop_below = None if pruning.retrain else training.stop_below  # a setting of the training that is measured
-    training = dataclasses.replace(training, snapshots=(min(pruning.rewind_step, training.steps),), stop_below=stop_below)
-    weights = structure.is_weight(architecture).expand(params.shape) if mask is None else structure.is_weight(architecture) & mask
+    training = dataclasses.replace(
+        training, snapshots=(min(pruning.rewind_step, training.steps),), stop_below=stop_below
+    )
+    weights = (
+        structure.is_weight(architecture).expand(params.shape)
+        if mask is None
+        else structure.is_weight(architecture) & mask
+    )
     for k in range(pruning.rounds):
         dense = kernels.train(architecture, params, data, training, mask=mask, **options)
         keep = round(pruning.density ** ((k + 1) / pruning.rounds) * int(weights[0].sum()))

@@ -8,7 +8,9 @@ import torch
 from hypothesis import HealthCheck, settings
 
 slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("repeat", derandomize=True, deadline=None, max_examples=50, suppress_health_check=slow_is_fine)
+settings.register_profile(
+    "repeat", derandomize=True, deadline=None, max_examples=50, suppress_health_check=slow_is_fine
+)
 settings.register_profile("deep", deadline=None, max_examples=2000, suppress_health_check=slow_is_fine)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 

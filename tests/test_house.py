@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ARROWS = {"kernels": set(), "theory": set(), "testbed": {"kernels", "theory"}, "benchmarks": {"kernels", "theory", "testbed"}}
+ARROWS = {
+    "kernels": set(),
+    "theory": set(),
+    "testbed": {"kernels", "theory"},
+    "benchmarks": {"kernels", "theory", "testbed"},
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -52,16 +57,31 @@ def test_the_code_of_the_readme_runs():
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed on this machine")
-@pytest.mark.parametrize(("target", "last"), [("demo", "testbed run benchmarks/studies/teacher_student.toml"), ("test", "-m pytest")])
+@pytest.mark.parametrize(
+    ("target", "last"), [("demo", "testbed run benchmarks/studies/teacher_student.toml"), ("test", "-m pytest")]
+)
 def test_the_two_commands_are_there(target, last):
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}  # this may run under make
-    plan = subprocess.run(["make", "--dry-run", target], cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
+    outside = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
+    }  # this may run under make
+    plan = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, env=outside, capture_output=True, text=True, check=True
+    ).stdout
     assert last in plan.strip().splitlines()[-1]
 
 
 def test_the_demo_in_small(tmp_path):
     """What `make demo` runs, shrunk by --quick: trains, measures, compares, and says where the report is."""
-    command = [sys.executable, "-m", "testbed", "run", "benchmarks/studies/teacher_student.toml", "--quick", "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "testbed",
+        "run",
+        "benchmarks/studies/teacher_student.toml",
+        "--quick",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = tmp_path / "run" / "report.html"
@@ -70,7 +90,17 @@ def test_the_demo_in_small(tmp_path):
 
 
 def test_a_wrong_command_says_what_is_wrong(tmp_path):
-    command = [sys.executable, "-m", "testbed", "run", "teacher_student", "--set", "training.stepps=10", "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "testbed",
+        "run",
+        "teacher_student",
+        "--set",
+        "training.stepps=10",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and not (tmp_path / "run").exists()
     assert "training.stepps" in done.stderr and "training.steps" in done.stderr and "Traceback" not in done.stderr

@@ -26,7 +26,18 @@ def three_point(c11: Array, c12: Array, c13: Array, c23: Array, c33: Array) -> A
     return 2 / np.pi * (c23 * wide - c12 * c13) / (wide * np.sqrt(wide * (1 + c33) - c13**2))
 
 
-def four_point(c11: Array, c12: Array, c13: Array, c14: Array, c22: Array, c23: Array, c24: Array, c33: Array, c34: Array, c44: Array) -> Array:
+def four_point(
+    c11: Array,
+    c12: Array,
+    c13: Array,
+    c14: Array,
+    c22: Array,
+    c23: Array,
+    c24: Array,
+    c33: Array,
+    c34: Array,
+    c44: Array,
+) -> Array:
     """I₄ = E[g′(u₁) g′(u₂) g(u₃) g(u₄)]."""
     one, two = 1 + c11, 1 + c22
     area = one * two - c12**2  # Λ₄

@@ -48,9 +48,13 @@ def cross_entropy_parts(alphas: ArrayLike, logits: ArrayLike, labels: ArrayLike)
     """
     alpha, z, y = finite("alphas", alphas), finite("logits", logits), finite("labels", labels)
     if alpha.ndim != 1 or alpha.size < 2 or alpha[0] != 0 or alpha[-1] != 1:
-        raise ValueError("alphas must be [n_alphas], beginning with 0 and ending with 1: the endpoints' logits are those there")
+        raise ValueError(
+            "alphas must be [n_alphas], beginning with 0 and ending with 1: the endpoints' logits are those there"
+        )
     if z.ndim != 4 or z.shape[1] != alpha.size or y.shape not in (z.shape[2:3], (z.shape[0], z.shape[2])):
-        raise ValueError(f"logits has shape {z.shape} and labels {y.shape}; give [n_pairs, {alpha.size}, n_samples, n_classes] and [n_samples]")
+        raise ValueError(
+            f"logits has shape {z.shape} and labels {y.shape}; give [n_pairs, {alpha.size}, n_samples, n_classes] and [n_samples]"
+        )
     if (y != np.floor(y)).any() or y.min() < 0 or y.max() >= z.shape[3]:
         raise ValueError(f"labels holds numbers that are no class; logits have {z.shape[3]} classes, numbered from 0")
     label = np.broadcast_to(y.astype(np.int64), (z.shape[0], z.shape[2]))[:, None, :, None]

@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from theory.layers import Array
-from theory.polynomials import PiecewisePolynomialCurve, PolynomialCurve, polynomial_derivative, polynomial_maximum, polynomial_value
+from theory.polynomials import (
+    PiecewisePolynomialCurve,
+    PolynomialCurve,
+    polynomial_derivative,
+    polynomial_maximum,
+    polynomial_value,
+)
 from theory.smooth_curve import SmoothCurve
 
 

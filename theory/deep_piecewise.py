@@ -90,7 +90,9 @@ class _DeepProblem:
         return _sum_of_samples(pair, start, squares / (2 * n_samples), n)
 
 
-def _regions(start: Array, end: Array, z: Array, slope: float) -> tuple[NDArray[np.int64], Array, Array, NDArray[np.bool_]]:
+def _regions(
+    start: Array, end: Array, z: Array, slope: float
+) -> tuple[NDArray[np.int64], Array, Array, NDArray[np.bool_]]:
     """Cut each region [start, end] at the sign changes of its units' polynomials z [n_regions, units, degree + 1].
 
     Returns of the finer regions: the region each came from, start, end [n], and which units are positive there [n, units].
@@ -117,7 +119,9 @@ def _regions(start: Array, end: Array, z: Array, slope: float) -> tuple[NDArray[
     return parent[first], left[first], right[np.append(first[1:], len(parent)) - 1], active[first]
 
 
-def _sum_of_samples(pair: NDArray[np.int64], start: Array, coefficients: Array, n: int) -> tuple[Array, Array, NDArray[np.int64]]:
+def _sum_of_samples(
+    pair: NDArray[np.int64], start: Array, coefficients: Array, n: int
+) -> tuple[Array, Array, NDArray[np.int64]]:
     """Add the samples of each pair: their regions [n_regions], in order of (pair, sample, start), to common pieces."""
     opens = start == 0
     steps = coefficients.copy()

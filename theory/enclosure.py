@@ -124,7 +124,9 @@ class CertifiedCurve(Curve):
         proof is two or three evaluations and no pieces."""
         known("barrier definition", definition, BARRIER_DEFINITIONS)
         if definition == "midpoint":
-            raise ValueError("the midpoint barrier is read off L at 0, 1/2 and 1; only barriers with a maximum have pieces")
+            raise ValueError(
+                "the midpoint barrier is read off L at 0, 1/2 and 1; only barriers with a maximum have pieces"
+            )
         column, search = (1 if definition == "linear" else 0), self._search
         of_pair = np.flatnonzero(search.pair == pair)
         rows = of_pair[np.argsort(search.left[of_pair])]
@@ -203,7 +205,11 @@ class _Search:
                 break
             n_pieces += np.bincount(pair, minlength=n_pairs)
             middle = (left + right) / 2
-            pair, left, right = np.repeat(pair, 2), np.stack([left, middle], 1).ravel(), np.stack([middle, right], 1).ravel()
+            pair, left, right = (
+                np.repeat(pair, 2),
+                np.stack([left, middle], 1).ravel(),
+                np.stack([middle, right], 1).ravel(),
+            )
         self.pair, self.left, self.right, self.top = (np.concatenate(parts) for parts in zip(*done, strict=True))
         self.high = np.full((n_pairs, k), -np.inf)
         np.maximum.at(self.high, self.pair, self.top)

@@ -51,7 +51,13 @@ class FeatureResiduals(NamedTuple):
 
 
 def feature_residuals(
-    a: Layers, b: Layers, x: ArrayLike, activation: str, alphas: ArrayLike = (0.25, 0.5, 0.75), *, negative_slope: float = 0.01
+    a: Layers,
+    b: Layers,
+    x: ArrayLike,
+    activation: str,
+    alphas: ArrayLike = (0.25, 0.5, 0.75),
+    *,
+    negative_slope: float = 0.01,
 ) -> FeatureResiduals:
     """Residuals of LLFC along the paths from a to b on inputs x [n_samples, n_inputs], or [n_pairs, n_samples, n_inputs], any depth.
 
@@ -67,7 +73,9 @@ def feature_residuals(
     inputs, alpha = finite("x", x), np.atleast_1d(finite("alphas", alphas))
     fits = inputs.ndim == 2 or (inputs.ndim == 3 and len(inputs) == len(first[0][0]))
     if not fits or inputs.shape[-1] != first[0][0].shape[2] or alpha.ndim != 1:
-        raise ValueError(f"x has shape {inputs.shape} and alphas {alpha.shape}; give [n_samples, {first[0][0].shape[2]}] and [n_alphas]")
+        raise ValueError(
+            f"x has shape {inputs.shape} and alphas {alpha.shape}; give [n_samples, {first[0][0].shape[2]}] and [n_alphas]"
+        )
     at = np.concatenate([[0.0, 1.0], alpha])[:, None, None]  # endpoints first
     t = alpha[:, None, None]
     h = inputs[None, None] if inputs.ndim == 2 else inputs[:, None]  # [n_pairs, 2 + n_alphas, n_samples, units]
@@ -92,7 +100,9 @@ def feature_residuals(
         gap, size = ((here - bar) ** 2).sum(axis=3).mean(axis=2), (bar**2).sum(axis=3).mean(axis=2)
         residual.append(np.divide(gap, size, out=np.where(gap > 0, np.inf, 0.0), where=size > 0))
         norms = np.linalg.norm(here, axis=3) * np.linalg.norm(bar, axis=3)
-        cosine.append(np.divide((here * bar).sum(axis=3), norms, out=np.zeros_like(norms), where=norms > 0).mean(axis=2))
+        cosine.append(
+            np.divide((here * bar).sum(axis=3), norms, out=np.zeros_like(norms), where=norms > 0).mean(axis=2)
+        )
     n, k = len(residual[0]), alpha.size
     return FeatureResiduals(
         np.stack(residual, axis=1),

@@ -228,7 +228,9 @@ def _leaky_centred(slope_u: float, slope_w: float, c11: Array, c12: Array, c22: 
     return Moment(value, root, angle, root, zero, zero)
 
 
-def _leaky_moment(slope_u: float, slope_w: float, mean_u: Array, mean_w: Array, c11: Array, c12: Array, c22: Array) -> Moment:
+def _leaky_moment(
+    slope_u: float, slope_w: float, mean_u: Array, mean_w: Array, c11: Array, c12: Array, c22: Array
+) -> Moment:
     """s_u s_w E uw + s_u (1−s_w) E u relu(w) + (1−s_u) s_w E relu(u) w + (1−s_u)(1−s_w) E relu(u) relu(w)."""
     moment = _relu_moment(mean_u, mean_w, c11, c12, c22)
     if slope_u == slope_w == 0:

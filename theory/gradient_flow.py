@@ -46,7 +46,9 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
         raise ValueError("start has biases; this result holds for layers without")
     cross = _whitened_cross(second_moments)
     if (w2.shape[1], w1.shape[2]) != cross.shape:
-        raise ValueError(f"start maps {w1.shape[2]} inputs to {w2.shape[1]} outputs, second_moments {cross.shape[1]} to {cross.shape[0]}")
+        raise ValueError(
+            f"start maps {w1.shape[2]} inputs to {w2.shape[1]} outputs, second_moments {cross.shape[1]} to {cross.shape[0]}"
+        )
     _check_balanced(w1, w2, tolerance)
     t = _times(times)
     q = np.concatenate([w1.swapaxes(1, 2), w2], axis=1)  # [n, inputs + outputs, width]
@@ -59,8 +61,12 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
     q = basis.T @ np.broadcast_to(q, (max(len(w1), len(w2)), *q.shape[1:]))
     growth = 2 * rates * t[:, None]  # [n_times, inputs + outputs]
     if growth.max(initial=0.0) > LARGEST_EXPONENT:
-        raise ValueError(f"times reach {t.max():.3g}, where e^(2st) of the strongest mode, s = {rates[0]:.3g}, overflows; give earlier ones")
-    ratio = np.divide(-np.expm1(-growth), 2 * rates, out=np.broadcast_to(t[:, None], growth.shape).copy(), where=growth != 0)  # E⁻¹ D E⁻¹
+        raise ValueError(
+            f"times reach {t.max():.3g}, where e^(2st) of the strongest mode, s = {rates[0]:.3g}, overflows; give earlier ones"
+        )
+    ratio = np.divide(
+        -np.expm1(-growth), 2 * rates, out=np.broadcast_to(t[:, None], growth.shape).copy(), where=growth != 0
+    )  # E⁻¹ D E⁻¹
     weighted = (np.exp(growth / 2) * np.sqrt(ratio))[:, :, None] * q[:, None]
     width = q.shape[2]
     stacked = np.concatenate([weighted, np.broadcast_to(np.eye(width), (*weighted.shape[:2], width, width))], axis=2)
@@ -74,11 +80,17 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
 def flow_losses(start: Layers, second_moments: SecondMoments, times: ArrayLike, *, tolerance: float = 1e-8) -> Array:
     """L(t) = ½ tr E y yᵀ − tr(M Sᵀ) + ½ ‖M‖_F² of M = W₂W₁ along the flow, [n_networks, n_times]; as `flow_overlaps`."""
     cross = second_moments.xy.T
-    end_to_end = flow_overlaps(start, second_moments, times, tolerance=tolerance)[:, :, cross.shape[1] :, : cross.shape[1]]
-    return np.asarray(np.trace(second_moments.yy) / 2 - (end_to_end * cross).sum(axis=(2, 3)) + (end_to_end**2).sum(axis=(2, 3)) / 2)
+    end_to_end = flow_overlaps(start, second_moments, times, tolerance=tolerance)[
+        :, :, cross.shape[1] :, : cross.shape[1]
+    ]
+    return np.asarray(
+        np.trace(second_moments.yy) / 2 - (end_to_end * cross).sum(axis=(2, 3)) + (end_to_end**2).sum(axis=(2, 3)) / 2
+    )
 
 
-def aligned_flow(second_moments: SecondMoments, strengths: ArrayLike, hidden_basis: ArrayLike, times: ArrayLike) -> Layers:
+def aligned_flow(
+    second_moments: SecondMoments, strengths: ArrayLike, hidden_basis: ArrayLike, times: ArrayLike
+) -> Layers:
     """The weights along the flow from an aligned, balanced start, as two layers of n_networks · n_times networks.
 
     strengths     u₀ [rank] or [n_networks, rank], above 0: the start is W₁ = R diag(√u₀) Vᵀ, W₂ = U diag(√u₀) Rᵀ for
@@ -94,15 +106,21 @@ def aligned_flow(second_moments: SecondMoments, strengths: ArrayLike, hidden_bas
     basis, u0, t = finite("hidden_basis", hidden_basis), finite("strengths", strengths), _times(times)
     basis = basis.reshape((-1, *basis.shape[-2:]))
     if basis.shape[2] != rank or basis.shape[1] < rank:
-        raise ValueError(f"hidden_basis has shape {basis.shape}; give [n_networks, width, {rank}] with a width of at least {rank}")
+        raise ValueError(
+            f"hidden_basis has shape {basis.shape}; give [n_networks, width, {rank}] with a width of at least {rank}"
+        )
     if np.abs(basis.swapaxes(1, 2) @ basis - np.eye(rank)).max() > 1e-10:
         raise ValueError("hidden_basis has columns that are not orthonormal; the modes decouple only where they are")
     if u0.shape not in ((rank,), (len(basis), rank)) or (u0 <= 0).any():
-        raise ValueError(f"strengths has shape {u0.shape} and minimum {u0.min():.3g}; give [{rank}] or [{len(basis)}, {rank}], above 0")
+        raise ValueError(
+            f"strengths has shape {u0.shape} and minimum {u0.min():.3g}; give [{rank}] or [{len(basis)}, {rank}], above 0"
+        )
     left, s, right = np.linalg.svd(cross, full_matrices=False)
     decay = np.exp(-2 * s * t[:, None])  # [n_times, rank]
     # u = u₀ / (u₀ (1 − e^{−2st})/s + e^{−2st}), whose limit at s = 0 is u₀/(1 + 2 u₀ t)
-    saturation = np.divide(-np.expm1(-2 * s * t[:, None]), s, out=np.broadcast_to(2 * t[:, None], decay.shape).copy(), where=s > 0)
+    saturation = np.divide(
+        -np.expm1(-2 * s * t[:, None]), s, out=np.broadcast_to(2 * t[:, None], decay.shape).copy(), where=s > 0
+    )
     u0 = np.broadcast_to(u0, (len(basis), rank))[:, None]
     root = np.sqrt(u0 / (u0 * saturation + decay))[:, :, None, :]  # [n, n_times, 1, rank]
     scaled = basis[:, None] * root
@@ -114,7 +132,9 @@ def _whitened_cross(moments: SecondMoments) -> Array:
     """S = E y xᵀ, if E x xᵀ is the identity."""
     n_inputs = moments.x_mean.size
     if np.abs(moments.xx - np.eye(n_inputs)).max() > 1e-8:
-        raise ValueError(f"second_moments.xx differs from the identity by {np.abs(moments.xx - np.eye(n_inputs)).max():.3g}; whiten the inputs first")
+        raise ValueError(
+            f"second_moments.xx differs from the identity by {np.abs(moments.xx - np.eye(n_inputs)).max():.3g}; whiten the inputs first"
+        )
     return np.ascontiguousarray(moments.xy.T)
 
 
@@ -122,7 +142,9 @@ def _check_balanced(w1: Array, w2: Array, tolerance: float) -> None:
     unbalanced = np.linalg.norm(w2.swapaxes(1, 2) @ w2 - w1 @ w1.swapaxes(1, 2), axis=(1, 2))
     size = (w1**2).sum(axis=(1, 2)) + (w2**2).sum(axis=(1, 2))
     if (unbalanced > tolerance * size).any():
-        raise ValueError(f"start is not balanced: ‖W₂ᵀW₂ − W₁W₁ᵀ‖ is up to {unbalanced.max():.3g}; the closed form needs 0")
+        raise ValueError(
+            f"start is not balanced: ‖W₂ᵀW₂ − W₁W₁ᵀ‖ is up to {unbalanced.max():.3g}; the closed form needs 0"
+        )
 
 
 def _times(times: ArrayLike) -> Array:

@@ -41,7 +41,9 @@ class Polynomial:
     coefficients: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "coefficients", tuple(float(c) for c in finite("coefficients", self.coefficients).ravel()))
+        object.__setattr__(
+            self, "coefficients", tuple(float(c) for c in finite("coefficients", self.coefficients).ravel())
+        )
         if not self.coefficients:
             raise ValueError("coefficients is empty; a polynomial has at least one")
 
@@ -79,7 +81,14 @@ def _rule(n_terms: int, half_nodes: int) -> tuple[Array, Array]:
     return z, (hermite(z, n_terms) * density).T.copy()
 
 
-def coefficients(activation: Activation, mean: Array, variance: Array, n_terms: int, negative_slope: float = 0.01, half_nodes: int = 90) -> Array:
+def coefficients(
+    activation: Activation,
+    mean: Array,
+    variance: Array,
+    n_terms: int,
+    negative_slope: float = 0.01,
+    half_nodes: int = 90,
+) -> Array:
     """a_0 … a_{n_terms − 1} of σ(mean + √variance z), [n_terms, ...]."""
     mu, c = np.broadcast_arrays(mean, np.maximum(variance, SMALLEST_VARIANCE))
     root = np.sqrt(c)
@@ -151,7 +160,9 @@ def moment_of(a: Array, b: Array, c11: Array, c12: Array, c22: Array, gradient: 
     return Moment(value, log_c11, by_rho / (roots[0] * roots[1]), log_c22, by_mean_u / roots[0], by_mean_w / roots[1])
 
 
-def tail(activation: Activation, mean: Array, variance: Array, n_terms: int, negative_slope: float = 0.01) -> tuple[Array, Array]:
+def tail(
+    activation: Activation, mean: Array, variance: Array, n_terms: int, negative_slope: float = 0.01
+) -> tuple[Array, Array]:
     """√A_K of the series cut after n_terms, and the error of its coefficients.
 
     A_K is 0 for polynomials; else what four times as many terms still hold, continued as a geometric sequence of
@@ -189,7 +200,9 @@ def series_moment(
     The error is 0 for a polynomial with anything: then the result is exact to rounding.
     ValueError for an unknown activation, a negative variance, |c12| above √(c11 c22), or a non-finite number.
     """
-    arrays = [finite(n, v) for n, v in (("mean_u", mean_u), ("mean_w", mean_w), ("c11", c11), ("c12", c12), ("c22", c22))]
+    arrays = [
+        finite(n, v) for n, v in (("mean_u", mean_u), ("mean_w", mean_w), ("c11", c11), ("c12", c12), ("c22", c22))
+    ]
     mu_u, mu_w, c11, c12, c22 = np.broadcast_arrays(*arrays)
     for name in (activation_u, activation_w):
         known_activation(name)
@@ -202,7 +215,9 @@ def series_moment(
     b = coefficients(activation_w, mu_w, c22, n + 2, negative_slope)
     rho = np.abs(c12) / np.sqrt(np.maximum(c11 * c22, SMALLEST_VARIANCE))
     value = moment_of(a, b, c11, c12, c22, False).value
-    (tail_u, off_u), (tail_w, off_w) = (tail(s, m, v, n, negative_slope) for s, m, v in ((activation_u, mu_u, c11), (activation_w, mu_w, c22)))
+    (tail_u, off_u), (tail_w, off_w) = (
+        tail(s, m, v, n, negative_slope) for s, m, v in ((activation_u, mu_u, c11), (activation_w, mu_w, c22))
+    )
     size_u, size_w = np.abs(a).sum(axis=0), np.abs(b).sum(axis=0)
     return value, np.minimum(rho, 1.0) ** n * tail_u * tail_w + off_u * size_w + off_w * size_u
 

@@ -71,7 +71,9 @@ class Ball:
 
     def __mul__(self, other: Ball) -> Ball:
         mid = self.mid * other.mid
-        return Ball(mid, _up(np.abs(self.mid) * other.rad + self.rad * (np.abs(other.mid) + other.rad) + UNIT * np.abs(mid)))
+        return Ball(
+            mid, _up(np.abs(self.mid) * other.rad + self.rad * (np.abs(other.mid) + other.rad) + UNIT * np.abs(mid))
+        )
 
     def __matmul__(self, other: Ball) -> Ball:
         n = self.mid.shape[-1]
@@ -140,7 +142,11 @@ def activation_named(name: str, negative_slope: float = 0.01) -> Smooth:
     turn = float(np.arctanh(1 / np.sqrt(3)))
     if name in ("relu", "leaky_relu"):
         slope = 0.0 if name == "relu" else float(negative_slope)
-        bent = (lambda u: np.where(u > 0, u, slope * u), (0.0,)), (lambda u: np.where(u > 0, 1.0, slope), ()), (np.zeros_like, ())
+        bent = (
+            (lambda u: np.where(u > 0, u, slope * u), (0.0,)),
+            (lambda u: np.where(u > 0, 1.0, slope), ()),
+            (np.zeros_like, ()),
+        )
         return Smooth(bent, kink=0.0)
     table: dict[str, tuple[tuple[Callable[[Array], Array], tuple[float, ...]], ...]] = {
         "identity": ((lambda u: u, ()), (np.ones_like, ()), (np.zeros_like, ())),

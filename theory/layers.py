@@ -59,7 +59,9 @@ def check_layers(layers: Layers, name: str, depth: int | None = None) -> Checked
             raise ValueError(f"{name} layer {index} is not a pair (W, b); write (W, None) for a layer without bias")
         weight = finite(f"{name} W_{index}", layer[0])
         if weight.ndim not in (2, 3):
-            raise ValueError(f"{name} W_{index} has shape {weight.shape}; give [n_networks, fan_out, fan_in] or [fan_out, fan_in]")
+            raise ValueError(
+                f"{name} W_{index} has shape {weight.shape}; give [n_networks, fan_out, fan_in] or [fan_out, fan_in]"
+            )
         weight = weight.reshape((-1, *weight.shape[-2:]))
         bias = None
         if layer[1] is not None:
@@ -94,7 +96,9 @@ def check_pairs(a: Layers, b: Layers, depth: int | None = None) -> tuple[Checked
     first, second = check_layers(a, "a", depth), check_layers(b, "b", depth)
     shapes = [[weight.shape[1:] for weight, _ in layers] for layers in (first, second)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"a and b have layers of shapes {shapes[0]} and {shapes[1]}; a straight path joins networks of one architecture")
+        raise ValueError(
+            f"a and b have layers of shapes {shapes[0]} and {shapes[1]}; a straight path joins networks of one architecture"
+        )
     n_a, n_b = n_networks(first), n_networks(second)
     if n_a != n_b and 1 not in (n_a, n_b):
         raise ValueError(f"a holds {n_a} networks and b {n_b}; give equally many, or one")
@@ -106,7 +110,10 @@ def check_pairs(a: Layers, b: Layers, depth: int | None = None) -> tuple[Checked
             bias_a, bias_b = (zero if bias_a is None else bias_a), (zero if bias_b is None else bias_b)
         for layers, weight, bias in ((filled[0], weight_a, bias_a), (filled[1], weight_b, bias_b)):
             layers.append(
-                (np.broadcast_to(weight, (n_pairs, *weight.shape[1:])), None if bias is None else np.broadcast_to(bias, (n_pairs, bias.shape[1])))
+                (
+                    np.broadcast_to(weight, (n_pairs, *weight.shape[1:])),
+                    None if bias is None else np.broadcast_to(bias, (n_pairs, bias.shape[1])),
+                )
             )
     return (*filled, n_pairs)
 
@@ -125,7 +132,9 @@ def covariance_factor(covariance: ArrayLike | None, n_inputs: int) -> Array:
         return np.eye(n_inputs)
     sigma = finite("covariance", covariance)
     if sigma.shape != (n_inputs, n_inputs):
-        raise ValueError(f"covariance has shape {sigma.shape}; the networks take {n_inputs} inputs, so give [{n_inputs}, {n_inputs}]")
+        raise ValueError(
+            f"covariance has shape {sigma.shape}; the networks take {n_inputs} inputs, so give [{n_inputs}, {n_inputs}]"
+        )
     scale = np.abs(sigma).max()
     if np.abs(sigma - sigma.T).max() > 1e-12 * scale:
         raise ValueError(
@@ -137,7 +146,9 @@ def covariance_factor(covariance: ArrayLike | None, n_inputs: int) -> Array:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
 
-def map_chunks(function: Callable[[slice], None], n_rows: int, rows_per_chunk: int, n_threads: int | None = None) -> None:
+def map_chunks(
+    function: Callable[[slice], None], n_rows: int, rows_per_chunk: int, n_threads: int | None = None
+) -> None:
     """Call `function(rows)` for consecutive slices of at most `rows_per_chunk` of `n_rows` rows.
 
     Chunks keep temporaries in cache, and run on `n_threads` threads (default: one per processor; numpy lets

@@ -69,10 +69,18 @@ class SecondMoments:
                 "n_inputs] and [n_samples, n_outputs] with the same samples, one at least"
             )
         n = len(inputs)
-        return cls(inputs.T @ inputs / n, inputs.T @ targets / n, targets.T @ targets / n, inputs.mean(axis=0), targets.mean(axis=0))
+        return cls(
+            inputs.T @ inputs / n,
+            inputs.T @ targets / n,
+            targets.T @ targets / n,
+            inputs.mean(axis=0),
+            targets.mean(axis=0),
+        )
 
     @classmethod
-    def gaussian_teacher(cls, covariance: ArrayLike | None, teacher_layers: Layers, mean: ArrayLike | None = None) -> SecondMoments:
+    def gaussian_teacher(
+        cls, covariance: ArrayLike | None, teacher_layers: Layers, mean: ArrayLike | None = None
+    ) -> SecondMoments:
         """Moments of x with this mean and covariance and y the output of one linear network.
 
         covariance None is the identity, mean None zero. ValueError for several teachers, or a covariance
@@ -91,7 +99,9 @@ class SecondMoments:
         xx = factor @ factor.T + np.outer(centre, centre)
         y_mean = weight @ centre + bias
         spread = weight @ factor
-        return cls(xx, xx @ weight.T + np.outer(centre, bias), spread @ spread.T + np.outer(y_mean, y_mean), centre, y_mean)
+        return cls(
+            xx, xx @ weight.T + np.outer(centre, bias), spread @ spread.T + np.outer(y_mean, y_mean), centre, y_mean
+        )
 
 
 def linear_path(a: Layers, b: Layers, second_moments: SecondMoments) -> PolynomialCurve:
@@ -168,7 +178,9 @@ def depth_two_barrier(a: Layers, b: Layers, covariance: ArrayLike | None = None,
     return np.asarray((product**2).sum(axis=(1, 2)) / 32)
 
 
-def gradient_descent_solution(w0: ArrayLike, hessian: ArrayLike, w_star: ArrayLike, lr: ArrayLike, steps: ArrayLike) -> Array:
+def gradient_descent_solution(
+    w0: ArrayLike, hessian: ArrayLike, w_star: ArrayLike, lr: ArrayLike, steps: ArrayLike
+) -> Array:
     """w_t = w* + (I − η H)^t (w_0 − w*): full-batch gradient descent on ½ (w − w*)ᵀ H (w − w*).
 
     w0, w_star  [..., d]         hessian [d, d], symmetric
@@ -180,7 +192,9 @@ def gradient_descent_solution(w0: ArrayLike, hessian: ArrayLike, w_star: ArrayLi
     start, target, h = finite("w0", w0), finite("w_star", w_star), finite("hessian", hessian)
     d = start.shape[-1]
     if h.shape != (d, d) or target.shape[-1] != d:
-        raise ValueError(f"hessian has shape {h.shape} and w_star {target.shape}; with w0 {start.shape} give [{d}, {d}] and [..., {d}]")
+        raise ValueError(
+            f"hessian has shape {h.shape} and w_star {target.shape}; with w0 {start.shape} give [{d}, {d}] and [..., {d}]"
+        )
     if np.abs(h - h.T).max() > 1e-12 * np.abs(h).max():
         raise ValueError("hessian is not symmetric; give H = E x xᵀ")
     t = finite("steps", steps)

@@ -58,7 +58,9 @@ class PathProblem:
     ValueError where shapes do not fit, a name is unknown, or a number is not finite.
     """
 
-    def __init__(self, a: Layers, b: Layers, x: ArrayLike, y: ArrayLike, activation: str, loss: str, negative_slope: float = 0.01) -> None:
+    def __init__(
+        self, a: Layers, b: Layers, x: ArrayLike, y: ArrayLike, activation: str, loss: str, negative_slope: float = 0.01
+    ) -> None:
         self.a, self.b, self.n_pairs = check_pairs(a, b)
         self.loss = known("loss", loss, LOSSES)
         self.activation_name, self.negative_slope = activation, float(finite("negative_slope", negative_slope))
@@ -66,14 +68,20 @@ class PathProblem:
         self.x, self.y = finite("x", x), finite("y", y)
         n_inputs, n_outputs = self.a[0][0].shape[2], self.a[-1][0].shape[1]
         if self.x.ndim != 2 or self.x.shape[1] != n_inputs or len(self.x) == 0:
-            raise ValueError(f"x has shape {self.x.shape}; the networks take {n_inputs} inputs, so give [n_samples, {n_inputs}], one sample at least")
+            raise ValueError(
+                f"x has shape {self.x.shape}; the networks take {n_inputs} inputs, so give [n_samples, {n_inputs}], one sample at least"
+            )
         if loss == "mse" and self.y.shape != (len(self.x), n_outputs):
-            raise ValueError(f"y has shape {self.y.shape}; for {len(self.x)} samples and {n_outputs} outputs give [{len(self.x)}, {n_outputs}]")
+            raise ValueError(
+                f"y has shape {self.y.shape}; for {len(self.x)} samples and {n_outputs} outputs give [{len(self.x)}, {n_outputs}]"
+            )
         if loss == "cross_entropy":
             if self.y.shape != (len(self.x),):
                 raise ValueError(f"y has shape {self.y.shape}; cross-entropy takes one class a sample, [{len(self.x)}]")
             if (self.y != np.floor(self.y)).any() or self.y.min() < 0 or self.y.max() >= n_outputs:
-                raise ValueError(f"y holds classes that are not whole numbers from 0 to {n_outputs - 1}, the networks' outputs")
+                raise ValueError(
+                    f"y holds classes that are not whole numbers from 0 to {n_outputs - 1}, the networks' outputs"
+                )
         widest = max(weight.shape[1] for weight, _ in self.a) * (n_outputs if loss == "cross_entropy" else 1)
         self.pieces_per_chunk = max(1, CHUNK // (len(self.x) * widest))
 
@@ -81,7 +89,9 @@ class PathProblem:
         """Bounds on the pieces [left, right] [n] of the paths `pair` [n]; each field [n]."""
         parts = [
             self._bound(
-                pair[start : start + self.pieces_per_chunk], left[start : start + self.pieces_per_chunk], right[start : start + self.pieces_per_chunk]
+                pair[start : start + self.pieces_per_chunk],
+                left[start : start + self.pieces_per_chunk],
+                right[start : start + self.pieces_per_chunk],
             )
             for start in range(0, len(pair), self.pieces_per_chunk)
         ]
@@ -122,7 +132,9 @@ class PathProblem:
         if z.curvature_over is not None:
             second = second + first * z.curvature_over
         slope = sigma.range(1, z.value) * z.slope
-        return _State(sigma.range(0, z.value), slope, sigma.range(0, z.value_over), first * z.slope_over, second, smooth)
+        return _State(
+            sigma.range(0, z.value), slope, sigma.range(0, z.value_over), first * z.slope_over, second, smooth
+        )
 
 
 def half_width(left: Array, right: Array) -> Array:
@@ -161,7 +173,12 @@ def _mse(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
     curvature = f.slope_over * f.slope_over
     if f.curvature_over is not None:
         curvature = curvature + residual_over * f.curvature_over
-    return (residual * residual).sum(2) * half, (residual * f.slope).sum(2), (residual_over * f.slope_over).sum(2), curvature.sum(2).high
+    return (
+        (residual * residual).sum(2) * half,
+        (residual * f.slope).sum(2),
+        (residual_over * f.slope_over).sum(2),
+        curvature.sum(2).high,
+    )
 
 
 def _cross_entropy(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
@@ -184,7 +201,12 @@ def _cross_entropy(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
     curvature = p_over * (away * away)
     if f.curvature_over is not None:
         curvature = curvature + p_over * against_label(f.curvature_over)
-    return value, (p * against_label(f.slope)).sum(2), (p_over * against_label(f.slope_over)).sum(2), curvature.sum(2).high
+    return (
+        value,
+        (p * against_label(f.slope)).sum(2),
+        (p_over * against_label(f.slope_over)).sum(2),
+        curvature.sum(2).high,
+    )
 
 
 def _softmax(f: Ball) -> Ball:

@@ -52,7 +52,9 @@ def stream_curve(problem: PieceMaker, n_threads: int | None) -> PiecewisePolynom
         parts[rows.start] = problem.pieces(rows)
 
     map_chunks(chunk, problem.n_pairs, problem.pairs_per_chunk, n_threads)
-    starts, coefficients, counts = (np.concatenate(arrays) for arrays in zip(*(parts[start] for start in sorted(parts)), strict=True))
+    starts, coefficients, counts = (
+        np.concatenate(arrays) for arrays in zip(*(parts[start] for start in sorted(parts)), strict=True)
+    )
     return _curve(starts, coefficients, counts)
 
 
@@ -120,7 +122,9 @@ class PieceMaker(Protocol):
     def pieces(self, rows: slice) -> tuple[Array, Array, NDArray[np.int64]]: ...
 
 
-def check_data(layers: CheckedLayers, n_pairs: int, x: ArrayLike, y: ArrayLike, negative_slope: float) -> tuple[Array, Array, float]:
+def check_data(
+    layers: CheckedLayers, n_pairs: int, x: ArrayLike, y: ArrayLike, negative_slope: float
+) -> tuple[Array, Array, float]:
     """x, y and the slope as float64; ValueError where they do not fit the networks `layers`, first and last."""
     inputs, targets = finite("x", x), finite("y", y)
     for name, data, size in (("x", inputs, layers[0][0].shape[2]), ("y", targets, layers[-1][0].shape[1])):

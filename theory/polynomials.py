@@ -179,7 +179,9 @@ class PiecewisePolynomialCurve(Curve):
             # Search only pieces that may rise above all breakpoints: p(s + t) ≤ p(s) + t p'(s)₊ + ½ t² K.
             ceiling = values + width * (np.maximum(rates - tilt, 0.0) + width * bound / 2)
             searched = np.flatnonzero(ceiling > np.repeat(attained, counts))
-            tops, places = polynomial_maximum(_tilt(self.coefficients[searched], tilt[searched]), self.starts[searched], ends[searched])
+            tops, places = polynomial_maximum(
+                _tilt(self.coefficients[searched], tilt[searched]), self.starts[searched], ends[searched]
+            )
             candidates = np.concatenate([values, end_values - slope, tops])
             where = np.concatenate([self.starts, at_one, places])
             pair = np.repeat(np.arange(self.n_pairs), counts)

@@ -23,7 +23,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from theory.gaussian_moments import ACTIVATIONS, Moment, pair_moment, smoothed
-from theory.hermite_series import SMALLEST_VARIANCE, Activation, coefficients, known_activation, moment_of, tail, terms_needed
+from theory.hermite_series import (
+    SMALLEST_VARIANCE,
+    Activation,
+    coefficients,
+    known_activation,
+    moment_of,
+    tail,
+    terms_needed,
+)
 from theory.layers import (
     Array,
     CheckedLayers,
@@ -55,7 +63,9 @@ class _Units(NamedTuple):
         return _Units(*(None if part is None else part[..., None, :] for part in self))  # type: ignore[arg-type]
 
 
-def _moment(activation: Activation, other: Activation, u: _Units, w: _Units, c12: Array, slope: float, gradient: bool) -> Moment:
+def _moment(
+    activation: Activation, other: Activation, u: _Units, w: _Units, c12: Array, slope: float, gradient: bool
+) -> Moment:
     if u.series is not None and w.series is not None and not _is_elementary(activation, other):
         return moment_of(u.series, w.series, u.norms, c12, w.norms, gradient)
     assert isinstance(activation, str) and isinstance(other, str)
@@ -80,7 +90,14 @@ def population_loss(
 ) -> Array:
     """L = ½ E‖f(x) − f*(x)‖² of each student, [n_networks]. Arguments and errors as for `population_path`."""
     curve = population_path(
-        student, student, teacher, activation, teacher_activation=teacher_activation, covariance=covariance, mean=mean, negative_slope=negative_slope
+        student,
+        student,
+        teacher,
+        activation,
+        teacher_activation=teacher_activation,
+        covariance=covariance,
+        mean=mean,
+        negative_slope=negative_slope,
     )
     return curve(np.zeros(1))[:, 0]
 
@@ -116,7 +133,9 @@ def population_path(
     Raises ValueError where shapes do not fit, an activation is unknown, the covariance is not one, a number is
     not finite, or tol is not above 0.
     """
-    path = _PopulationPath(a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope)
+    path = _PopulationPath(
+        a, b, teacher, activation, teacher_activation or activation, covariance, mean, negative_slope
+    )
     curve = SmoothCurve(path.n_pairs, path.evaluate, bend=path.bend, tol=tol)
     if path.n_terms:
         error = path.series_error()
@@ -153,7 +172,9 @@ class _PopulationPath:
                 f"teacher maps {star[0][0].shape[2]} inputs to {star[1][0].shape[1]} outputs, the networks {n_inputs} to {n_outputs}; they must agree"
             )
         if n_networks(star) not in (1, self.n_pairs):
-            raise ValueError(f"teacher holds {n_networks(star)} networks; give one, or one for each of the {self.n_pairs} pairs")
+            raise ValueError(
+                f"teacher holds {n_networks(star)} networks; give one, or one for each of the {self.n_pairs} pairs"
+            )
         factor = covariance_factor(covariance, n_inputs)
         centre = np.zeros(n_inputs) if mean is None else finite("mean", mean)
         if centre.shape != (n_inputs,):
@@ -187,19 +208,34 @@ class _PopulationPath:
 
     def series_error(self) -> Array:
         """Estimated error of L, [n_pairs]: of every moment at both ends, by the weight it has there."""
-        star = tail(self.teacher_activation, self.teacher[1], np.vecdot(self.teacher[0], self.teacher[0]), self.n_terms, self.slope)
+        star = tail(
+            self.teacher_activation,
+            self.teacher[1],
+            np.vecdot(self.teacher[0], self.teacher[0]),
+            self.n_terms,
+            self.slope,
+        )
         worst = np.zeros(self.n_pairs)
         for t in (0.0, 1.0):
-            weight, mean, output, _ = (start + t * change for start, change in zip(self.start, self.change, strict=True))
+            weight, mean, output, _ = (
+                start + t * change for start, change in zip(self.start, self.change, strict=True)
+            )
             own = tail(self.activation, mean, np.vecdot(weight, weight), self.n_terms, self.slope)
             ours = (self.activation, np.abs(output).sum(axis=1), *own)
             theirs = (self.teacher_activation, np.abs(self.teacher[2]).sum(axis=1), *star)
             total = np.zeros(self.n_pairs)
-            for (sigma, sizes_u, cut_u, off_u), (tau, sizes_w, cut_w, off_w) in ((ours, ours), (ours, theirs), (theirs, theirs)):
+            for (sigma, sizes_u, cut_u, off_u), (tau, sizes_w, cut_w, off_w) in (
+                (ours, ours),
+                (ours, theirs),
+                (theirs, theirs),
+            ):
                 if not _is_elementary(sigma, tau):
                     # the remainder √A_K √B_K of each pair of units, and 16 coefficients of order one that may be off
                     total = total + (sizes_u * cut_u).sum(axis=1) * (sizes_w * cut_w).sum(axis=1)
-                    total = total + 16 * ((sizes_u * off_u).sum(axis=1) * sizes_w.sum(axis=1) + sizes_u.sum(axis=1) * (sizes_w * off_w).sum(axis=1))
+                    total = total + 16 * (
+                        (sizes_u * off_u).sum(axis=1) * sizes_w.sum(axis=1)
+                        + sizes_u.sum(axis=1) * (sizes_w * off_w).sum(axis=1)
+                    )
             worst = np.maximum(worst, total)
         return worst
 
@@ -212,7 +248,9 @@ class _PopulationPath:
         m = norms.shape[1]
         rows, columns = np.repeat(np.arange(m), m), np.tile(np.arange(m), m)
         both = self.teacher_activation
-        moment = _moment(both, both, units.take(rows), units.take(columns), overlap.reshape(len(norms), m * m), self.slope, False)
+        moment = _moment(
+            both, both, units.take(rows), units.take(columns), overlap.reshape(len(norms), m * m), self.slope, False
+        )
         energy = ((output.swapaxes(1, 2) @ output).reshape(len(norms), m * m) * moment.value).sum(axis=1) / 2
         if units.series is None:
             assert isinstance(both, str)
@@ -267,11 +305,15 @@ class _PairTerms:
         star_norms = np.vecdot(star[0], star[0])
         self.star_units = path.units(path.teacher_activation, star[1], star_norms)
         single = len(path.teacher_energy) == 1
-        self.teacher_mean, self.energy = (part if single else part[rows] for part in (path.teacher_mean, path.teacher_energy))
+        self.teacher_mean, self.energy = (
+            part if single else part[rows] for part in (path.teacher_mean, path.teacher_energy)
+        )
         (w, _, v, c), (dw, _, dv, dc) = self.start, self.change
         vt, dvt = v.swapaxes(1, 2), dv.swapaxes(1, 2)
         self.overlaps = self._upper_triangle(w, dw)
-        self.outputs = self._upper_triangle(vt, dvt) * np.where(path.pairs_of_units[0] == path.pairs_of_units[1], 1.0, 2.0)
+        self.outputs = self._upper_triangle(vt, dvt) * np.where(
+            path.pairs_of_units[0] == path.pairs_of_units[1], 1.0, 2.0
+        )
         self.teacher_overlaps = _linear(w, dw, star[0])
         self.teacher_outputs = _linear(vt, dvt, star[2].swapaxes(1, 2))
         self.bias, self.has_bias = (c - star[3], dc), path.has_output_bias
@@ -303,7 +345,9 @@ class _PairTerms:
 
         # Students with each other: the upper triangle, [n, k, n_unit_pairs].
         units = path.units(path.activation, mean, norms)
-        moment = path.moment(path.activation, units.take(first), units.take(second), powers @ self.overlaps, with_derivative)
+        moment = path.moment(
+            path.activation, units.take(first), units.take(second), powers @ self.overlaps, with_derivative
+        )
         weights = self.outputs.swapaxes(1, 2)
         weighted = moment.value @ weights  # sums over unit pairs with each coefficient of VᵀV, [n, k, 3]
         value = np.vecdot(powers, weighted) / 2 + self.energy[:, None]
@@ -311,7 +355,9 @@ class _PairTerms:
         # Students with the teacher, [n, k, width · teacher width].
         ours, theirs = np.repeat(np.arange(width), n_teacher), np.tile(np.arange(n_teacher), width)
         star = self.star_units.take(theirs).at_every_alpha()
-        against = path.moment(path.teacher_activation, units.take(ours), star, powers[:, :, :2] @ self.teacher_overlaps, with_derivative)
+        against = path.moment(
+            path.teacher_activation, units.take(ours), star, powers[:, :, :2] @ self.teacher_overlaps, with_derivative
+        )
         star_weights = self.teacher_outputs.swapaxes(1, 2)
         star_weighted = against.value @ star_weights
         value -= np.vecdot(powers[:, :, :2], star_weighted)

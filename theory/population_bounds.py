@@ -49,13 +49,19 @@ class Sizes(NamedTuple):
         return self.mean + self.root * (2 ** (p / 2) * gamma((p + 1) / 2) / np.sqrt(np.pi)) ** (1 / p)
 
 
-def derivative_norm(order: int, activation: Activation, negative_slope: float, centred: bool, units: Sizes, rates: Sizes) -> Array:
+def derivative_norm(
+    order: int, activation: Activation, negative_slope: float, centred: bool, units: Sizes, rates: Sizes
+) -> Array:
     """A bound of ‖σ^(order)(u) u′^order‖, kinks left out, for units u and their rates u′; order 0, 1 or 2.
 
     ‖σ^(order)‖_∞ ‖u′^order‖ where that is finite; polynomials by Hölder, ‖·‖_4 ‖·‖_4, and the triangle inequality.
     """
     if isinstance(activation, Polynomial) or activation in ("identity", "square"):
-        powers = activation.coefficients if isinstance(activation, Polynomial) else {"identity": (0, 1), "square": (0, 0, 1)}[activation]
+        powers = (
+            activation.coefficients
+            if isinstance(activation, Polynomial)
+            else {"identity": (0, 1), "square": (0, 0, 1)}[activation]
+        )
         derivative = np.abs(np.polynomial.polynomial.polyder(powers, order))
         p = 4 if order else 2
         total = derivative[0] + sum(size * units.norm(p * k) ** k for k, size in enumerate(derivative[1:], 1))
@@ -97,12 +103,18 @@ def bend(
     units, rates = Sizes(means.max(axis=0), norms.max(axis=0)), Sizes(np.abs(dm), np.linalg.norm(dw, axis=2))
     output_rates = np.linalg.norm(dv, axis=1)
 
-    size, by_rate, by_rate_twice = (derivative_norm(order, activation, negative_slope, centred, units, rates) for order in range(3))
+    size, by_rate, by_rate_twice = (
+        derivative_norm(order, activation, negative_slope, centred, units, rates) for order in range(3)
+    )
     f_rate = np.vecdot(output_rates, size) + np.vecdot(outputs, by_rate) + np.linalg.norm(dc, axis=1)
     f_rate_twice = 2 * np.vecdot(output_rates, by_rate) + np.vecdot(outputs, by_rate_twice)
     residual = (np.sqrt(2 * np.maximum(losses, 0.0)).sum(axis=1) + width * f_rate) / 2
     kinks = np.zeros(len(width))
-    height = {"relu": 1.0, "leaky_relu": abs(1 - negative_slope)}.get(activation, 0.0) if isinstance(activation, str) else 0.0
+    height = (
+        {"relu": 1.0, "leaky_relu": abs(1 - negative_slope)}.get(activation, 0.0)
+        if isinstance(activation, str)
+        else 0.0
+    )
     if height:
         star = Sizes(np.abs(teacher[1]), np.linalg.norm(teacher[0], axis=2))
         star_outputs = np.linalg.norm(teacher[2], axis=1)
@@ -133,7 +145,9 @@ def bend(
     return Bend(residual * f_rate, residual * f_rate_twice, kinks)
 
 
-def _density_of_kinks(least_mean: Array, units: Sizes, closest: Array, bottom: Array, rates: Sizes, still: Array, growth: Array) -> Array:
+def _density_of_kinks(
+    least_mean: Array, units: Sizes, closest: Array, bottom: Array, rates: Sizes, still: Array, growth: Array
+) -> Array:
     """sup p_u(0) √E[u′⁴ | u = 0] √E[|r|² | u = 0] on each piece, for units with means.
 
     With k = |μ|/√c: given u = 0 the mean of u′ is at most |μ′| + k |Δw|, its deviation |Δw| |w⊥|/√c, and ‖r‖ ≤ still + k growth,
@@ -144,9 +158,16 @@ def _density_of_kinks(least_mean: Array, units: Sizes, closest: Array, bottom: A
         k = np.stack([least_mean / units.root, units.mean / closest])
         base = rates.mean + 3**0.25 * rates.root * np.minimum(1.0, bottom / closest)
         square = base**2, 2 * base * rates.root, rates.root**2
-        cubic = square[0] * still, square[1] * still + square[0] * growth, square[2] * still + square[1] * growth, square[2] * growth
+        cubic = (
+            square[0] * still,
+            square[1] * still + square[0] * growth,
+            square[2] * still + square[1] * growth,
+            square[2] * growth,
+        )
         places = [np.clip(np.sqrt(n), *k) for n in range(4)]
-        total = sum(size * place**n * np.exp(-(place**2) / 2) for n, (size, place) in enumerate(zip(cubic, places, strict=True)))
+        total = sum(
+            size * place**n * np.exp(-(place**2) / 2) for n, (size, place) in enumerate(zip(cubic, places, strict=True))
+        )
         density = total / (np.sqrt(2 * np.pi) * closest)
     unmoved = (rates.mean == 0) & (rates.root == 0)
     off = (units.root == 0) & (least_mean > 0)

@@ -31,7 +31,15 @@ class _Interval(NamedTuple):
 
 
 def objections(
-    proof: Proof, a: Layers, b: Layers, x: ArrayLike, y: ArrayLike, activation: str, *, loss: str = "mse", negative_slope: float = 0.01
+    proof: Proof,
+    a: Layers,
+    b: Layers,
+    x: ArrayLike,
+    y: ArrayLike,
+    activation: str,
+    *,
+    loss: str = "mse",
+    negative_slope: float = 0.01,
 ) -> list[str]:
     """Why `proof` does not show its barrier for the single networks a and b; empty where it does. Arguments as the search's."""
     edges, bounds, ends = proof.edges, proof.bounds, proof.endpoints
@@ -47,13 +55,18 @@ def objections(
         return [*found, "the witness is not on the path"]
     if not _follows(proof):
         found.append("the barrier does not follow from the enclosed numbers")
-    network = _Network(a, b, np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), activation, loss, negative_slope)
+    network = _Network(
+        a, b, np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), activation, loss, negative_slope
+    )
     points = np.array([0.0, 0.5, 1.0, proof.witness])
     value = network.loss(points, points)[0]
     if (value.low[:3] < ends[:, 0]).any() or (value.high[:3] > ends[:, 1]).any():
         found.append("an endpoint enclosure is not confirmed")
     at = np.array(proof.witness)
-    if _minus(_I(value.low[3], value.high[3]), _times(_I(at, at), _I(np.array(proof.tilt), np.array(proof.tilt)))).low < proof.low:
+    if (
+        _minus(_I(value.low[3], value.high[3]), _times(_I(at, at), _I(np.array(proof.tilt), np.array(proof.tilt)))).low
+        < proof.low
+    ):
         found.append("the witness does not reach the stated minimum of the maximum")
     unconfirmed = _unconfirmed(network, proof)
     if unconfirmed:
@@ -113,7 +126,9 @@ def _unconfirmed(network: _Network, proof: Proof) -> int:
 
 
 class _Network:
-    def __init__(self, a: Layers, b: Layers, x: Array, y: Array, activation: str, loss: str, negative_slope: float) -> None:
+    def __init__(
+        self, a: Layers, b: Layers, x: Array, y: Array, activation: str, loss: str, negative_slope: float
+    ) -> None:
         self.layers: list[list[Any]] = [
             [None if part is None else part[0] for part in (*first, *second)]
             for first, second in zip(check_layers(a, "a"), check_layers(b, "b"), strict=True)
@@ -150,7 +165,9 @@ class _Network:
         label = self.y.astype(int)[None, :, None]
 
         def pick(v: _Interval) -> _Interval:
-            return _I(*(np.take_along_axis(part, np.broadcast_to(label, (len(part), *label.shape[1:])), 2) for part in v))
+            return _I(
+                *(np.take_along_axis(part, np.broadcast_to(label, (len(part), *label.shape[1:])), 2) for part in v)
+            )
 
         shares = []
         for k in range(f.low.shape[2]):
@@ -173,7 +190,9 @@ def _activation(name: str, u: _Interval, slope: float) -> tuple[_Interval, _Inte
         at = [np.where(end > 0, end, bent * end) for end in u]
         dip = (u.low < 0) & (u.high > 0)  # where the slope is negative below 0, the minimum is inside
         gains = [np.where(end > 0, 1.0, bent) for end in u]
-        return _outward(np.where(dip, np.minimum(np.minimum(*at), 0.0), np.minimum(*at)), np.maximum(*at)), _I(np.minimum(*gains), np.maximum(*gains))
+        return _outward(np.where(dip, np.minimum(np.minimum(*at), 0.0), np.minimum(*at)), np.maximum(*at)), _I(
+            np.minimum(*gains), np.maximum(*gains)
+        )
     if name == "identity":
         return u, _I(one, one)
     if name == "square":
@@ -189,7 +208,10 @@ def _activation(name: str, u: _Interval, slope: float) -> tuple[_Interval, _Inte
         below = _function(ndtr, u)
         at = [end * ndtr(end) for end in u]
         dip = (u.low < -0.75) & (u.high > -0.76)  # holds the minimum, or is beside it: −0.169971207479990… is below all
-        value = _I(np.where(dip, -0.16997120748, np.minimum(*at) - 1e-13 * (1 + np.abs(at[0]))), np.maximum(*at) + 1e-13 * (1 + np.abs(at[1])))
+        value = _I(
+            np.where(dip, -0.16997120748, np.minimum(*at) - 1e-13 * (1 + np.abs(at[0]))),
+            np.maximum(*at) + 1e-13 * (1 + np.abs(at[1])),
+        )
         return value, _plus(below, _times(u, density))
     raise ValueError(f"activation {name!r} is not known to the checker")
 
@@ -231,7 +253,9 @@ def _dot(a: _Interval, b: _Interval) -> _Interval:
     """a @ b, a term at a time."""
 
     def term(k: int) -> _Interval:
-        return _times(_I(a.low[..., :, k, None], a.high[..., :, k, None]), _I(b.low[..., None, k, :], b.high[..., None, k, :]))
+        return _times(
+            _I(a.low[..., :, k, None], a.high[..., :, k, None]), _I(b.low[..., None, k, :], b.high[..., None, k, :])
+        )
 
     total = term(0)
     for k in range(1, a.low.shape[-1]):

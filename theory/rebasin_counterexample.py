@@ -46,7 +46,11 @@ def permuted_solutions() -> list[Network]:
     """B under the four permutations of its hidden units, (first layer, second layer): (01, 01), (01, 10), (10, 01), (10, 10)."""
     (w1, _), (w2, _), (w3, _) = SOLUTION_B
     orders = [list(order) for order in permutations(range(2))]
-    return [[(w1[first], None), (w2[second][:, first], None), (w3[:, second], None)] for first in orders for second in orders]
+    return [
+        [(w1[first], None), (w2[second][:, first], None), (w3[:, second], None)]
+        for first in orders
+        for second in orders
+    ]
 
 
 def predicted_class(network: Network, x: Array) -> NDArray[np.int64]:

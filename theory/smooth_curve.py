@@ -56,7 +56,9 @@ class SmoothCurve(Curve):
     features that the grid does not show.
     """
 
-    def __init__(self, n_pairs: int, evaluate: Evaluate, n_grid: int = 33, *, bend: BendOf | None = None, tol: float = 1e-6) -> None:
+    def __init__(
+        self, n_pairs: int, evaluate: Evaluate, n_grid: int = 33, *, bend: BendOf | None = None, tol: float = 1e-6
+    ) -> None:
         if n_grid < 5 or n_grid % 4 != 1:
             raise ValueError(f"n_grid is {n_grid}; give 4 j + 1 points (1/2 is one also at twice the step)")
         if not tol > 0:
@@ -112,7 +114,9 @@ class SmoothCurve(Curve):
         grid, tilts = self._grid, slopes[:, :, None]
         values = self._grid_values[0][:, None, :] - tilts * grid  # [n_pairs, k, n_grid]
         rates = self._grid_values[1][:, None, :] - tilts
-        tops, offsets = _hermite_top(values[..., :-1], values[..., 1:], rates[..., :-1], rates[..., 1:], grid[1] - grid[0])
+        tops, offsets = _hermite_top(
+            values[..., :-1], values[..., 1:], rates[..., :-1], rates[..., 1:], grid[1] - grid[0]
+        )
         chosen, at = np.argmax(tops, axis=2), np.argmax(values, axis=2)
         best, argmax = _pick(values, at), grid[at]
         left = np.stack([grid[chosen], _pick(values, chosen), _pick(rates, chosen)])
@@ -140,7 +144,9 @@ class SmoothCurve(Curve):
             out[order[places]] = self._evaluate(rows[some], alphas[order[places]], False)[0]
         return out
 
-    def _climb(self, pairs: NDArray[np.int64], slopes: Array, left: Array, right: Array, best: Array, argmax: Array) -> None:
+    def _climb(
+        self, pairs: NDArray[np.int64], slopes: Array, left: Array, right: Array, best: Array, argmax: Array
+    ) -> None:
         """Raise best and argmax [n_pairs, k] of `pairs` to the top inside the brackets, in place.
 
         left, right  [3, len(pairs), k]: α, L − slope·α and its derivative at the ends. Each step keeps a top inside: the left
@@ -197,14 +203,20 @@ class SmoothCurve(Curve):
             argmax[pair[where], column] = alphas[where, 1 + tilted.argmax(axis=1)[where, column]]
             reach[pair[where], column] = (ends[where, 1] - ends[where, 0]) / 4
             pair = np.repeat(pair, 4)
-            ends, losses = (np.stack([table[:, :-1], table[:, 1:]], axis=2).reshape(-1, 2) for table in (alphas, values))
+            ends, losses = (
+                np.stack([table[:, :-1], table[:, 1:]], axis=2).reshape(-1, 2) for table in (alphas, values)
+            )
         again = np.flatnonzero((best > found).any(axis=1))
         if again.size:
-            left, right = (self._point(again, slopes, np.clip(argmax[again] + side * reach[again], 0.0, 1.0)) for side in (-1, 1))
+            left, right = (
+                self._point(again, slopes, np.clip(argmax[again] + side * reach[again], 0.0, 1.0)) for side in (-1, 1)
+            )
             self._climb(again, slopes, left, right, best, argmax)
         return np.maximum(ceiling - best, 0.0)
 
-    def _estimated_excess(self, values: Array, rates: Array, offsets: Array, chosen: NDArray[np.int64], best: Array) -> Array:
+    def _estimated_excess(
+        self, values: Array, rates: Array, offsets: Array, chosen: NDArray[np.int64], best: Array
+    ) -> Array:
         """How far another Hermite piece, widened by its error of the shape 16 t² (1−t)², t ∈ [0, 1], rises above `best`."""
         step = self._grid[1] - self._grid[0]
         excess = np.zeros(best.shape)
@@ -249,7 +261,9 @@ def _hermite(value_0: Array, value_1: Array, s0: Array, s1: Array, t: Array | fl
     return np.asarray(value_0 + t * (s0 + t * (3 * rise - 2 * s0 - s1 + t * (s0 + s1 - 2 * rise))))
 
 
-def _hermite_top(value_0: Array, value_1: Array, slope_0: Array, slope_1: Array, width: Array | float) -> tuple[Array, Array]:
+def _hermite_top(
+    value_0: Array, value_1: Array, slope_0: Array, slope_1: Array, width: Array | float
+) -> tuple[Array, Array]:
     """Maximum over [0, width] of the cubic with these end values and slopes, and the offset of its place."""
     s0, s1, rise = slope_0 * width, slope_1 * width, value_1 - value_0
     square, cubic = 3 * rise - 2 * s0 - s1, s0 + s1 - 2 * rise

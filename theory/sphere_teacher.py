@@ -70,5 +70,7 @@ def sphere_path(a: ArrayLike, b: ArrayLike, n_teacher: int) -> SmoothCurve:
 def _weights(name: str, weights: ArrayLike, n_teacher: int) -> Array:
     w = finite(name, weights)
     if w.ndim != 3 or not 1 <= n_teacher <= w.shape[2]:
-        raise ValueError(f"{name} has shape {w.shape} and n_teacher is {n_teacher}; give [n_networks, width, n_inputs], n_inputs at least n_teacher")
+        raise ValueError(
+            f"{name} has shape {w.shape} and n_teacher is {n_teacher}; give [n_networks, width, n_inputs], n_inputs at least n_teacher"
+        )
     return w

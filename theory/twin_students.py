@@ -51,10 +51,17 @@ class TwinStudents:
         """The population loss between the two students of every pair at times[time]: exact for these overlaps."""
         width = self.outputs.shape[-1]
         values, vectors = np.linalg.eigh(self.overlaps[time])
-        weights = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]  # any vectors with these overlaps have this loss
-        student = [[(weights[:, side * width : (side + 1) * width], None), (self.outputs[time, :, side, None, :], None)] for side in (0, 1)]
+        weights = (
+            vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        )  # any vectors with these overlaps have this loss
+        student = [
+            [(weights[:, side * width : (side + 1) * width], None), (self.outputs[time, :, side, None, :], None)]
+            for side in (0, 1)
+        ]
         teacher_outputs = np.broadcast_to(self.teacher_outputs, (len(weights), 1, len(self.teacher_outputs)))
-        return population_path(student[0], student[1], [(weights[:, 2 * width :], None), (teacher_outputs, None)], "erf")
+        return population_path(
+            student[0], student[1], [(weights[:, 2 * width :], None), (teacher_outputs, None)], "erf"
+        )
 
     def losses(self) -> Array:
         """Population losses of A and B, [n_times, n_pairs, 2]."""
@@ -90,7 +97,9 @@ def twin_students(
     ValueError where a condition does not hold; ArithmeticError if the solution leaves every bound (a rate beyond the stable ones).
     """
     if activation != "erf":
-        raise ValueError(f"activation {activation!r}: twin students need erf, whose η² average is known in closed form; no other's is here")
+        raise ValueError(
+            f"activation {activation!r}: twin students need erf, whose η² average is known in closed form; no other's is here"
+        )
     first, second, n_pairs = check_pairs(a, b, 2)
     target = check_layers(teacher, "teacher", 2)
     for name, layers in (("a", first), ("b", second), ("teacher", target)):
@@ -98,7 +107,9 @@ def twin_students(
     if len(target[0][0]) != 1 or len(target[1][0]) != 1:
         raise ValueError("teacher holds several networks; give one for all pairs")
     if target[0][0].shape[2] != first[0][0].shape[2]:
-        raise ValueError(f"teacher takes {target[0][0].shape[2]} inputs and the students {first[0][0].shape[2]}; they must be equal")
+        raise ValueError(
+            f"teacher takes {target[0][0].shape[2]} inputs and the students {first[0][0].shape[2]}; they must be equal"
+        )
     grid = finite("times", times)
     if grid.ndim != 1 or len(grid) == 0 or grid[0] < 0 or (np.diff(grid) <= 0).any():
         raise ValueError("times must be an increasing list of numbers ≥ 0")
@@ -108,7 +119,9 @@ def twin_students(
 
     width = first[0][0].shape[1]
     teacher_outputs = target[1][0][0, 0]
-    rows = np.concatenate([first[0][0], second[0][0], np.broadcast_to(target[0][0], (n_pairs, *target[0][0].shape[1:]))], axis=1)
+    rows = np.concatenate(
+        [first[0][0], second[0][0], np.broadcast_to(target[0][0], (n_pairs, *target[0][0].shape[1:]))], axis=1
+    )
     overlaps = rows @ rows.swapaxes(1, 2)
     outputs = np.concatenate([first[1][0], second[1][0]], axis=1)
     n = overlaps.shape[1]
@@ -116,7 +129,9 @@ def twin_students(
 
     def unpack(flat: Array) -> tuple[Array, Array]:
         table = flat.reshape(*flat.shape[:-1], n_pairs, n * n + 2 * width)
-        return table[..., : n * n].reshape(*table.shape[:-1], n, n), table[..., n * n :].reshape(*table.shape[:-1], 2, width)
+        return table[..., : n * n].reshape(*table.shape[:-1], n, n), table[..., n * n :].reshape(
+            *table.shape[:-1], 2, width
+        )
 
     # siblings are one student until they part; said outright, since rounding would grow where the student is unstable
     siblings = all(np.array_equal(one, other) for (one, _), (other, _) in zip(first, second, strict=True))
@@ -133,9 +148,18 @@ def twin_students(
     for end, shared in ((min(spawn_time, grid[-1]), True), (grid[-1], False)):
         wanted = (grid >= begin) & (grid <= end)
         if end > begin:
-            solution = solve_ivp(lambda _, y, s=shared: rate(s, y), (begin, end), state, rtol=tolerance, atol=tolerance / 100, dense_output=True)
+            solution = solve_ivp(
+                lambda _, y, s=shared: rate(s, y),
+                (begin, end),
+                state,
+                rtol=tolerance,
+                atol=tolerance / 100,
+                dense_output=True,
+            )
             if not solution.success or not np.isfinite(solution.y).all():
-                raise ArithmeticError(f"the equations could not be followed beyond t = {solution.t[-1]:.4g}: {solution.message} Try lower rates.")
+                raise ArithmeticError(
+                    f"the equations could not be followed beyond t = {solution.t[-1]:.4g}: {solution.message} Try lower rates."
+                )
             if wanted.any():
                 found[wanted] = solution.sol(grid[wanted]).T
             state, begin = solution.y[:, -1], end
@@ -151,7 +175,9 @@ def _committee(name: str, layers: CheckedLayers) -> None:
         raise ValueError(f"{name} has {layers[1][0].shape[1]} outputs; the order-parameter equations here hold for one")
 
 
-def _rates(gram: Array, outputs: Array, teacher_outputs: Array, rate: float, output_rate: float, shared: bool) -> tuple[Array, Array]:
+def _rates(
+    gram: Array, outputs: Array, teacher_outputs: Array, rate: float, output_rate: float, shared: bool
+) -> tuple[Array, Array]:
     """dG/dt [n_pairs, n, n] and dv/dt [n_pairs, 2, width]."""
     n_pairs, n, width = len(gram), gram.shape[1], outputs.shape[2]
     units = 2 * width
@@ -166,7 +192,11 @@ def _rates(gram: Array, outputs: Array, teacher_outputs: Array, rate: float, out
 
     # F_ij = v_i Σ_f error_if I₃(i, j, f)
     first = three_point(
-        student[:, :, None, None], gram[:, :units, :, None], gram[:, :units, None, :], gram[:, None, :, :], diagonal[:, None, None, :]
+        student[:, :, None, None],
+        gram[:, :units, :, None],
+        gram[:, :units, None, :],
+        gram[:, None, :, :],
+        diagonal[:, None, None, :],
     )
     drift = np.zeros((n_pairs, n, n))
     drift[:, :units] = v[:, :, None] * np.einsum("pijf,pif->pij", first, error)

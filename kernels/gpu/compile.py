@@ -74,5 +74,7 @@ def _types(module, number: str, classes: bool) -> dict[str, str]:
 def _compiled(kernel, types: dict[str, str], constants: dict, target: str, settings: dict[str, int]) -> CompiledKernel:
     names = kernel.arg_names
     signature = {name: types.get(name, "constexpr") for name in names}
-    source = ASTSource(fn=kernel, signature=signature, constexprs={(names.index(name),): value for name, value in constants.items()})
+    source = ASTSource(
+        fn=kernel, signature=signature, constexprs={(names.index(name),): value for name, value in constants.items()}
+    )
     return triton.compile(source, target=target_of(target), options=settings)

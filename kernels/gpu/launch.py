@@ -24,7 +24,9 @@ from kernels.training import SGD
 
 Progress = Callable[[int, int], None]
 
-SAFE_RATE = 5e11  # multiply-adds a second that even a small GPU makes, parameters in registers: sets how long a launch may be
+SAFE_RATE = (
+    5e11  # multiply-adds a second that even a small GPU makes, parameters in registers: sets how long a launch may be
+)
 MEMORY_SLOWER = 20  # times, with parameters in device memory
 SCRATCH = 2**31  # bytes of device memory for sums and values of the memory layout
 LAUNCH_SECONDS = 0.5
@@ -41,7 +43,9 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
     return params, losses, snapshots, diverged_at, stopped_at
 
 
-def _train(problem: TrainingProblem, layout: Layout, form: Net, batch: Batch, progress: Progress | None) -> tuple[Tensor, ...]:
+def _train(
+    problem: TrainingProblem, layout: Layout, form: Net, batch: Batch, progress: Progress | None
+) -> tuple[Tensor, ...]:
     """The run on the device where the problem is."""
     architecture, settings, device = problem.architecture, problem.training, problem.params.device
     optimizer = compiled_optimizer(problem)
@@ -60,7 +64,9 @@ def _train(problem: TrainingProblem, layout: Layout, form: Net, batch: Batch, pr
     for start, stop in _pieces(n, most):
         piece = slice(start, stop)
         state = _Launches(problem, layout, form, batch, optimizer, piece, params[piece], schedule)
-        for first, last in _segments(settings.steps, settings.snapshots, _steps_a_launch(problem, layout, stop - start)):
+        for first, last in _segments(
+            settings.steps, settings.snapshots, _steps_a_launch(problem, layout, stop - start)
+        ):
             if first in settings.snapshots:
                 snapshots[settings.snapshots.index(first), piece] = state.params()
             state.run(first, last)
@@ -81,19 +87,45 @@ class _Launches:
     """The state of a piece of the ensemble between launches of the training kernel."""
 
     def __init__(
-        self, problem: TrainingProblem, layout: Layout, form: Net, batch: Batch, optimizer: Optimizer, piece: slice, params: Tensor, schedule: Tensor
+        self,
+        problem: TrainingProblem,
+        layout: Layout,
+        form: Net,
+        batch: Batch,
+        optimizer: Optimizer,
+        piece: slice,
+        params: Tensor,
+        schedule: Tensor,
     ) -> None:
-        self.problem, self.layout, self.form, self.batch, self.optimizer, self.schedule = problem, layout, form, batch, optimizer, schedule
+        self.problem, self.layout, self.form, self.batch, self.optimizer, self.schedule = (
+            problem,
+            layout,
+            form,
+            batch,
+            optimizer,
+            schedule,
+        )
         self.piece, self.n = piece, len(params)
         self.theta = _laid(params, layout)
         self.first = torch.zeros_like(self.theta) if optimizer.kind != "sgd" or optimizer.momentum else self.theta
         self.second = torch.zeros_like(self.theta) if optimizer.kind != "sgd" else self.theta
         self.mask = _laid(problem.mask[piece].to(torch.int8), layout) if problem.mask is not None else self.theta
         self.losses = params.new_full((len(problem.training.loss_steps), self.n), torch.nan)
-        self.diverged_at, self.stopped_at = (torch.full((self.n,), -1, dtype=torch.int64, device=params.device) for _ in range(2))
+        self.diverged_at, self.stopped_at = (
+            torch.full((self.n,), -1, dtype=torch.int64, device=params.device) for _ in range(2)
+        )
         settings, limits = problem.training.optimizer, problem.training
         (beta_1, beta_2), eps = (settings.betas, settings.eps) if not isinstance(settings, SGD) else ((0.0, 0.0), 0.0)
-        numbers = [beta_1, beta_2, 1 - beta_1, 1 - beta_2, eps, limits.label_smoothing, limits.clip_norm or 0.0, limits.stop_below or 0.0]
+        numbers = [
+            beta_1,
+            beta_2,
+            1 - beta_1,
+            1 - beta_2,
+            eps,
+            limits.label_smoothing,
+            limits.clip_norm or 0.0,
+            limits.stop_below or 0.0,
+        ]
         self.numbers = torch.tensor(numbers, dtype=torch.float64).to(params)
         self.more = _memory(problem, batch, self.theta, self.mask, piece) if layout.name == "memory" else ()
         self.tables = _tables(problem.samples, layout, params)
@@ -108,10 +140,27 @@ class _Launches:
         n_samples = max(problem.samples.n_samples, 1)
         bits, every = max(1, (n_samples - 1).bit_length()), problem.training.loss_steps.step
         return (
-            *(self.theta, self.first, self.second, self.mask, problem.lr[at], problem.momentum[at], problem.weight_decay[at]),
+            *(
+                self.theta,
+                self.first,
+                self.second,
+                self.mask,
+                problem.lr[at],
+                problem.momentum[at],
+                problem.weight_decay[at],
+            ),
             *(problem.data_seeds[at], problem.spawn_steps[at], problem.spawn_seeds[at], problem.samples.dataset[at]),
             *(*self.tables, self.schedule, self.numbers, self.losses, self.diverged_at),
-            *(self.n, n_samples, problem.batch_size, every, -(-first_step // every), first_step, last_step, problem.training.steps),
+            *(
+                self.n,
+                n_samples,
+                problem.batch_size,
+                every,
+                -(-first_step // every),
+                first_step,
+                last_step,
+                problem.training.steps,
+            ),
             *(n_datasets(problem.samples), bits - bits // 2, bits // 2),
             *((*self.more[:-1], self.stopped_at, self.more[-1]) if self.more else ()),
         )
@@ -129,7 +178,9 @@ class _Launches:
         )
 
 
-def _memory(problem: TrainingProblem, batch: Batch, theta: Tensor, mask: Tensor, piece: slice) -> tuple[Tensor | int, ...]:
+def _memory(
+    problem: TrainingProblem, batch: Batch, theta: Tensor, mask: Tensor, piece: slice
+) -> tuple[Tensor | int, ...]:
     """What the memory layout's kernel is given besides: trainable, tied, members, groups, sums, values, and the number of groups."""
     n, n_parameters = theta.shape
     trainable = mask if problem.trainable is None else problem.trainable[piece].to(torch.int8)
@@ -167,7 +218,11 @@ def _path_losses(problem: PathProblem, layout: Layout, form: Net, batch: Batch, 
         kernel, block = paths.path_losses, {"BLOCK": layout.block}
         scratch: tuple[Tensor, ...] = ()
         if in_memory:
-            kernel, block, scratch = memory_paths.path_losses, {}, (like.new_empty(n_items, n_parameters), like.new_empty(n_items, batch.values))
+            kernel, block, scratch = (
+                memory_paths.path_losses,
+                {},
+                (like.new_empty(n_items, n_parameters), like.new_empty(n_items, batch.values)),
+            )
         kernel[(triton.cdiv(n_items, layout.block),)](
             *(_laid(problem.params_a[start:stop], layout), _laid(problem.params_b[start:stop], layout)),
             *(alphas, problem.seeds[start:stop], samples.dataset[start:stop], *tables, *results[:, start:stop]),

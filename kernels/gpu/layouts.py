@@ -46,7 +46,11 @@ class Layout:
 
 
 def explain_layout(
-    architecture: Architecture, training: Training | None = None, device: str = "cuda", dtype: torch.dtype = torch.float32, special: str = ""
+    architecture: Architecture,
+    training: Training | None = None,
+    device: str = "cuda",
+    dtype: torch.dtype = torch.float32,
+    special: str = "",
 ) -> Layout:
     """The layout of a training run (or, with training None, of a path evaluation) on `device` ("cuda", or "hip" with 64 lanes a warp).
 
@@ -77,7 +81,9 @@ def explain_layout(
         return Layout("lanes", group, warp // group, 1, turn, budget, reason)
     parameters = padded_parameters(net(architecture, lanes=False))
     if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > WIDEST_TILE:
-        return _in_memory(architecture, f"more than {LARGEST_TILES:,} (padded) parameters or {WIDEST_TILE} units a layer")
+        return _in_memory(
+            architecture, f"more than {LARGEST_TILES:,} (padded) parameters or {WIDEST_TILE} units a layer"
+        )
     warps = 1
     while parameters * words / (32 * warps) > 80 and warps < 8:
         warps *= 2
@@ -106,7 +112,13 @@ def _in_memory(architecture: Architecture, why: str) -> Layout:
     """One program a network; its threads outnumber none of the passes over its parameters (`memory.STRIDE`)."""
     warps = 1 if architecture.n_parameters <= 2**11 else 4
     return Layout(
-        "memory", 1, 1, warps, 16, MOST_REGISTERS, f"{why}: parameters stay in device memory, and a program of {warps} warp(s) trains one network"
+        "memory",
+        1,
+        1,
+        warps,
+        16,
+        MOST_REGISTERS,
+        f"{why}: parameters stay in device memory, and a program of {warps} warp(s) trains one network",
     )
 
 

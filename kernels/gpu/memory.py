@@ -197,8 +197,14 @@ def back(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.conste
     fan_out: tl.constexpr = NET.widths[layer]
     INTO: tl.constexpr = NET.span(layer - 1, TILE)
     SPAN: tl.constexpr = NET.span(layer, TILE)
-    delta, lower = spare_rows(values, DELTA + layer % 2, NET, TILE, layer), spare_rows(values, DELTA + (layer - 1) % 2, NET, TILE, layer - 1)
-    upper, out_of = spare_rows(values, OUT + layer % 2, NET, TILE, layer), spare_rows(values, OUT + (layer - 1) % 2, NET, TILE, layer - 1)
+    delta, lower = (
+        spare_rows(values, DELTA + layer % 2, NET, TILE, layer),
+        spare_rows(values, DELTA + (layer - 1) % 2, NET, TILE, layer - 1),
+    )
+    upper, out_of = (
+        spare_rows(values, OUT + layer % 2, NET, TILE, layer),
+        spare_rows(values, OUT + (layer - 1) % 2, NET, TILE, layer - 1),
+    )
     z_below, raw = z_rows(values, NET, TILE, layer - 1), spare_rows(values, RAW, NET, TILE, layer - 1)
     for below in range(0, fan_in, INTO):
         into, inside = columns(below, fan_in, INTO)
@@ -218,7 +224,10 @@ def back(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.conste
             tl.store(lower + into, d, mask=inside)
     tl.debug_barrier()
     if NET.normalise:  # (d − mean d − z mean(d z)) / √variance
-        mean, along = row_sum(raw, raw, False, fan_in, INTO) / fan_in, row_sum(raw, z_below, True, fan_in, INTO) / fan_in
+        mean, along = (
+            row_sum(raw, raw, False, fan_in, INTO) / fan_in,
+            row_sum(raw, z_below, True, fan_in, INTO) / fan_in,
+        )
         inverse = tl.load(rows(values, NET.inverse_at(layer - 1), 1, TILE))
         for below in range(0, fan_in, INTO):
             into, inside = columns(below, fan_in, INTO)

@@ -54,11 +54,19 @@ def path_losses(
         position = positions(start, 0, NET, BATCH)
         here = position < n_samples
         row = position + which * n_samples
-        value, label = sample_losses(theta, values, teacher_params, labels, x, y, row, key, 0, position, here, 0.0, NET, BATCH)
+        value, label = sample_losses(
+            theta, values, teacher_params, labels, x, y, row, key, 0, position, here, 0.0, NET, BATCH
+        )
         if BATCH.loss != "mse":
             wrong = add(wrong, tl.where(here & (largest(values, NET, TILE) != label), 1.0, 0.0), NET)
         value = (value * unit(BATCH.loss)).to(tl.float64)
         first += tl.sum(tl.where(position == 0, value, 0.0), axis=0, keep_dims=True)
         centred = tl.where(here, value - first, 0.0)
-        total, squares, cubes = add(total, centred, NET), add(squares, centred * centred, NET), add(cubes, centred * centred * centred, NET)
-    report(mean + at, standard_error + at, skewness + at, error + at, first, total, squares, cubes, wrong, n_samples, True)
+        total, squares, cubes = (
+            add(total, centred, NET),
+            add(squares, centred * centred, NET),
+            add(cubes, centred * centred * centred, NET),
+        )
+    report(
+        mean + at, standard_error + at, skewness + at, error + at, first, total, squares, cubes, wrong, n_samples, True
+    )

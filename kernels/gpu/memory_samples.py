@@ -14,7 +14,22 @@ from kernels.gpu.streams import GAUSSIAN, normals, words
 
 
 @triton.jit
-def sample_losses(params, values, teacher_params, labels, x, y, row, key, step, position, here, smoothing, NET: tl.constexpr, BATCH: tl.constexpr):
+def sample_losses(
+    params,
+    values,
+    teacher_params,
+    labels,
+    x,
+    y,
+    row,
+    key,
+    step,
+    position,
+    here,
+    smoothing,
+    NET: tl.constexpr,
+    BATCH: tl.constexpr,
+):
     """Losses over `losses.unit` of the samples at hand and, for cross-entropy, their labels, `[TILE, 1]` each; the derivative goes to DELTA.
 
     row: their places in the tables x and y; or key, step and position in the stream of a teacher, whose own values lie at `labels`.
@@ -52,7 +67,9 @@ def squared_error(values, targets, here, NET: tl.constexpr, TILE: tl.constexpr):
     for first in range(0, NET.n_outputs, SPAN):
         out, exists = columns(first, NET.n_outputs, SPAN)
         wanted = exists & here
-        e = tl.where(wanted, tl.load(outputs + out, mask=exists, other=0.0) - tl.load(targets + out, mask=wanted, other=0.0), 0.0)
+        e = tl.where(
+            wanted, tl.load(outputs + out, mask=exists, other=0.0) - tl.load(targets + out, mask=wanted, other=0.0), 0.0
+        )
         value += tl.sum(e * e, axis=1, keep_dims=True)
         tl.store(delta + out, e, mask=exists)
     tl.debug_barrier()
@@ -92,7 +109,9 @@ def highest(values, NET: tl.constexpr, TILE: tl.constexpr):
     most = tl.zeros([TILE, 1], values.dtype.element_ty) + float("-inf")
     for first in range(0, NET.n_outputs, SPAN):
         out, exists = columns(first, NET.n_outputs, SPAN)
-        most = tl.maximum(most, tl.max(tl.load(outputs + out, mask=exists, other=float("-inf")), axis=1, keep_dims=True))
+        most = tl.maximum(
+            most, tl.max(tl.load(outputs + out, mask=exists, other=float("-inf")), axis=1, keep_dims=True)
+        )
     return most
 
 

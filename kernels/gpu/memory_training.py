@@ -43,8 +43,16 @@ def train(
     TILE: tl.constexpr = BATCH.tile
     network = tl.full([1, 1], 0, tl.int64) + tl.program_id(0)
     here = tl.program_id(0).to(tl.int64)
-    params, first, second = params + here * NET.n_parameters, first + here * NET.n_parameters, second + here * NET.n_parameters
-    mask, trainable, sums = mask + here * NET.n_parameters, trainable + here * NET.n_parameters, sums + here * 2 * NET.n_parameters
+    params, first, second = (
+        params + here * NET.n_parameters,
+        first + here * NET.n_parameters,
+        second + here * NET.n_parameters,
+    )
+    mask, trainable, sums = (
+        mask + here * NET.n_parameters,
+        trainable + here * NET.n_parameters,
+        sums + here * 2 * NET.n_parameters,
+    )
     values = values + here * BATCH.values
     labels = values + NET.n_values * TILE
     rate, velocity, decay = tl.load(lr + network), tl.load(momentum + network), tl.load(weight_decay + network)
@@ -65,8 +73,13 @@ def train(
             inside = position < count
             row = position
             if BATCH.sampling != "online":
-                row = chosen(start, begin, key, step, keys, n_samples, low_bits, high_bits, NET, BATCH)[0] + which * n_samples
-            value = sample_losses(params, values, teacher_params, labels, x, y, row, key, step, position, inside, smoothing, NET, BATCH)[0]
+                row = (
+                    chosen(start, begin, key, step, keys, n_samples, low_bits, high_bits, NET, BATCH)[0]
+                    + which * n_samples
+                )
+            value = sample_losses(
+                params, values, teacher_params, labels, x, y, row, key, step, position, inside, smoothing, NET, BATCH
+            )[0]
             loss += tl.sum(value, axis=0, keep_dims=True)
             backward(params, sums, values, start == 0, NET, TILE)
         scale = 1.0 / count.to(rate.dtype)
@@ -100,7 +113,19 @@ def train(
             if OPTIMIZER.kind != "sgd":
                 moment_2 = (tl.load(second + index, mask=exists, other=0.0),)
             new, moment_1, moment_2 = update(
-                (theta,), (g,), moment_1, moment_2, mask, (index,), (exists,), rate, velocity, decay, beta, now, OPTIMIZER
+                (theta,),
+                (g,),
+                moment_1,
+                moment_2,
+                mask,
+                (index,),
+                (exists,),
+                rate,
+                velocity,
+                decay,
+                beta,
+                now,
+                OPTIMIZER,
             )
             moved = new[0]
             if OPTIMIZER.held:

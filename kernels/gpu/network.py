@@ -76,7 +76,9 @@ def places(network, n_networks, NET: tl.constexpr):
         pair = matrix_place(network, n_networks, NET, layer)
         where, exists = where + (pair[0],), exists + (pair[1],)
         if NET.biases:
-            pair = vector_place(NET.starts[layer - 1] + NET.widths[layer] * NET.widths[layer - 1], 1, network, n_networks, NET, layer)
+            pair = vector_place(
+                NET.starts[layer - 1] + NET.widths[layer] * NET.widths[layer - 1], 1, network, n_networks, NET, layer
+            )
             where, exists = where + (pair[0],), exists + (pair[1],)
     top: tl.constexpr = NET.n_hidden
     for o in tl.static_range(NET.n_outputs + 0):

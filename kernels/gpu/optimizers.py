@@ -28,7 +28,21 @@ def adam(p, g, m, v, rate, beta_1, beta_2, one_minus_beta_1, one_minus_beta_2, e
 
 
 @triton.jit
-def update(params, grads, first, second, mask, where, exists, lr, momentum, weight_decay, numbers, schedule, OPTIMIZER: tl.constexpr):
+def update(
+    params,
+    grads,
+    first,
+    second,
+    mask,
+    where,
+    exists,
+    lr,
+    momentum,
+    weight_decay,
+    numbers,
+    schedule,
+    OPTIMIZER: tl.constexpr,
+):
     """New parameters and optimizer state, tuples in the order of the parameters.
 
     first, second: velocity or moments, empty where the optimizer has none; mask: pointer to bytes, one per parameter of each network;
@@ -51,7 +65,19 @@ def update(params, grads, first, second, mask, where, exists, lr, momentum, weig
             if OPTIMIZER.momentum:
                 first_out = first_out + (v,)
         else:
-            p, m, v = adam(p, g, first[k], second[k], rate * schedule[1], numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], schedule[2])
+            p, m, v = adam(
+                p,
+                g,
+                first[k],
+                second[k],
+                rate * schedule[1],
+                numbers[0],
+                numbers[1],
+                numbers[2],
+                numbers[3],
+                numbers[4],
+                schedule[2],
+            )
             first_out, second_out = first_out + (m,), second_out + (v,)
         params_out = params_out + (p,)
     return params_out, first_out, second_out

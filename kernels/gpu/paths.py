@@ -16,7 +16,20 @@ from kernels.gpu.streams import seed_key
 from kernels.gpu.training import block_of
 
 UNSPECIALISED = ("n_pairs", "n_alphas", "n_samples", "n_datasets", "n_items")
-POINTERS = ("params_a", "params_b", "alphas", "seeds", "dataset", "x", "y", "teacher_params", "mean", "standard_error", "skewness", "error")
+POINTERS = (
+    "params_a",
+    "params_b",
+    "alphas",
+    "seeds",
+    "dataset",
+    "x",
+    "y",
+    "teacher_params",
+    "mean",
+    "standard_error",
+    "skewness",
+    "error",
+)
 
 
 @triton.jit
@@ -67,11 +80,27 @@ def path_losses(
             centred = value - first
             if not BATCH.even:
                 centred = tl.where(here, centred, 0.0)
-            total, squares, cubes = add(total, centred, NET), add(squares, centred * centred, NET), add(cubes, centred * centred * centred, NET)
+            total, squares, cubes = (
+                add(total, centred, NET),
+                add(squares, centred * centred, NET),
+                add(cubes, centred * centred * centred, NET),
+            )
             if BATCH.loss != "mse":
                 wrong = add(wrong, tl.where(here & (largest(outputs) != labels[0]), 1.0, 0.0), NET)
 
-    report(mean + item, standard_error + item, skewness + item, error + item, first, total, squares, cubes, wrong, n_samples, valid)
+    report(
+        mean + item,
+        standard_error + item,
+        skewness + item,
+        error + item,
+        first,
+        total,
+        squares,
+        cubes,
+        wrong,
+        n_samples,
+        valid,
+    )
 
 
 @triton.jit

@@ -61,7 +61,9 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> tuple[Layo
         like, settings, counts = problem.params_a, None, (problem.samples.n_samples, 0)
     inputs = problem.architecture.n_inputs
     if max(problem.samples.n_samples, counts[0] * -(-inputs // 4), 3 * counts[1]) >= 2**31:
-        raise ValueError("backend 'gpu' counts 3 × steps, samples and batch_size × n_inputs / 4 below 2^31; backend 'reference' counts further.")
+        raise ValueError(
+            "backend 'gpu' counts 3 × steps, samples and batch_size × n_inputs / 4 below 2^31; backend 'reference' counts further."
+        )
     layout = explain_layout(problem.architecture, settings, device or kind(), like.dtype, _special(problem))
     batch = training_batch(problem, layout) if isinstance(problem, TrainingProblem) else path_batch(problem, layout)
     return layout, net(problem.architecture, layout.lanes), batch
@@ -115,11 +117,22 @@ def path_batch(problem: PathProblem, layout: Layout) -> Batch:
     return _batch(problem, layout, "online" if online else "full", problem.loss, turn, tile, even, 12)
 
 
-def _batch(problem: TrainingProblem | PathProblem, layout: Layout, sampling: str, loss: str, turn: int, tile: int, even: bool, rounds: int) -> Batch:
+def _batch(
+    problem: TrainingProblem | PathProblem,
+    layout: Layout,
+    sampling: str,
+    loss: str,
+    turn: int,
+    tile: int,
+    even: bool,
+    rounds: int,
+) -> Batch:
     teacher = teacher_net(problem.samples, layout)
     values = 0
     if layout.name == "memory":
-        values = tile * (net(problem.architecture, lanes=False).n_values + (teacher.n_values if teacher is not None else 0))
+        values = tile * (
+            net(problem.architecture, lanes=False).n_values + (teacher.n_values if teacher is not None else 0)
+        )
     return Batch(sampling, loss, n_datasets(problem.samples) == 1, turn, tile, even, rounds, teacher, values)
 
 
@@ -148,7 +161,11 @@ def n_datasets(samples: Samples) -> int:
 
 def _with_hidden(teacher: Architecture) -> Architecture:
     """A linear teacher as a hidden layer of identities (with the unit matrix behind it), as registers hold it; any other as it is."""
-    return Architecture((teacher.n_inputs, teacher.n_outputs, teacher.n_outputs), "identity") if len(teacher.widths) == 2 else teacher
+    return (
+        Architecture((teacher.n_inputs, teacher.n_outputs, teacher.n_outputs), "identity")
+        if len(teacher.widths) == 2
+        else teacher
+    )
 
 
 def teacher_net(samples: Samples, layout: Layout) -> Net | None:

@@ -17,7 +17,11 @@ from kernels.gpu.streams import GAUSSIAN, REPLACEMENT, integers, normals, permut
 @triton.jit
 def positions(start, u, NET: tl.constexpr, BATCH: tl.constexpr):
     """Numbers of the samples at hand within the step's batch: [1, 1] or [TILE, 1]. 64 bits, so that u can join a load's constant offset."""
-    return (tl.full([1, 1], 0, tl.int64) if NET.lanes else tl.arange(0, BATCH.tile)[:, None]) + tl.full([1, 1], start, tl.int64) + u
+    return (
+        (tl.full([1, 1], 0, tl.int64) if NET.lanes else tl.arange(0, BATCH.tile)[:, None])
+        + tl.full([1, 1], start, tl.int64)
+        + u
+    )
 
 
 @triton.jit
@@ -39,7 +43,9 @@ def chosen(start, first, key, step, keys, n_samples, low_bits, high_bits, NET: t
                 position = integers(word[u], n_samples).to(tl.int64)
             else:
                 odd, late = (position & 1) != 0, (position & 2) != 0
-                position = integers(tl.where(late, tl.where(odd, word[3], word[2]), tl.where(odd, word[1], word[0])), n_samples).to(tl.int64)
+                position = integers(
+                    tl.where(late, tl.where(odd, word[3], word[2]), tl.where(odd, word[1], word[0])), n_samples
+                ).to(tl.int64)
         result = result + (position,)
     return result
 
@@ -50,7 +56,11 @@ def table(x, y, index, dataset, n_samples, valid, NET: tl.constexpr, BATCH: tl.c
     row = index if BATCH.shared else index + dataset * n_samples
     inputs, labels = (), ()
     for i in tl.static_range(NET.n_inputs + 0):
-        inputs = inputs + (tl.load(x + row * NET.n_inputs + i, mask=valid, other=0.0) if not BATCH.even else tl.load(x + row * NET.n_inputs + i),)
+        inputs = inputs + (
+            tl.load(x + row * NET.n_inputs + i, mask=valid, other=0.0)
+            if not BATCH.even
+            else tl.load(x + row * NET.n_inputs + i),
+        )
     if BATCH.loss == "mse":
         for o in tl.static_range(NET.n_outputs + 0):
             at = y + row * NET.n_outputs + o
@@ -90,6 +100,10 @@ def epoch_keys(key, step, n_samples, batch_size, BATCH: tl.constexpr):
     if BATCH.sampling == "epoch":
         per_epoch = (n_samples + batch_size - 1) // batch_size
         first = step % per_epoch * batch_size
-        return first, tl.minimum(batch_size, n_samples - first), permutation_keys(key[0], key[1], step // per_epoch, BATCH.rounds)
+        return (
+            first,
+            tl.minimum(batch_size, n_samples - first),
+            permutation_keys(key[0], key[1], step // per_epoch, BATCH.rounds),
+        )
     else:
         return 0, batch_size, ()

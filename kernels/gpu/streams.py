@@ -23,7 +23,19 @@ GAUSSIAN = tl.constexpr(streams.GAUSSIAN)
 LN2_HIGH = tl.constexpr(0.693145751953125)  # 16 bits, so that its product with a whole exponent is exact in float32
 LN2_LOW = tl.constexpr(1.42860682030941723212e-6)
 SINE = tl.constexpr((-1 / 1307674368000, 1 / 6227020800, -1 / 39916800, 1 / 362880, -1 / 5040, 1 / 120, -1 / 6))
-COSINE = tl.constexpr((-1 / 6402373705728000, 1 / 20922789888000, -1 / 87178291200, 1 / 479001600, -1 / 3628800, 1 / 40320, -1 / 720, 1 / 24, -0.5))
+COSINE = tl.constexpr(
+    (
+        -1 / 6402373705728000,
+        1 / 20922789888000,
+        -1 / 87178291200,
+        1 / 479001600,
+        -1 / 3628800,
+        1 / 40320,
+        -1 / 720,
+        1 / 24,
+        -0.5,
+    )
+)
 
 
 @triton.jit
@@ -79,7 +91,11 @@ def permutation_keys(key_low, key_high, epoch, ROUNDS: tl.constexpr):
 def encrypt(value, keys, low_bits, high_bits):
     """One pass of the alternating Feistel network on low_bits + high_bits bits."""
     one = tl.full(value.shape, 1, tl.uint32)
-    low, low_mask, high_mask = low_bits.to(tl.uint32), (one << low_bits.to(tl.uint32)) - 1, (one << high_bits.to(tl.uint32)) - 1
+    low, low_mask, high_mask = (
+        low_bits.to(tl.uint32),
+        (one << low_bits.to(tl.uint32)) - 1,
+        (one << high_bits.to(tl.uint32)) - 1,
+    )
     left, right = value >> low, value & low_mask
     for i in tl.static_range(0, len(keys), 2):
         left = left ^ (murmur(right ^ keys[i]) & high_mask)

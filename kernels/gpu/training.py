@@ -29,7 +29,18 @@ UNSPECIALISED = (
     *("n_datasets", "low_bits", "high_bits"),
 )
 POINTERS = (
-    *("params", "first", "second", "mask", "lr", "momentum", "weight_decay", "data_seeds", "spawn_steps", "spawn_seeds"),
+    *(
+        "params",
+        "first",
+        "second",
+        "mask",
+        "lr",
+        "momentum",
+        "weight_decay",
+        "data_seeds",
+        "spawn_steps",
+        "spawn_seeds",
+    ),
     *("dataset", "x", "y", "teacher_params", "schedule", "numbers", "losses", "diverged_at"),
 )
 
@@ -95,8 +106,14 @@ def train(
             tl.store(losses + record.to(tl.int64) * n_networks + network, loss, mask=valid)
             record, due = record + 1, due + record_every
         grads = gradient(theta, sums, scale, NET)
-        numbers_now = (tl.load(schedule + step), tl.load(schedule + n_steps + step), tl.load(schedule + 2 * n_steps + step))
-        theta, moment_1, moment_2 = update(theta, grads, moment_1, moment_2, mask, where, exists, rate, velocity, decay, beta, numbers_now, OPTIMIZER)
+        numbers_now = (
+            tl.load(schedule + step),
+            tl.load(schedule + n_steps + step),
+            tl.load(schedule + 2 * n_steps + step),
+        )
+        theta, moment_1, moment_2 = update(
+            theta, grads, moment_1, moment_2, mask, where, exists, rate, velocity, decay, beta, numbers_now, OPTIMIZER
+        )
 
     store(params, where, exists, theta, valid)
     if OPTIMIZER.kind != "sgd" or OPTIMIZER.momentum:

@@ -60,10 +60,26 @@ class _Train(ctypes.Structure):
     _fields_ = (
         ("net", _Network),
         ("samples", _Samples),
-        *((name, c_int64) for name in ("n_networks", "steps", "batch_size", "record_every", "n_records", "n_snapshots", "threads")),
+        *(
+            (name, c_int64)
+            for name in ("n_networks", "steps", "batch_size", "record_every", "n_records", "n_snapshots", "threads")
+        ),
         *((name, c_int32) for name in ("is_double", "loss", "sampling", "optimizer")),
         *((name, c_double) for name in ("beta_1", "beta_2", "eps", "label_smoothing", "clip_norm", "stop_below")),
-        *((name, c_void_p) for name in ("lr", "momentum", "weight_decay", "data_seeds", "spawn_steps", "spawn_seeds", "mask", "trainable", "tied")),
+        *(
+            (name, c_void_p)
+            for name in (
+                "lr",
+                "momentum",
+                "weight_decay",
+                "data_seeds",
+                "spawn_steps",
+                "spawn_seeds",
+                "mask",
+                "trainable",
+                "tied",
+            )
+        ),
         *((name, c_void_p) for name in ("factors", "correction_1", "correction_2", "snapshot_steps")),
         *((name, c_void_p) for name in ("params", "losses", "snapshots", "diverged_at", "stopped_at", "monitor")),
     )
@@ -75,12 +91,28 @@ class _Paths(ctypes.Structure):
         ("samples", _Samples),
         *((name, c_int64) for name in ("n_pairs", "n_alphas", "threads")),
         *((name, c_int32) for name in ("is_double", "loss")),
-        *((name, c_void_p) for name in ("params_a", "params_b", "alphas", "seeds", "mean", "standard_error", "skewness", "error", "monitor")),
+        *(
+            (name, c_void_p)
+            for name in (
+                "params_a",
+                "params_b",
+                "alphas",
+                "seeds",
+                "mean",
+                "standard_error",
+                "skewness",
+                "error",
+                "monitor",
+            )
+        ),
     )
 
 
 class _Assignment(ctypes.Structure):
-    _fields_ = (*((name, c_int64) for name in ("n", "m", "threads")), *((name, c_void_p) for name in ("scores", "columns", "monitor")))
+    _fields_ = (
+        *((name, c_int64) for name in ("n", "m", "threads")),
+        *((name, c_void_p) for name in ("scores", "columns", "monitor")),
+    )
 
 
 @cache
@@ -117,14 +149,20 @@ def fma_peak(dtype: torch.dtype = torch.float32, threads: int | None = None, sec
     return float(_loaded().lmc_fma_peak(dtype is torch.float64, _threads(threads), seconds))
 
 
-def stream_samples(seeds: np.ndarray, step: int, position: int, limit: int, dtype: torch.dtype) -> tuple[np.ndarray, np.ndarray, Tensor]:
+def stream_samples(
+    seeds: np.ndarray, step: int, position: int, limit: int, dtype: torch.dtype
+) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """What the kernel draws for each seed at one step: integers below `limit`, a permutation's images, normals; each `[n_seeds]`.
 
     In the words of `kernels.streams`: the integer from word `position` of REPLACEMENT, where epoch `step` sends position mod limit, and
     normal number `position` of GAUSSIAN.
     """
     seeds = np.ascontiguousarray(seeds, np.int64)
-    integer, permuted, normal = np.empty(len(seeds), np.uint32), np.empty(len(seeds), np.uint32), torch.empty(len(seeds), dtype=dtype)
+    integer, permuted, normal = (
+        np.empty(len(seeds), np.uint32),
+        np.empty(len(seeds), np.uint32),
+        torch.empty(len(seeds), dtype=dtype),
+    )
     _loaded().lmc_streams(
         c_int32(dtype is torch.float64),
         c_int64(len(seeds)),
@@ -180,7 +218,9 @@ def _samples(samples: Samples, keep: list[np.ndarray]) -> _Samples:
     )
 
 
-def _call(function: Callable[..., int], spec: ctypes.Structure, monitor: _Monitor, total: int, progress: Progress | None) -> None:
+def _call(
+    function: Callable[..., int], spec: ctypes.Structure, monitor: _Monitor, total: int, progress: Progress | None
+) -> None:
     """Run the call in a thread of its own (ctypes lets go of the interpreter), so that progress is shown and Ctrl-C stops it."""
     status: list[int] = []
     worker = threading.Thread(target=lambda: status.append(function(ctypes.byref(spec))), name="lmc-native")
@@ -200,12 +240,16 @@ def _call(function: Callable[..., int], spec: ctypes.Structure, monitor: _Monito
         raise MemoryError("the native backend ran out of memory; train fewer networks at a time or use fewer threads.")
 
 
-def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def train(
+    problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.train` returns, computed by the native kernel."""
     training, n = problem.training, len(problem.params)
     largest = max(problem.samples.n_samples, problem.batch_size * -(-problem.architecture.n_inputs // 4))
     if largest >= 2**32:
-        raise ValueError("n_samples and batch_size × n_inputs / 4 must be below 2^32: the random streams count them in 32 bits.")
+        raise ValueError(
+            "n_samples and batch_size × n_inputs / 4 must be below 2^32: the random streams count them in 32 bits."
+        )
     # numpy's arrays: torch would fill them with its own threads, which then spin for milliseconds beside the kernel's
     params = problem.params.numpy().copy()
     losses = np.full((n, len(training.loss_steps)), np.nan, params.dtype)
@@ -263,10 +307,15 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
     return tuple(torch.from_numpy(array) for array in arrays)  # type: ignore[return-value]
 
 
-def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def path_losses(
+    problem: PathProblem, threads: int | None = None, progress: Progress | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What `kernels.reference.path_losses` returns, computed by the native kernel."""
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
-    if problem.samples.teacher is not None and problem.samples.n_samples * -(-problem.architecture.n_inputs // 4) >= 2**32:
+    if (
+        problem.samples.teacher is not None
+        and problem.samples.n_samples * -(-problem.architecture.n_inputs // 4) >= 2**32
+    ):
         raise ValueError("n_samples × n_inputs / 4 must be below 2^32: the random streams count blocks in 32 bits.")
     mean, standard_error, skewness, error = (np.empty((n_pairs, n_alphas)) for _ in range(4))
     monitor, keep = _Monitor(), list[np.ndarray]()

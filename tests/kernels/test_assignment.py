@@ -18,7 +18,9 @@ def value(scores, columns):
     return np.take_along_axis(scores, columns[:, :, None], 2)[:, :, 0].sum(1)
 
 
-@given(st.integers(1, 40), st.sampled_from(["normal", "ties", "large", "zero"]), st.integers(0, 10_000), st.integers(1, 3))
+@given(
+    st.integers(1, 40), st.sampled_from(["normal", "ties", "large", "zero"]), st.integers(0, 10_000), st.integers(1, 3)
+)
 def test_as_good_as_scipys(native_backend, m, kind, seed, threads):
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal((5, m, m)) * {"normal": 1.0, "ties": 1.0, "large": 1e8, "zero": 0.0}[kind]

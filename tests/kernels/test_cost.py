@@ -39,7 +39,15 @@ def test_a_kernel_with_known_counts(kernel):
 
 @pytest.mark.parametrize(
     ("registers", "shared", "warps", "expected"),
-    [(168, 0, 1, 3.0), (255, 0, 1, 2.0), (128, 0, 4, 4.0), (32, 0, 1, 8.0), (32, 0, 4, 16.0), (32, 76 * 1024, 1, 0.5), (168, 227 * 1024, 4, 1.0)],
+    [
+        (168, 0, 1, 3.0),
+        (255, 0, 1, 2.0),
+        (128, 0, 4, 4.0),
+        (32, 0, 1, 8.0),
+        (32, 0, 4, 16.0),
+        (32, 76 * 1024, 1, 0.5),
+        (168, 227 * 1024, 4, 1.0),
+    ],
 )
 def test_resident_warps(registers, shared, warps, expected):
     """Of CUDA's occupancy tables for compute capability 9.0."""

@@ -68,7 +68,17 @@ def test_a_path_does_not_depend_on_its_company(native_backend):
     seeds = streams.network_seeds(5, 41)
     whole = path_losses(architecture, a, b, alphas, teacher, n_samples=300, seeds=seeds, threads=2, backend="native")
     for part in (slice(0, 1), slice(7, 30)):
-        got = path_losses(architecture, a[part], b[part], alphas, teacher, n_samples=300, seeds=seeds[part], threads=1, backend="native")
+        got = path_losses(
+            architecture,
+            a[part],
+            b[part],
+            alphas,
+            teacher,
+            n_samples=300,
+            seeds=seeds[part],
+            threads=1,
+            backend="native",
+        )
         assert torch.equal(got.loss, whole.loss[part]) and torch.equal(got.standard_error, whole.standard_error[part])
     some = path_losses(architecture, a, b, alphas[2:5], teacher, n_samples=300, seeds=seeds, backend="native")
     assert torch.equal(some.loss, whole.loss[:, 2:5])
@@ -115,7 +125,9 @@ def test_a_diverged_network_is_marked_and_disturbs_no_other(backend):
     others = torch.arange(20) != 7
     assert (mixed.diverged_at[others] == -1).all()
     assert torch.equal(mixed.params[others], calm.params[others])
-    at_last_update = train(architecture, params[:1] * 1e30, source, Training(1, SGD(1e30), record_every=1), backend=backend)
+    at_last_update = train(
+        architecture, params[:1] * 1e30, source, Training(1, SGD(1e30), record_every=1), backend=backend
+    )
     assert at_last_update.diverged_at[0] in (0, 1)
 
 
@@ -123,7 +135,9 @@ def test_masked_parameters_stay_zero(backend):
     architecture = Architecture((3, 5, 1))
     mask = torch.arange(architecture.n_parameters) % 2 == 0
     training = Training(20, SGD(0.05, momentum=0.9, weight_decay=0.1))
-    trained = train(architecture, architecture.initial(3), data(architecture, "mse", 16), training, mask=mask, backend=backend)
+    trained = train(
+        architecture, architecture.initial(3), data(architecture, "mse", 16), training, mask=mask, backend=backend
+    )
     assert (trained.params[:, ~mask] == 0).all() and (trained.params[:, mask] != 0).any()
 
 
@@ -131,7 +145,11 @@ def test_zero_steps_change_nothing(backend):
     architecture = Architecture((3, 5, 1))
     params = architecture.initial(3)
     result = train(architecture, params, data(architecture, "mse", 16), Training(0, snapshots=(0,)), backend=backend)
-    assert torch.equal(result.params, params) and torch.equal(result.snapshots[0], params) and result.losses.shape == (3, 0)
+    assert (
+        torch.equal(result.params, params)
+        and torch.equal(result.snapshots[0], params)
+        and result.losses.shape == (3, 0)
+    )
 
 
 @given(n_alphas=st.integers(1, 30), n_pairs=st.integers(1, 5))
@@ -140,7 +158,9 @@ def test_endpoints_are_exact(native_backend, n_alphas, n_pairs):
     architecture = Architecture((3, 7, 1))
     a, b = architecture.initial(n_pairs, 0), architecture.initial(n_pairs, 1)
     source = data(architecture, "mse", 16)
-    alphas = torch.cat([torch.tensor([0.0, 1.0]), torch.rand(n_alphas, generator=torch.Generator().manual_seed(n_alphas))])
+    alphas = torch.cat(
+        [torch.tensor([0.0, 1.0]), torch.rand(n_alphas, generator=torch.Generator().manual_seed(n_alphas))]
+    )
     curves = path_losses(architecture, a, b, alphas, source, backend="native").loss
     assert torch.equal(curves[:, 0], path_losses(architecture, a, a, [0.0], source, backend="native").loss[:, 0])
     assert torch.equal(curves[:, 1], path_losses(architecture, b, b, [0.0], source, backend="native").loss[:, 0])
@@ -163,7 +183,10 @@ BAD = [
     ({"training": Training(1, SGD(lr=[0.1, 0.2, 0.3]))}, "lr must be one number or have shape"),
     ({"training": Training(1, loss="cross_entropy")}, "at least two outputs"),
     ({"data": Teacher(Architecture((3, 1)), torch.zeros(1, 4))}, "batch_size must be a number when a teacher"),
-    ({"data": Teacher(Architecture((2, 1)), torch.zeros(1, 3)), "training": Training(1, batch_size=2)}, "teacher's n_inputs"),
+    (
+        {"data": Teacher(Architecture((2, 1)), torch.zeros(1, 3)), "training": Training(1, batch_size=2)},
+        "teacher's n_inputs",
+    ),
 ]
 
 
@@ -171,7 +194,11 @@ BAD = [
 def test_bad_arguments_are_refused_by_name(change, sentence):
     """Invariant 4."""
     architecture = Architecture((3, 5, 1))
-    arguments = {"params": architecture.initial(2), "data": (torch.zeros(4, 3), torch.zeros(4, 1)), "training": Training(1)} | change
+    arguments = {
+        "params": architecture.initial(2),
+        "data": (torch.zeros(4, 3), torch.zeros(4, 1)),
+        "training": Training(1),
+    } | change
     with pytest.raises(ValueError, match=sentence):
         train(architecture, arguments.pop("params"), arguments.pop("data"), arguments.pop("training"), **arguments)
 

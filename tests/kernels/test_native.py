@@ -28,11 +28,17 @@ def problems(draw):
     outputs = draw(st.integers(2 if loss == "cross_entropy" else 1, 3))
     widths = (*draw(st.lists(sizes, min_size=1, max_size=5)), outputs)
     # 'square' explodes in depth, where rounding differs before anything else does
-    activation = draw(st.sampled_from(ACTIVATIONS if len(widths) <= 3 else tuple(a for a in ACTIVATIONS if a != "square")))
+    activation = draw(
+        st.sampled_from(ACTIVATIONS if len(widths) <= 3 else tuple(a for a in ACTIVATIONS if a != "square"))
+    )
     if draw(st.booleans()):  # a chain of equal hidden layers, for residual ones
         widths = (widths[0], *[draw(st.sampled_from([2, 5, 8]))] * draw(st.integers(2, 3)), outputs)
     architecture = possible(widths, activation, draw(st.booleans()), 0.01, draw(st.booleans()), draw(st.booleans()))
-    n, n_samples, n_datasets = draw(st.sampled_from([1, 5, 19, 33])), draw(st.sampled_from([1, 7, 16, 37])), draw(st.sampled_from([1, 3]))
+    n, n_samples, n_datasets = (
+        draw(st.sampled_from([1, 5, 19, 33])),
+        draw(st.sampled_from([1, 7, 16, 37])),
+        draw(st.sampled_from([1, 3])),
+    )
     seed = draw(st.integers(0, 10_000))
     generator = torch.Generator().manual_seed(seed)
     numbers = lambda low, high: low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)  # noqa: E731
@@ -59,16 +65,28 @@ def problems(draw):
         loss,
         batch_size=None if sampling == "full" else draw(st.integers(1, 20 if sampling == "online" else n_samples)),
         sampling="replacement" if sampling == "replacement" else "epoch",
-        schedule=Schedule(draw(st.sampled_from(["constant", "cosine", "step", "linear"])), draw(st.integers(0, 5)), step_size=7),
+        schedule=Schedule(
+            draw(st.sampled_from(["constant", "cosine", "step", "linear"])), draw(st.integers(0, 5)), step_size=7
+        ),
         record_every=draw(st.integers(1, 7)),
         snapshots=(0, 5, steps),
         label_smoothing=draw(st.sampled_from([0.0, 0.2])) if loss == "cross_entropy" else 0.0,
         clip_norm=draw(st.sampled_from([None, 0.3])),
         stop_below=draw(st.sampled_from([None, 0.4])),
     )
-    tied = draw(st.sampled_from([None, torch.randint(0, architecture.n_parameters // 2 + 1, (architecture.n_parameters,), generator=generator)]))
+    tied = draw(
+        st.sampled_from(
+            [
+                None,
+                torch.randint(0, architecture.n_parameters // 2 + 1, (architecture.n_parameters,), generator=generator),
+            ]
+        )
+    )
     rows = () if tied is not None else (n,)  # alike for those that are one
-    switches = [draw(st.sampled_from([None, torch.rand(*rows, architecture.n_parameters, generator=generator) > 0.3])) for _ in range(2)]
+    switches = [
+        draw(st.sampled_from([None, torch.rand(*rows, architecture.n_parameters, generator=generator) > 0.3]))
+        for _ in range(2)
+    ]
     if tied is not None:
         first = torch.tensor([int((tied == number).nonzero()[0]) for number in tied])
         switches = [None if switch is None else switch[first] for switch in switches]
@@ -100,18 +118,32 @@ def test_training_equals_the_reference(native_backend, problem):
         assert relative_error(getattr(got, name), getattr(want, name)) < TOLERANCE[params.dtype], name
 
 
-@given(problem=problems(), n_alphas=st.integers(1, 7), n_samples=st.integers(2, 40), dtype=st.sampled_from([torch.float64, torch.float32]))
+@given(
+    problem=problems(),
+    n_alphas=st.integers(1, 7),
+    n_samples=st.integers(2, 40),
+    dtype=st.sampled_from([torch.float64, torch.float32]),
+)
 def test_paths_equal_the_reference(native_backend, problem, n_alphas, n_samples, dtype):
     architecture, params, source, training, options = problem
     ends = architecture.initial(len(params), 77, dtype=params.dtype)
     fresh = {"n_samples": n_samples, "seeds": 3} if isinstance(source, Teacher) else {}
-    arguments = (architecture, params, ends, torch.linspace(-0.5, 1.5, n_alphas, dtype=torch.float64), source, training.loss)
+    arguments = (
+        architecture,
+        params,
+        ends,
+        torch.linspace(-0.5, 1.5, n_alphas, dtype=torch.float64),
+        source,
+        training.loss,
+    )
     want = path_losses(*arguments, dataset=options["dataset"], dtype=torch.float64, backend="reference", **fresh)
     got = path_losses(*arguments, dataset=options["dataset"], dtype=dtype, backend="native", **fresh)
     tolerance = 1e-10 if dtype is torch.float64 else 1e-4
     assert relative_error(got.loss, want.loss) < tolerance
     # a variance is known to rounding of the losses it is of
-    assert ((got.standard_error - want.standard_error).abs() <= tolerance * (want.standard_error + want.loss.abs())).all()
+    assert (
+        (got.standard_error - want.standard_error).abs() <= tolerance * (want.standard_error + want.loss.abs())
+    ).all()
     spread = want.standard_error > 1e-3 * want.loss.abs()  # elsewhere rounding of the losses has a skewness of its own
     wide = 1e-7 if dtype is torch.float64 else 0.05
     assert ((got.skewness - want.skewness).abs()[spread] <= wide * (1 + want.skewness.abs()[spread])).all()
@@ -140,17 +172,23 @@ def test_activations_to_rounding(native_backend, activation, bound, dtype):
     architecture = Architecture((1, 1, 1), activation, biases=False)
     z = torch.cat([torch.linspace(-9, 9, 20_001, dtype=dtype), torch.logspace(-6, 1, 1000, dtype=dtype)])
     params = torch.stack([z, torch.ones_like(z)], 1)
-    loss = path_losses(architecture, params, params, [0.0], (torch.ones(1, 1), torch.zeros(1, 1)), dtype=dtype, backend="native").loss[:, 0]
+    loss = path_losses(
+        architecture, params, params, [0.0], (torch.ones(1, 1), torch.zeros(1, 1)), dtype=dtype, backend="native"
+    ).loss[:, 0]
     exact = torch.erf(z.double() / 2**0.5) if activation == "erf" else torch.tanh(z.double())
     error = ((2 * loss).sqrt() - exact.abs()).abs() / exact.abs().clamp(min=1e-30)
     assert error[exact != 0].max() < bound * torch.finfo(dtype).eps
 
 
 def test_the_backend_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(native, "_library", lambda: "its C++ was not compiled when the package was installed; install g++.")
+    monkeypatch.setattr(
+        native, "_library", lambda: "its C++ was not compiled when the package was installed; install g++."
+    )
     architecture = Architecture((2, 3, 1))
     params, source = architecture.initial(2), data(architecture, "mse", 4)
-    with pytest.raises(ValueError, match=r"'native' is not available: its C\+\+ was not compiled.*'reference' runs everywhere"):
+    with pytest.raises(
+        ValueError, match=r"'native' is not available: its C\+\+ was not compiled.*'reference' runs everywhere"
+    ):
         train(architecture, params, source, Training(1), backend="native")
     assert train(architecture, params, source, Training(1), backend="auto").backend == "reference"
     with pytest.raises(ValueError, match="Did you mean 'native'"):
@@ -171,7 +209,14 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
     architecture = Architecture((2, 16, 1))
     params, source = architecture.initial(64), data(architecture, "mse", 64)
     seen: list[tuple[int, int]] = []
-    train(architecture, params, source, Training(300), backend="native", progress=lambda done, total: seen.append((done, total)))
+    train(
+        architecture,
+        params,
+        source,
+        Training(300),
+        backend="native",
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen[-1] == (64 * 300, 64 * 300) and [s[0] for s in seen] == sorted(s[0] for s in seen)
 
     def interrupt(done: int, total: int) -> None:
@@ -199,9 +244,14 @@ def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(nat
     params, training = architecture.initial(n, 0, dtype=dtype), Training(12, Adam(lr=0.02, weight_decay=0.01))
     with_whole = masks.clone()
     with_whole[::4] = True  # in every group of 4, 8 or 16
-    skipped, computed = (train(architecture, params, (x, y), training, mask=mask, backend="native").params for mask in (masks, with_whole))
+    skipped, computed = (
+        train(architecture, params, (x, y), training, mask=mask, backend="native").params
+        for mask in (masks, with_whole)
+    )
     others = torch.arange(n) % 4 != 0
     torch.testing.assert_close(skipped[others], computed[others], rtol=0, atol=0)
     assert (skipped[~masks] == 0).all()
-    expected = train(architecture, params.double(), (x.double(), y.double()), training, mask=masks, backend="reference").params
+    expected = train(
+        architecture, params.double(), (x.double(), y.double()), training, mask=masks, backend="reference"
+    ).params
     torch.testing.assert_close(skipped.double(), expected, rtol=0, atol=1e-11 if dtype == torch.float64 else 2e-4)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from kernels import ACTIVATIONS, Architecture, reference, streams
 
 
-def possible(widths: tuple[int, ...], activation: str, biases: bool, negative_slope: float, normalise: bool, residual: bool) -> Architecture:
+def possible(
+    widths: tuple[int, ...], activation: str, biases: bool, negative_slope: float, normalise: bool, residual: bool
+) -> Architecture:
     """The architecture, without the blocks that its widths do not allow."""
     hidden = widths[1:-1]
     residual = residual and any(a == b for a, b in itertools.pairwise(hidden))

@@ -39,12 +39,16 @@ def test_gradient_is_that_of_autograd(architecture, loss, n_samples):
         return
     params = architecture.initial(2, seed=1, dtype=DOUBLE, scheme="torch")
     x, y = data(architecture, loss, n_samples)
-    losses, gradients = reference.loss_and_gradient(architecture, params, x.expand(2, *x.shape), y.expand(2, *y.shape), loss)
+    losses, gradients = reference.loss_and_gradient(
+        architecture, params, x.expand(2, *x.shape), y.expand(2, *y.shape), loss
+    )
     for k in range(2):
         model = architecture.to_torch(params[k])
         value = torch_loss(model, x, y, loss)
         value.backward()
-        expected = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in model.parameters()])
+        expected = torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in model.parameters()]
+        )
         assert torch.allclose(losses[k], value, rtol=1e-12, atol=1e-14)
         assert torch.allclose(gradients[k], expected, rtol=1e-10, atol=1e-13)
 
@@ -55,7 +59,10 @@ def test_gradient_is_that_of_autograd(architecture, loss, n_samples):
         (SGD(lr=0.1), lambda p: torch.optim.SGD(p, 0.1)),
         (SGD(lr=0.1, momentum=0.9, weight_decay=0.02), lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.02)),
         (SGD(lr=0.1, momentum=0.8, nesterov=True), lambda p: torch.optim.SGD(p, 0.1, 0.8, nesterov=True)),
-        (Adam(lr=0.01, betas=(0.8, 0.99), weight_decay=0.1), lambda p: torch.optim.Adam(p, 0.01, (0.8, 0.99), weight_decay=0.1)),
+        (
+            Adam(lr=0.01, betas=(0.8, 0.99), weight_decay=0.1),
+            lambda p: torch.optim.Adam(p, 0.01, (0.8, 0.99), weight_decay=0.1),
+        ),
         (AdamW(lr=0.01, weight_decay=0.3, eps=1e-6), lambda p: torch.optim.AdamW(p, 0.01, eps=1e-6, weight_decay=0.3)),
     ],
 )
@@ -79,7 +86,9 @@ def test_label_smoothing_and_clipping_are_those_of_torch():
     architecture = Architecture((3, 5, 5, 4), "tanh", normalise=True, residual=True)
     x, y = data(architecture, "cross_entropy", 11)
     params = architecture.initial(1, 2, dtype=DOUBLE)
-    training = Training(40, SGD(lr=0.5, weight_decay=0.01), "cross_entropy", record_every=1, label_smoothing=0.3, clip_norm=0.2)
+    training = Training(
+        40, SGD(lr=0.5, weight_decay=0.01), "cross_entropy", record_every=1, label_smoothing=0.3, clip_norm=0.2
+    )
     run = train(architecture, params, (x, y), training, backend="reference")
     model = architecture.to_torch(params[0])
     optimizer = torch.optim.SGD(model.parameters(), 0.5, weight_decay=0.01)
@@ -108,21 +117,30 @@ def test_tied_parameters_are_a_convolution(optimizer):
     run = train(architecture, params, (x, y), training, mask=mask, tied=tied, backend="reference")
     start = train(architecture, params, (x, y), Training(0), mask=mask, tied=tied, backend="reference").params[1]
     (w, b), (v, c) = architecture.layers(start)
-    filters = torch.stack([w[k, :field] for k in range(channels)])[:, None].clone().requires_grad_()  # unit = position · channels + channel
+    filters = (
+        torch.stack([w[k, :field] for k in range(channels)])[:, None].clone().requires_grad_()
+    )  # unit = position · channels + channel
     leaves = [filters, *(p.clone().requires_grad_() for p in (b[:channels], v, c))]
     theirs = (torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.SGD)(
-        leaves, lr=optimizer.lr, weight_decay=optimizer.weight_decay, **({} if isinstance(optimizer, AdamW) else {"momentum": optimizer.momentum})
+        leaves,
+        lr=optimizer.lr,
+        weight_decay=optimizer.weight_decay,
+        **({} if isinstance(optimizer, AdamW) else {"momentum": optimizer.momentum}),
     )
     for step in range(50):
         theirs.zero_grad()
-        hidden = torch.tanh(torch.nn.functional.conv1d(x[:, None], leaves[0], leaves[1], stride=stride))  # [b, channel, position]
+        hidden = torch.tanh(
+            torch.nn.functional.conv1d(x[:, None], leaves[0], leaves[1], stride=stride)
+        )  # [b, channel, position]
         value = 0.5 * (hidden.mT.flatten(1) @ leaves[2].T + leaves[3] - y).square().sum(1).mean()
         assert abs(run.losses[1, step] - value.item()) < 1e-11
         value.backward()
         torch.nn.utils.clip_grad_norm_(leaves, 0.5)
         theirs.step()
     (w, b), (v, _) = architecture.layers(run.params[1])
-    assert torch.allclose(w[channels : 2 * channels, stride : stride + field], leaves[0][:, 0], rtol=1e-9)  # the second position's window
+    assert torch.allclose(
+        w[channels : 2 * channels, stride : stride + field], leaves[0][:, 0], rtol=1e-9
+    )  # the second position's window
     assert torch.allclose(b[-channels:], leaves[1], rtol=1e-9) and torch.allclose(v, leaves[2], rtol=1e-9)
     assert (run.params[1][~mask] == 0).all()
 
@@ -134,11 +152,24 @@ def test_held_parameters_keep_their_values_and_the_rest_trains_as_without_them(s
     x, y = data(architecture, "mse", 12, seed)
     params = architecture.initial(2, seed, dtype=DOUBLE)
     trainable = torch.arange(architecture.n_parameters) >= 18
-    run = train(architecture, params, (x, y), Training(30, AdamW(lr=0.02, weight_decay=0.1)), trainable=trainable, backend="reference")
+    run = train(
+        architecture,
+        params,
+        (x, y),
+        Training(30, AdamW(lr=0.02, weight_decay=0.1)),
+        trainable=trainable,
+        backend="reference",
+    )
     assert torch.equal(run.params[:, :18], params[:, :18])
     features = (x @ params[0, :18].reshape(6, 3).T).clamp(min=0)
     head = Architecture((6, 1), "identity", biases=False)
-    alone = train(head, params[:1, 18:].contiguous(), (features, y), Training(30, AdamW(lr=0.02, weight_decay=0.1)), backend="reference")
+    alone = train(
+        head,
+        params[:1, 18:].contiguous(),
+        (features, y),
+        Training(30, AdamW(lr=0.02, weight_decay=0.1)),
+        backend="reference",
+    )
     assert torch.allclose(run.params[0, 18:], alone.params[0], rtol=1e-10, atol=1e-14)
 
 
@@ -147,13 +178,24 @@ def test_a_network_stops_at_its_loss():
     x, y = data(architecture, "mse", 6)
     params = architecture.initial(3, 1, dtype=DOUBLE)
     rates = torch.tensor([0.2, 0.1, 1e-6], dtype=DOUBLE)
-    free = train(architecture, params, (x, y), Training(200, SGD(lr=rates, momentum=0.5), record_every=1), backend="reference")
+    free = train(
+        architecture, params, (x, y), Training(200, SGD(lr=rates, momentum=0.5), record_every=1), backend="reference"
+    )
     threshold = free.losses[:2, 150].max().item()
-    run = train(architecture, params, (x, y), Training(200, SGD(lr=rates, momentum=0.5), record_every=1, stop_below=threshold), backend="reference")
+    run = train(
+        architecture,
+        params,
+        (x, y),
+        Training(200, SGD(lr=rates, momentum=0.5), record_every=1, stop_below=threshold),
+        backend="reference",
+    )
     first = [(free.losses[k] < threshold).nonzero()[0].item() for k in range(2)]
     assert run.stopped_at.tolist() == [*first, -1] and 0 < first[0] < first[1]
     for k, step in enumerate(first):
-        assert torch.equal(run.losses[k, : step + 1], free.losses[k, : step + 1]) and (run.losses[k, step:] == run.losses[k, step]).all()
+        assert (
+            torch.equal(run.losses[k, : step + 1], free.losses[k, : step + 1])
+            and (run.losses[k, step:] == run.losses[k, step]).all()
+        )
     assert torch.equal(run.params[2], free.params[2])
 
 
@@ -210,7 +252,9 @@ def test_schedule_scales_the_rate():
     architecture = Architecture((2, 1), "identity")
     x, y = data(architecture, "mse", 5)
     params = architecture.initial(1, dtype=DOUBLE)
-    run = train(architecture, params, (x, y), Training(1, SGD(lr=0.4), schedule=Schedule(warmup_steps=4)), backend="reference")
+    run = train(
+        architecture, params, (x, y), Training(1, SGD(lr=0.4), schedule=Schedule(warmup_steps=4)), backend="reference"
+    )
     plain = train(architecture, params, (x, y), Training(1, SGD(lr=0.1)), backend="reference")
     assert torch.allclose(run.params, plain.params, rtol=1e-14)
 
@@ -229,7 +273,9 @@ def test_batches_of_an_epoch_cover_the_data_once():
 def train_problem(architecture, x, training):
     from kernels.problem import training_problem
 
-    return training_problem(architecture, architecture.initial(2, dtype=DOUBLE), (x, x), training, 0, None, None, None, None)
+    return training_problem(
+        architecture, architecture.initial(2, dtype=DOUBLE), (x, x), training, 0, None, None, None, None
+    )
 
 
 def test_online_samples_are_gaussian_and_labelled_by_the_teacher():

@@ -85,11 +85,15 @@ def test_triples_of_a_permutation_are_uniform(n):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@given(step=st.integers(0, 2**40), position=st.integers(0, 10_000), limit=st.integers(1, 2**31), seed=st.integers(0, 2**62))
+@given(
+    step=st.integers(0, 2**40), position=st.integers(0, 10_000), limit=st.integers(1, 2**31), seed=st.integers(0, 2**62)
+)
 def test_the_native_kernel_draws_the_same(native_backend, dtype, step, position, limit, seed):
     seeds = streams.network_seeds(seed, 37)
     integer, permuted, normal = native.stream_samples(seeds, step, position, limit, dtype)
-    assert (integer == streams.integers(streams.words(streams.REPLACEMENT, seeds, step, position + 1), limit)[:, position]).all()
+    assert (
+        integer == streams.integers(streams.words(streams.REPLACEMENT, seeds, step, position + 1), limit)[:, position]
+    ).all()
     assert (permuted == streams.permutation(seeds, step, np.array([position % limit]), limit)[:, 0]).all()
     expected = streams.normals(streams.GAUSSIAN, seeds, step, position + 1)[:, position]
     # ulps of the radius: next to a zero of the cosine the angle's own rounding counts

@@ -40,7 +40,11 @@ def shuffled(architecture, params, seed, signs=False):
     for group in alignment.groups(architecture):
         width = architecture.widths[1 + group[0]]
         order = torch.from_numpy(np.array([rng.permutation(width) for _ in params]))
-        sign = torch.from_numpy(rng.choice([-1.0, 1.0], (len(params), width))) if signs else torch.ones(len(params), width, dtype=torch.float64)
+        sign = (
+            torch.from_numpy(rng.choice([-1.0, 1.0], (len(params), width)))
+            if signs
+            else torch.ones(len(params), width, dtype=torch.float64)
+        )
         for layer in group:
             orders[layer], flips[layer] = order, sign
     orders, flips = (tuple(table[k] for k in sorted(table)) for table in (orders, flips))
@@ -54,7 +58,12 @@ def test_a_permuted_network_is_the_same_function(architecture, seed):
     odd = architecture.activation in alignment.ODD and not architecture.normalise
     moved, *_ = shuffled(architecture, params, seed, signs=odd)
     x = inputs(architecture).expand(3, -1, -1)
-    assert torch.allclose(reference.forward(architecture, moved, x)[0], reference.forward(architecture, params, x)[0], rtol=1e-10, atol=1e-12)
+    assert torch.allclose(
+        reference.forward(architecture, moved, x)[0],
+        reference.forward(architecture, params, x)[0],
+        rtol=1e-10,
+        atol=1e-12,
+    )
     assert not torch.equal(moved, params)
 
 
@@ -90,7 +99,10 @@ def test_weight_matching_is_the_nearest_of_all_permutations():
         nearest = torch.full((12,), torch.inf, dtype=torch.float64)
         for order in itertools.permutations(range(4)):
             for flip in itertools.product([1.0, -1.0] if signs else [1.0], repeat=4):
-                orders, flips = torch.tensor([order]).expand(12, -1), torch.tensor([flip], dtype=torch.float64).expand(12, -1)
+                orders, flips = (
+                    torch.tensor([order]).expand(12, -1),
+                    torch.tensor([flip], dtype=torch.float64).expand(12, -1),
+                )
                 moved = alignment.permute(architecture, b, (orders,), (flips,))
                 nearest = torch.minimum(nearest, (moved - a).norm(dim=1))
         assert torch.allclose((found.params - a).norm(dim=1), nearest, rtol=1e-12)
@@ -115,7 +127,11 @@ def test_exhaustive_search_bounds_every_matching(widths):
         return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
 
     best = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
-    others = [b, alignment.match_weights(architecture, a, b).params, alignment.match_activations(architecture, a, b, data[0]).params]
+    others = [
+        b,
+        alignment.match_weights(architecture, a, b).params,
+        alignment.match_activations(architecture, a, b, data[0]).params,
+    ]
     others += [shuffled(architecture, b, seed)[0] for seed in range(20)]
     for ends in others:
         assert (best <= barrier(ends) + 1e-12).all()
@@ -129,7 +145,9 @@ def test_exhaustive_search_with_signs(residual):
     architecture = Architecture((2, 3, 3, 1), "tanh", residual=True) if residual else Architecture((2, 3, 1), "tanh")
     one, x = 2 * networks(architecture, 1, 1), inputs(architecture, 30)
     a, b = (one + 0.3 * networks(architecture, 40, seed) for seed in (2, 3))
-    b = alignment.match_weights(architecture, networks(architecture, 40, 4), b, signs=True).params  # in any order, of any signs
+    b = alignment.match_weights(
+        architecture, networks(architecture, 40, 4), b, signs=True
+    ).params  # in any order, of any signs
     data = (x, reference.forward(architecture, one, x[None])[0][0])
 
     def barrier(ends):
@@ -144,7 +162,9 @@ def test_exhaustive_search_with_signs(residual):
 
     choices = [barrier(alignment.permute(architecture, b, tuple(orders), tuple(signs))) for orders, signs in every()]
     found = alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS, signs=True)
-    assert alignment.n_choices(architecture, signs=True) == len(choices) == 48 and alignment.n_choices(architecture) == 6
+    assert (
+        alignment.n_choices(architecture, signs=True) == len(choices) == 48 and alignment.n_choices(architecture) == 6
+    )
     assert np.allclose(barrier(found.params), np.min(choices, axis=0), rtol=0, atol=1e-12)
     assert torch.equal(alignment.permute(architecture, b, found.permutations, found.signs), found.params)
     unsigned = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
@@ -170,7 +190,9 @@ def test_the_canonical_form_is_the_same_function_and_one_for_all_scalings(seed):
     one, other = alignment.canonical(architecture, params), alignment.canonical(architecture, scaled)
     assert torch.allclose(one, other, rtol=1e-6, atol=1e-9) and not torch.allclose(params, scaled)
     x = inputs(architecture).expand(3, -1, -1)
-    assert torch.allclose(reference.forward(architecture, one, x)[0], reference.forward(architecture, params, x)[0], rtol=1e-9, atol=1e-12)
+    assert torch.allclose(
+        reference.forward(architecture, one, x)[0], reference.forward(architecture, params, x)[0], rtol=1e-9, atol=1e-12
+    )
     (weight, bias), (above, _) = architecture.layers(one)[:2]
     incoming = weight.square().sum(2) + (0 if bias is None else bias.square())
     assert torch.allclose(incoming, above.square().sum(1), rtol=1e-9)
@@ -190,9 +212,19 @@ def test_what_is_no_symmetry_is_refused():
         with pytest.raises(ValueError, match="signs flip units of odd activations"):
             alignment.match_weights(architecture, params, params, signs=True)
     with pytest.raises(ValueError, match="signs flip units of odd activations"):
-        alignment.exhaustive(relu, networks(relu, 1, 0), networks(relu, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS, signs=True)
+        alignment.exhaustive(
+            relu,
+            networks(relu, 1, 0),
+            networks(relu, 1, 1),
+            (torch.zeros(2, 2), torch.zeros(2, 1)),
+            "mse",
+            ALPHAS,
+            signs=True,
+        )
     wide = Architecture((2, 10, 1))
     with pytest.raises(ValueError, match="exhaustive search takes at most 1,000,000 permutations"):
-        alignment.exhaustive(wide, networks(wide, 1, 0), networks(wide, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS)
+        alignment.exhaustive(
+            wide, networks(wide, 1, 0), networks(wide, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS
+        )
     with pytest.raises(ValueError, match="units can be rescaled for relu"):
         alignment.canonical(normal, networks(normal, 1, 0))

@@ -94,7 +94,9 @@ def test_calibration_finds_the_best_temperature():
         for j, alpha in enumerate(alphas):
             outputs = architecture.to_torch((1 - alpha) * a[k] + alpha * b[k])(x[k]).detach()
             loss = lambda t, outputs=outputs, k=k: torch.nn.functional.cross_entropy(np.exp(t) * outputs, y[k]).item()  # noqa: E731
-            best = min(minimize_scalar(loss, bounds=(-12, 8), method="bounded", options={"xatol": 1e-10}).fun, np.log(4))
+            best = min(
+                minimize_scalar(loss, bounds=(-12, 8), method="bounded", options={"xatol": 1e-10}).fun, np.log(4)
+            )
             assert found[k, j] == pytest.approx(best, abs=1e-7)
 
 
@@ -137,7 +139,12 @@ def test_a_study_measures_them_all(raw, tmp_path):
     from tests.testbed.conftest import CLASSES
 
     names = ["disagreement", "sharpness", "perturbation", "temperature", "features"]
-    settings = {"measure.also": names, "architecture.hidden": [4], "data.shared": 0.5, "ensemble.pairs": ["independent"]}
+    settings = {
+        "measure.also": names,
+        "architecture.hidden": [4],
+        "data.shared": 0.5,
+        "ensemble.pairs": ["independent"],
+    }
     results = Results.load(run_study(Study.make(raw(settings, CLASSES)), tmp_path / "run").parent)
     pairs = results.measured
     for column in (
@@ -160,11 +167,22 @@ def test_a_study_measures_them_all(raw, tmp_path):
 def test_the_memory_does_not_matter(monkeypatch):
     architecture, a, b, x, y = setting("cross_entropy", n=5)
     names = ("disagreement", "perturbation", "temperature", "features")
-    arguments = (names, architecture, a, b, torch.linspace(0, 1, 5, dtype=DOUBLE), (x, y), torch.tensor([0, 1, 2, 1, 0]), "cross_entropy")
+    arguments = (
+        names,
+        architecture,
+        a,
+        b,
+        torch.linspace(0, 1, 5, dtype=DOUBLE),
+        (x, y),
+        torch.tensor([0, 1, 2, 1, 0]),
+        "cross_entropy",
+    )
     whole = beside.of_pairs(*arguments, np.arange(5), 0)
     monkeypatch.setattr(beside, "ENTRIES", 1)
     one_by_one = beside.of_pairs(*arguments, np.arange(5), 0)
-    assert set(whole) == set(one_by_one) and all(torch.allclose(whole[name], one_by_one[name], rtol=1e-9) for name in whole)
+    assert set(whole) == set(one_by_one) and all(
+        torch.allclose(whole[name], one_by_one[name], rtol=1e-9) for name in whole
+    )
 
 
 @pytest.mark.parametrize(

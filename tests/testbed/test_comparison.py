@@ -105,7 +105,9 @@ def test_intervals_over_data_sets_are_wider_where_these_differ():
     effect = np.repeat(rng.standard_normal(n_sets), n)
     values = effect + 0.01 * rng.standard_normal(n_sets * n)
     family = np.arange(n_sets * n)
-    pairs = pl.DataFrame({"family_a": family, "family_b": family, "value": values, "data.seed": np.repeat(np.arange(n_sets), n)})
+    pairs = pl.DataFrame(
+        {"family_a": family, "family_b": family, "value": values, "data.seed": np.repeat(np.arange(n_sets), n)}
+    )
     _, low, high = mean_interval(pairs, "value")
     _, low_alone, high_alone = mean_interval(pairs.drop("data.seed"), "value")
     expected = 2 * 1.96 * effect.std() / n_sets**0.5
@@ -133,7 +135,10 @@ def test_effects_of_a_factor():
     for level, shift in (("a", 0.0), ("b", 0.5), ("c", 0.0)):
         of = rng.standard_normal(30)
         every = [(i, j) for i in range(30) for j in range(i)]
-        rows += [{"level": level, "family_a": i, "family_b": j, "value": shift + of[i] + of[j] + 0.1 * rng.standard_normal()} for i, j in every]
+        rows += [
+            {"level": level, "family_a": i, "family_b": j, "value": shift + of[i] + of[j] + 0.1 * rng.standard_normal()}
+            for i, j in every
+        ]
     table = effects(pl.DataFrame(rows), "level", "value")
     means = {level: np.mean([row["value"] for row in rows if row["level"] == level]) for level in "abc"}
     assert table["level"].to_list() == ["b", "c"] and table["n"].to_list() == [435, 435]

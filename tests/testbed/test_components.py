@@ -24,15 +24,31 @@ COMPONENTS = {
     "vary": {"data.seed": [0, 1, 2]},
     "measure.alignment": ["weights", "activations", "exhaustive", "reference"],
     "claims": [
-        {"claim": "It rises.", "source": "nobody", "expects": "smaller", "factor": "component", "levels": ["baseline", "narrow"]},
-        {"claim": "It is a number.", "source": "nobody", "expects": "at most", "value": 5.0, "column": "train_loss_barrier_linear"},
+        {
+            "claim": "It rises.",
+            "source": "nobody",
+            "expects": "smaller",
+            "factor": "component",
+            "levels": ["baseline", "narrow"],
+        },
+        {
+            "claim": "It is a number.",
+            "source": "nobody",
+            "expects": "at most",
+            "value": 5.0,
+            "column": "train_loss_barrier_linear",
+        },
     ],
 }
 
 
 def test_rescaled_ends_keep_their_losses_and_matching_may_follow(raw, tmp_path):
     """relu: losses at both ends stay, the path between them moves, and matching after it brings the ends nearer."""
-    settings = {"measure.alignment": ["canonical", "canonical_weights"], "architecture.activation": "relu", "architecture.hidden": [6]}
+    settings = {
+        "measure.alignment": ["canonical", "canonical_weights"],
+        "architecture.activation": "relu",
+        "architecture.hidden": [6],
+    }
     results = Results.load(run_study(Study.make(raw(settings, CLASSES)), tmp_path / "run").parent)
     curves = results.curves
     for name in ("canonical", "canonical_weights"):
@@ -48,7 +64,13 @@ def test_rescaled_ends_keep_their_losses_and_matching_may_follow(raw, tmp_path):
 def test_components_are_cells_of_their_own(raw):
     study = Study.make(raw(COMPONENTS, CLASSES))
     cells = study.cells()
-    assert [cell.factors["component"] for cell in cells[::3]] == [BASELINE, "narrow", "sparse", "circles", "own samples"]
+    assert [cell.factors["component"] for cell in cells[::3]] == [
+        BASELINE,
+        "narrow",
+        "sparse",
+        "circles",
+        "own samples",
+    ]
     by_name = {(cell.factors["component"], cell.factors["data.seed"]): cell.study for cell in cells}
     assert by_name["narrow", 1].architecture.hidden == (2,) and by_name["narrow", 1].data.seed == 1
     assert by_name["circles", 2].data.kind == "circles" and by_name["circles", 2].data.seed == 2
@@ -58,11 +80,23 @@ def test_components_are_cells_of_their_own(raw):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"component": {"a": {"x": {"training.stps": 3}}}}, r"component 'x': unknown key 'training\.stps'.*Did you mean 'training\.steps'"),
+        (
+            {"component": {"a": {"x": {"training.stps": 3}}}},
+            r"component 'x': unknown key 'training\.stps'.*Did you mean 'training\.steps'",
+        ),
         ({"component": {"a": {"x": {"training.steps": -3}}}}, r'In the cell component = "x": training\.steps'),
-        ({"component": {"a": {"baseline": {"training.steps": 3}}}}, "every component needs a name of its own, other than 'baseline'"),
-        ({"component": {"a": {"x": {"training.steps": 3}}, "b": {"x": {"training.steps": 4}}}}, "every component needs a name"),
-        ({"claims": [{"claim": "a", "source": "b", "expects": "rises", "factor": "data.seed"}]}, r"claims: 'data\.seed' does not vary"),
+        (
+            {"component": {"a": {"baseline": {"training.steps": 3}}}},
+            "every component needs a name of its own, other than 'baseline'",
+        ),
+        (
+            {"component": {"a": {"x": {"training.steps": 3}}, "b": {"x": {"training.steps": 4}}}},
+            "every component needs a name",
+        ),
+        (
+            {"claims": [{"claim": "a", "source": "b", "expects": "rises", "factor": "data.seed"}]},
+            r"claims: 'data\.seed' does not vary",
+        ),
         ({"claims": [{"claim": "a", "source": "b", "expects": "rises"}]}, "factor is missing"),
         ({"claims": [{"claim": "a", "source": "b", "expects": "at most"}]}, "value is missing"),
         ({"claims": [{"claim": "a", "source": "b", "expects": "grows"}]}, "expects must be one of rises"),
@@ -98,14 +132,21 @@ def test_alignment_lowers_what_it_should(results):
     pairs = results.measured
     assert (pairs["weights_distance"] <= pairs["distance"] + 1e-6).all()
     best = pairs["exhaustive_train_loss_barrier_linear"]
-    for name in ("", "weights_", "activations_"):  # without flips, exhaustive search can only be compared where there are none
+    for name in (
+        "",
+        "weights_",
+        "activations_",
+    ):  # without flips, exhaustive search can only be compared where there are none
         assert pairs[f"{name}train_loss_barrier_linear"].null_count() == 0
     assert (best <= pairs["train_loss_barrier_linear"] + 1e-9).all()
     for name in ("weights", "activations"):  # what matching misses of the optimum, where both ends saw the same samples
         gap, one_set = pairs[f"{name}_gap"], pairs["train_set_a"] == pairs["train_set_b"]
         assert (gap.is_null() == ~one_set).all() and (gap.drop_nulls() >= -1e-9).all() and (gap > 1e-6).any()
         assert np.allclose(gap.filter(one_set), (pairs[f"{name}_train_loss_barrier_linear"] - best).filter(one_set))
-    assert any("finds the best of all permutations for" in said and "its mean gap to it is" in said for said in answers(results))
+    assert any(
+        "finds the best of all permutations for" in said and "its mean gap to it is" in said
+        for said in answers(results)
+    )
     ends = results.curves.filter(pl.col("alpha").is_in([0.0, 1.0]))
     for name in ("weights", "activations", "exhaustive", "reference"):
         assert np.allclose(ends[f"{name}_train_loss"], ends["train_loss"], rtol=1e-6)  # the same functions at the ends
@@ -117,7 +158,11 @@ def test_different_samples_are_measured_on_both_sets(results):
     from testbed import ensembles
 
     plan = ensembles.plan(results.study)
-    own = plan.pairs.join(plan.cells, on="cell").filter((pl.col("component") == "own samples") & (pl.col("kind") == "independent")).row(0, named=True)
+    own = (
+        plan.pairs.join(plan.cells, on="cell")
+        .filter((pl.col("component") == "own samples") & (pl.col("kind") == "independent"))
+        .row(0, named=True)
+    )
     launch = plan.launches[own["launch"]]
     from safetensors.torch import load_file
 
@@ -129,17 +174,30 @@ def test_different_samples_are_measured_on_both_sets(results):
     losses = []
     for side in "ab":
         k = own[f"train_set_{side}"]
-        losses.append(kernels.path_losses(launch.architecture, a, b, alphas, (x[k], y[k]), "cross_entropy", backend="reference").loss.numpy())
+        losses.append(
+            kernels.path_losses(
+                launch.architecture, a, b, alphas, (x[k], y[k]), "cross_entropy", backend="reference"
+            ).loss.numpy()
+        )
     expected = theory.barriers_on_grid(alphas, np.mean(losses, 0), "linear").value[0]
     assert results.pairs.filter(pair=own["pair"])["train_loss_barrier_linear"][0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_past_the_ends(raw, tmp_path):
     """Curves go on past the ends, barriers do not."""
-    settings = {"measure.alphas": [-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5], "measure.alignment": ["exhaustive"], "measure.also": ["temperature"]}
+    settings = {
+        "measure.alphas": [-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5],
+        "measure.alignment": ["exhaustive"],
+        "measure.also": ["temperature"],
+    }
     inside = settings | {"measure.alphas": [0.0, 0.25, 0.5, 0.75, 1.0]}
     far, near = (
-        Results.load(run_study(Study.make(raw(COMPONENTS | part | {"vary": {}, "component": {}, "claims": []}, CLASSES)), tmp_path / name).parent)
+        Results.load(
+            run_study(
+                Study.make(raw(COMPONENTS | part | {"vary": {}, "component": {}, "claims": []}, CLASSES)),
+                tmp_path / name,
+            ).parent
+        )
         for name, part in (("far", settings), ("near", inside))
     )
     barriers = [name for name in near.pairs.columns if "barrier" in name or name.endswith("_ends")]
@@ -151,7 +209,14 @@ def test_past_the_ends(raw, tmp_path):
 
 def test_the_page_ranks_components_and_judges_claims(results):
     page = (results.folder / "report.html").read_text(encoding="utf-8")
-    for text in ("One component at a time", "It rises.", "agrees?", "own samples", "figures/ranking.pdf", "after weight matching"):
+    for text in (
+        "One component at a time",
+        "It rises.",
+        "agrees?",
+        "own samples",
+        "figures/ranking.pdf",
+        "after weight matching",
+    ):
         assert text in page
     assert set(results.columns["pairs"]) == set(pl.read_parquet(results.folder / "pairs.parquet").columns)
 
@@ -160,7 +225,9 @@ def pairs_of(levels, rng, spread=0.05, families=20):
     rows = []
     for k, (level, mean) in enumerate(levels.items()):
         for f in range(families):
-            rows.append(("independent", False, level, mean + spread * rng.standard_normal(), families * k + f, families * k + f))
+            rows.append(
+                ("independent", False, level, mean + spread * rng.standard_normal(), families * k + f, families * k + f)
+            )
     return pl.DataFrame(rows, schema=["kind", "left_out", "width", "barrier", "family_a", "family_b"], orient="row")
 
 
@@ -217,11 +284,17 @@ def test_scale_multiplies_families_and_pairs(tmp_path, raw):
     import tomli_w
 
     path = tmp_path / "study.toml"
-    tables = raw({"vary": {"ensemble.families": [4, 6]}, "component": {"a": {"x": {"ensemble.independent_pairs": 5}}}}, CLASSES)
+    tables = raw(
+        {"vary": {"ensemble.families": [4, 6]}, "component": {"a": {"x": {"ensemble.independent_pairs": 5}}}}, CLASSES
+    )
     tables["ensemble"]["independent_pairs"] = 6
     path.write_text(tomli_w.dumps(tables))
     study = Study.load(path, scale=2.5)
-    assert study.vary["ensemble.families"] == [10, 15] and study.ensemble.families == 10 and study.ensemble.independent_pairs == 15
+    assert (
+        study.vary["ensemble.families"] == [10, 15]
+        and study.ensemble.families == 10
+        and study.ensemble.independent_pairs == 15
+    )
     assert study.component["a"]["x"]["ensemble.independent_pairs"] == 12
     with pytest.raises(StudyError, match="--scale must be above 0"):
         Study.load(path, scale=-1)

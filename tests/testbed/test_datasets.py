@@ -59,7 +59,9 @@ def test_a_file_that_changed_is_refused(raw, tmp_path):
 
 def test_a_batch_larger_than_the_file(raw, tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=Y)
-    tables = raw({"training.batch_size": 7, "measure.theory": []}) | {"data": {"kind": "file", "path": str(tmp_path / "data.npz")}}
+    tables = raw({"training.batch_size": 7, "measure.theory": []}) | {
+        "data": {"kind": "file", "path": str(tmp_path / "data.npz")}
+    }
     with pytest.raises(StudyError, match=r"training\.batch_size \(7\) must be at most the 6"):
         ensembles.plan(Study.make(tables))
 
@@ -84,7 +86,9 @@ def test_teacher_student_labels_are_the_teachers(study):
 
 
 def test_seeds_of_data_and_teacher_are_separate(study):
-    base, other_data, other_teacher = (datasets.make(study(settings)) for settings in ({}, {"data.seed": 1}, {"data.teacher.seed": 1}))
+    base, other_data, other_teacher = (
+        datasets.make(study(settings)) for settings in ({}, {"data.seed": 1}, {"data.teacher.seed": 1})
+    )
     assert torch.equal(base.teacher.params, other_data.teacher.params)
     assert not torch.equal(base.train[0], other_data.train[0])
     assert torch.equal(base.train[0], other_teacher.train[0])
@@ -102,6 +106,11 @@ def test_classes_are_balanced_and_test_samples_are_others(classes, kind):
     assert not torch.isin(data.test[0], data.train[0]).any()
     if kind == "gaussian_mixture":  # far apart: the class means of training and test agree
         for label in range(3):
-            torch.testing.assert_close(data.train[0][data.train[1] == label].mean(0), data.test[0][data.test[1] == label].mean(0), atol=2.0, rtol=0)
+            torch.testing.assert_close(
+                data.train[0][data.train[1] == label].mean(0),
+                data.test[0][data.test[1] == label].mean(0),
+                atol=2.0,
+                rtol=0,
+            )
     else:
         assert data.train[0].norm(dim=1).max() < 1.2

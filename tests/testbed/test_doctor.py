@@ -19,7 +19,9 @@ pytest.importorskip("kernels.gpu.compile", reason="Triton is not installed")
 def test_measured_speeds_stand_beside_their_bounds(monkeypatch, name, known):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    monkeypatch.setattr(doctor.kernels.gpu, "train", lambda problem: time.sleep(0.002))  # longer than `seconds`: the steps stay ten
+    monkeypatch.setattr(
+        doctor.kernels.gpu, "train", lambda problem: time.sleep(0.002)
+    )  # longer than `seconds`: the steps stay ten
     monkeypatch.setattr(doctor, "GPU_NETWORKS", ((2, 16, 1),))
     console = Console(record=True, width=150)
     console.print(doctor.gpu_speeds(n_networks=2, seconds=0.001))

@@ -11,7 +11,9 @@ from testbed.study import KEYS
 
 def test_every_key_of_a_study_is_described():
     tables = fields.described()
-    assert {f"{table.key}.{name}" if table.key else name for table in tables for name, _, _ in table.rows} | {"data.kind"} == KEYS
+    assert {f"{table.key}.{name}" if table.key else name for table in tables for name, _, _ in table.rows} | {
+        "data.kind"
+    } == KEYS
     assert all(table.text for table in tables)
     assert len({(table.key, table.kind) for table in tables}) == len(tables)
 

@@ -38,7 +38,9 @@ def test_planes_of_a_study(raw, tmp_path, matched):
             c = alignment.match_weights(launch.architecture, a[None], b[None]).params[0]
         else:
             c = params[row[int(plane["third"][0].removeprefix("network "))]]
-        corners = {r["corner"]: np.array([r["u"], r["v"]]) for r in plane.filter(pl.col("corner").is_not_null()).to_dicts()}
+        corners = {
+            r["corner"]: np.array([r["u"], r["v"]]) for r in plane.filter(pl.col("corner").is_not_null()).to_dicts()
+        }
         assert list(corners) == ["A", "B", "C"] and not corners["A"].any()
         for one, other, p, q in (("A", "B", a, b), ("A", "C", a, c), ("B", "C", b, c)):
             assert np.linalg.norm(corners[one] - corners[other]) == pytest.approx((p - q).norm().item(), rel=1e-6)
@@ -47,7 +49,9 @@ def test_planes_of_a_study(raw, tmp_path, matched):
             point = points.row(at, named=True)
             share = np.linalg.solve(np.stack([corners["B"], corners["C"]], 1), [point["u"], point["v"]])
             theta = (a + share[0] * (b - a) + share[1] * (c - a))[None]
-            want = kernels.path_losses(launch.architecture, theta, theta, [0.0], launch.data[0].train, "cross_entropy").loss.item()
+            want = kernels.path_losses(
+                launch.architecture, theta, theta, [0.0], launch.data[0].train, "cross_entropy"
+            ).loss.item()
             assert point["loss"] == pytest.approx(want, rel=1e-5)
 
 
@@ -61,13 +65,21 @@ def test_networks_on_one_line_have_no_plane(raw):
         "ensemble.independent_pairs": 1,
         "measure.planes": 1,
     }
-    plan = ensembles.plan(Study.make(raw(one | {"measure.alignment": ["weights"], "architecture.activation": "relu"}, CLASSES)))
+    plan = ensembles.plan(
+        Study.make(raw(one | {"measure.alignment": ["weights"], "architecture.activation": "relu"}, CLASSES))
+    )
     (launch,) = plan.launches
     found = planes.table(plan, [launch.initial(launch.networks)], [torch.full((2,), -1)], "auto")
     assert len(found) == 0 and found.columns == list(planes.SCHEMA)
 
 
 def test_planes_need_a_training_set(raw):
-    online = {"training.online": True, "data.n_train": None, "data.noise": 0.0, "measure.theory": ["population"], "measure.planes": 1}
+    online = {
+        "training.online": True,
+        "data.n_train": None,
+        "data.noise": 0.0,
+        "measure.theory": ["population"],
+        "measure.planes": 1,
+    }
     with pytest.raises(StudyError, match=r"measure\.planes draws the training loss, and training\.online has none"):
         Study.make(raw(online))

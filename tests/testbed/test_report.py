@@ -39,9 +39,19 @@ def check_report(report: Path) -> str:
 
 
 def test_report_of_a_factor_study(study, tmp_path):
-    report = run_study(study({"vary": {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}}), tmp_path / "run")
+    report = run_study(
+        study({"vary": {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}}), tmp_path / "run"
+    )
     html = check_report(report)
-    for text in ("Does it run?", "linear", "mean_endpoints", "max_endpoint", "midpoint", "½ mean squared error", "study.toml"):
+    for text in (
+        "Does it run?",
+        "linear",
+        "mean_endpoints",
+        "max_endpoint",
+        "midpoint",
+        "½ mean squared error",
+        "study.toml",
+    ):
         assert text in html
     assert "quick run" not in html
     names = {path.stem for path in (report.parent / "figures").glob("*.png")}
@@ -72,12 +82,16 @@ def test_classification_end_to_end(classes, tmp_path, kind):
     assert {"test_error_barrier_mean_endpoints", "train_error_barrier_linear"} <= set(pairs.columns)
     assert "z" not in pairs.columns
     assert curves["test_error"].is_between(0, 1).all()
-    assert curves.filter(pl.col("alpha").is_in([0.0, 1.0]))["train_error"].mean() < 0.7  # chance is 2/3 or 1/2: they learn
+    assert (
+        curves.filter(pl.col("alpha").is_in([0.0, 1.0]))["train_error"].mean() < 0.7
+    )  # chance is 2/3 or 1/2: they learn
 
 
 def test_online_and_grids_without_a_middle(study, tmp_path):
     settings = {"data.n_train": None, "data.noise": 0.0, "training.online": True, "measure.alphas": 4}
-    report = run_study(study(settings | {"measure.theory": ["population"], "ensemble.pairs": ["independent"]}), tmp_path / "run")
+    report = run_study(
+        study(settings | {"measure.theory": ["population"], "ensemble.pairs": ["independent"]}), tmp_path / "run"
+    )
     check_report(report)
     pairs = pl.read_parquet(report.parent / "pairs.parquet")
     assert "test_loss_barrier_midpoint" not in pairs.columns  # the grid has no α = ½
@@ -168,7 +182,9 @@ def test_the_command_from_a_shell(raw, tmp_path):
     command = [sys.executable, "-m", "testbed", "run", str(path), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("testbed: Unknown key 'training.momentum'. Did you mean 'training.optimizer.momentum'?")
+    assert done.stderr.startswith(
+        "testbed: Unknown key 'training.momentum'. Did you mean 'training.optimizer.momentum'?"
+    )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
 

@@ -57,7 +57,9 @@ def test_another_program_can_read_it(study, tmp_path):
     made = study({"vary": VARY})
     report = run_study(made, tmp_path / "run")
     folder = report.parent
-    networks, pairs, curves, losses = (pl.read_parquet(folder / f"{n}.parquet") for n in ("networks", "pairs", "curves", "losses"))
+    networks, pairs, curves, losses = (
+        pl.read_parquet(folder / f"{n}.parquet") for n in ("networks", "pairs", "curves", "losses")
+    )
     columns = json.loads((folder / "columns.json").read_text())
     for name, table in (("networks", networks), ("pairs", pairs), ("curves", curves), ("losses", losses)):
         assert list(columns[name]) == table.columns
@@ -70,7 +72,9 @@ def test_another_program_can_read_it(study, tmp_path):
     assert Study.load(folder / "study.toml") == made
     assert len(curves) == 40 * 5
     assert not any(table.null_count().sum_horizontal().item() for table in (pairs, curves, losses))
-    for launch, row, network in networks.filter(pl.col("network").is_in([0, 17])).select("launch", "row", "network").rows():
+    for launch, row, network in (
+        networks.filter(pl.col("network").is_in([0, 17])).select("launch", "row", "network").rows()
+    ):
         params = safetensors.numpy.load_file(folder / f"parameters/launch-{launch}.safetensors")["params"]
         width = networks.filter(network=network)["architecture.hidden"].item()
         assert params.shape == (16, 3 * width + width + width + 1)

@@ -23,7 +23,9 @@ def trained():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(80, 2, dtype=DOUBLE, generator=generator)
     y = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).long()
-    run = train(architecture, architecture.initial(10, 0, dtype=DOUBLE), (x, y), Training(1500, Adam(lr=0.02), "cross_entropy"))
+    run = train(
+        architecture, architecture.initial(10, 0, dtype=DOUBLE), (x, y), Training(1500, Adam(lr=0.02), "cross_entropy")
+    )
     return architecture, run.params, (x, y)
 
 
@@ -41,7 +43,11 @@ def test_a_trained_bend_lowers_the_barrier_and_leaves_the_ends(trained):
 def test_of_one_pair_or_many(trained):
     architecture, params, data = trained
     many = segments.trained_bends(architecture, params[:5], params[5:], data, "cross_entropy", steps=20)
-    assert torch.allclose(segments.trained_bends(architecture, params[:1], params[5:6], data, "cross_entropy", steps=20)[0], many[0], rtol=1e-9)
+    assert torch.allclose(
+        segments.trained_bends(architecture, params[:1], params[5:6], data, "cross_entropy", steps=20)[0],
+        many[0],
+        rtol=1e-9,
+    )
 
 
 def test_the_star_centre_is_nearer_to_networks_that_it_has_not_seen(trained):
@@ -49,7 +55,10 @@ def test_the_star_centre_is_nearer_to_networks_that_it_has_not_seen(trained):
     centre = segments.star_centre(architecture, params[:7], data, "cross_entropy", steps=800, lr=0.02)
     rest = params[7:]
     to_centre = segments.chain_barriers(architecture, [centre.expand_as(rest), rest], data, "cross_entropy", ALPHAS)
-    to_others = [segments.chain_barriers(architecture, [one.expand_as(rest), rest], data, "cross_entropy", ALPHAS) for one in params[:7]]
+    to_others = [
+        segments.chain_barriers(architecture, [one.expand_as(rest), rest], data, "cross_entropy", ALPHAS)
+        for one in params[:7]
+    ]
     assert to_centre.mean() < np.mean(to_others)
 
 
@@ -72,11 +81,17 @@ def test_the_plane_holds_its_corners_and_is_the_loss_between_them(trained):
     assert np.allclose([np.linalg.norm(c[i] - c[j]) for i, j in ((0, 1), (0, 2), (1, 2))], distances)
     basis = torch.stack([params[1] - params[0], params[2] - params[0]])
     for row, column in ((0, 0), (3, 7), (8, 4)):  # the same point by its share of B and C
-        share = np.linalg.solve(np.stack([c[1] - c[0], c[2] - c[0]], 1), np.array([found.u[column], found.v[row]]) - c[0])
+        share = np.linalg.solve(
+            np.stack([c[1] - c[0], c[2] - c[0]], 1), np.array([found.u[column], found.v[row]]) - c[0]
+        )
         point = (params[0] + torch.from_numpy(share) @ basis)[None]
-        assert found.loss[row, column] == pytest.approx(path_losses(architecture, point, point, [0.0], data, "cross_entropy").loss.item(), rel=1e-9)
+        assert found.loss[row, column] == pytest.approx(
+            path_losses(architecture, point, point, [0.0], data, "cross_entropy").loss.item(), rel=1e-9
+        )
     with pytest.raises(ValueError, match="lie on one line"):
-        segments.plane(architecture, torch.stack([params[0], params[1], 0.5 * (params[0] + params[1])]), data, "cross_entropy")
+        segments.plane(
+            architecture, torch.stack([params[0], params[1], 0.5 * (params[0] + params[1])]), data, "cross_entropy"
+        )
 
 
 def test_a_study_measures_bends_and_stars(raw, tmp_path):
@@ -117,16 +132,31 @@ def test_a_set_for_each_pair(trained):
     together = segments.trained_bends(architecture, params[:2], params[5:7], sets, "cross_entropy", steps=20)
     alone = segments.trained_bends(architecture, params[:1], params[5:6], (x[:40], y[:40]), "cross_entropy", steps=20)
     assert torch.allclose(together[0], alone[0], rtol=1e-9)
-    chain = segments.chain_barriers(architecture, [params[:2], together, params[5:7]], sets, "cross_entropy", ALPHAS, dataset=np.array([0, 1]))
-    one = segments.chain_barriers(architecture, [params[1:2], together[1:], params[6:7]], (sets[0][1], sets[1][1]), "cross_entropy", ALPHAS)
+    chain = segments.chain_barriers(
+        architecture, [params[:2], together, params[5:7]], sets, "cross_entropy", ALPHAS, dataset=np.array([0, 1])
+    )
+    one = segments.chain_barriers(
+        architecture, [params[1:2], together[1:], params[6:7]], (sets[0][1], sets[1][1]), "cross_entropy", ALPHAS
+    )
     assert np.allclose(chain[1], one[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"measure.also": ["star"], "ensemble.families": 3, "ensemble.siblings": 1, "ensemble.pairs": ["independent"]}, "3 are too few"),
-        ({"measure.also": ["bend"], "architecture.connectivity": "convolutional", "architecture.receptive_field": 1}, "'bend' trains a point"),
+        (
+            {
+                "measure.also": ["star"],
+                "ensemble.families": 3,
+                "ensemble.siblings": 1,
+                "ensemble.pairs": ["independent"],
+            },
+            "3 are too few",
+        ),
+        (
+            {"measure.also": ["bend"], "architecture.connectivity": "convolutional", "architecture.receptive_field": 1},
+            "'bend' trains a point",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(raw, settings, sentence):

@@ -22,7 +22,9 @@ def test_a_planted_permutation_is_found():
 @pytest.mark.parametrize("name", ["twins", "plateau"])
 def test_shipped_studies_of_online_learning(tmp_path, name):
     """In small: the split and the rates scale with d, and what the study is for is in the table."""
-    settings = ['vary."data.inputs"=[10,20]', "ensemble.families=4"] + (["ensemble.independent_pairs=4"] if name == "twins" else [])
+    settings = ['vary."data.inputs"=[10,20]', "ensemble.families=4"] + (
+        ["ensemble.independent_pairs=4"] if name == "twins" else []
+    )
     steps = 'vary."training.steps"=[12,15]' if name == "twins" else "training.steps=12"
     splits = [] if name == "twins" else ['vary."ensemble.spawn_step"=[0,10]']
     study = Study.load(name, [*settings, steps, *splits])

@@ -10,7 +10,10 @@ from testbed import StudyError, ensembles, structure, training
 from testbed.study import Study
 from tests.testbed.conftest import CLASSES
 
-LAYERED = {"data": {"kind": "dynamic_signal", "patches": 3, "patch_inputs": 4, "n_train": 30}, "architecture.hidden": [6]}
+LAYERED = {
+    "data": {"kind": "dynamic_signal", "patches": 3, "patch_inputs": 4, "n_train": 30},
+    "architecture.hidden": [6],
+}
 
 
 @pytest.fixture
@@ -57,11 +60,18 @@ def test_random_masks_have_their_density_and_are_shared_as_asked(launch, kind):
 
 
 def test_sparse_weights_start_with_the_variance_of_dense_pre_activations(launch):
-    settings = {"architecture.hidden": [600], "ensemble.families": 2, "architecture.connectivity": "random", "architecture.receptive_field": 3}
+    settings = {
+        "architecture.hidden": [600],
+        "ensemble.families": 2,
+        "architecture.connectivity": "random",
+        "architecture.receptive_field": 3,
+    }
     one = launch(settings | {"architecture.hidden": [600], "architecture.stride": 1})
     w = first_weights(one, one.initial(one.networks))
     assert w.count_nonzero(2).unique().tolist() == [3]
-    assert w.square().sum(2).mean() == pytest.approx(1.0, rel=0.03)  # tanh: 12 weights of variance 1/12 as 3 of variance 1/3
+    assert w.square().sum(2).mean() == pytest.approx(
+        1.0, rel=0.03
+    )  # tanh: 12 weights of variance 1/12 as 3 of variance 1/3
 
 
 @pytest.mark.parametrize("kind", ["own", "family"])
@@ -96,7 +106,10 @@ def test_pruning_keeps_the_largest_weights_and_rewinds(launch, kind):
 def test_magnitude_pruning_alone_leaves_the_trained_weights(launch, rounds):
     """One round: the dense networks' largest weights as they were trained, the others 0. The last round is not trained on in any case."""
     settings = {"training.steps": 30, "ensemble.spawn_step": 8, "training.record_every": 5}
-    dense, pruned = (launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.25, "rounds": rounds, "retrain": False}}))
+    dense, pruned = (
+        launch(settings | extra)
+        for extra in ({}, {"architecture.pruning": {"density": 0.25, "rounds": rounds, "retrain": False}})
+    )
     weights = structure.is_weight(dense.architecture)
     one, other = (training.train(each, each.networks, "native") for each in (dense, pruned))
     there = other["params"] != 0
@@ -113,7 +126,9 @@ def test_magnitude_pruning_alone_leaves_the_trained_weights(launch, rounds):
 def test_magnitude_pruning_alone_stops_where_training_says(launch):
     """training.stop_below is of the training that is measured, which here is the dense one."""
     settings = {"training.steps": 30, "training.stop_below": 0.9}
-    dense, pruned = (launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.5, "retrain": False}}))
+    dense, pruned = (
+        launch(settings | extra) for extra in ({}, {"architecture.pruning": {"density": 0.5, "retrain": False}})
+    )
     one, other = (training.train(each, each.networks, "native") for each in (dense, pruned))
     assert (one["stopped_at"] >= 0).any() and torch.equal(one["stopped_at"], other["stopped_at"])
     assert torch.equal(other["params"], one["params"] * (other["params"] != 0))
@@ -128,11 +143,17 @@ def test_weights_tied_by_a_map(launch):
     tied = launch({"architecture.tied": number.tolist()})
     w = first_weights(tied, training.train(tied, tied.networks, "native")["params"])
     assert torch.equal(w[:, :, 0::2], w[:, :, 1::2]) and (w[:, :, 0] != w[:, :, 2]).all()
-    assert first_weights(plain, training.train(plain, plain.networks, "native")["params"])[:, :, 0::2].ne(w[:, :, 0::2]).any()
+    assert (
+        first_weights(plain, training.train(plain, plain.networks, "native")["params"])[:, :, 0::2]
+        .ne(w[:, :, 0::2])
+        .any()
+    )
     whole = {"architecture.connectivity": "convolutional", "architecture.receptive_field": 12}
     (convolution, by_hand) = launch(whole), launch({"architecture.tied": list(range(n))})
     assert torch.equal(*(training.train(each, each.networks, "native")["params"] for each in (convolution, by_hand)))
-    with pytest.raises(StudyError, match=rf"architecture.tied must have a number for each of the {n} parameters, not 3"):
+    with pytest.raises(
+        StudyError, match=rf"architecture.tied must have a number for each of the {n} parameters, not 3"
+    ):
         launch({"architecture.tied": [0, 1, 1]}).tied  # noqa: B018
 
 
@@ -155,13 +176,35 @@ def test_siblings_with_different_rates(launch):
 def test_what_does_not_fit_is_refused_by_field(raw):
     for settings, sentence in (
         ({"architecture.connectivity": "local"}, "architecture.receptive_field is missing"),
-        ({"architecture.connectivity": "convolutional", "architecture.receptive_field": 4, "architecture.density": 0.5}, "shares weights"),
+        (
+            {
+                "architecture.connectivity": "convolutional",
+                "architecture.receptive_field": 4,
+                "architecture.density": 0.5,
+            },
+            "shares weights",
+        ),
         ({"training.frozen_layers": [2]}, r"training.frozen_layers must be below 2"),
-        ({"architecture.pruning": {"density": 0.5, "rewind_step": 100}}, r"rewind_step \(100\) must be at most training.steps \(60\)"),
-        ({"architecture.pruning": {"density": 0.5, "retrain": False, "mask": "family"}}, "mask 'family' goes with retrain = true"),
-        ({"architecture.pruning": {"density": 0.5, "retrain": False, "rewind_step": 9}}, "rewind_step goes with retrain = true"),
-        ({"architecture.tied": [0], "architecture.density": 0.5}, "architecture.tied shares weights as it says: leave out"),
-        ({"architecture.tied": [0], "measure.also": ["bend"]}, "'bend' trains a point whose weights are its own; architecture.tied"),
+        (
+            {"architecture.pruning": {"density": 0.5, "rewind_step": 100}},
+            r"rewind_step \(100\) must be at most training.steps \(60\)",
+        ),
+        (
+            {"architecture.pruning": {"density": 0.5, "retrain": False, "mask": "family"}},
+            "mask 'family' goes with retrain = true",
+        ),
+        (
+            {"architecture.pruning": {"density": 0.5, "retrain": False, "rewind_step": 9}},
+            "rewind_step goes with retrain = true",
+        ),
+        (
+            {"architecture.tied": [0], "architecture.density": 0.5},
+            "architecture.tied shares weights as it says: leave out",
+        ),
+        (
+            {"architecture.tied": [0], "measure.also": ["bend"]},
+            "'bend' trains a point whose weights are its own; architecture.tied",
+        ),
         ({"architecture.residual": True}, "architecture.residual needs two hidden layers"),
         ({"architecture.lean": 0.1}, "architecture.lean needs data of kind 'teacher_student'"),
     ):
@@ -169,8 +212,14 @@ def test_what_does_not_fit_is_refused_by_field(raw):
             Study.make(raw(LAYERED | settings, CLASSES))
     for settings, sentence in (
         ({"architecture.receptive_field": 13}, "receptive_field must be at most the 12 inputs"),
-        ({"architecture.receptive_field": 5, "architecture.stride": 4}, "stride: windows of 5 every 4 do not end at the last of 12 inputs"),
-        ({"architecture.receptive_field": 4, "architecture.stride": 2}, "as many units at each of its 5 windows, not 6"),
+        (
+            {"architecture.receptive_field": 5, "architecture.stride": 4},
+            "stride: windows of 5 every 4 do not end at the last of 12 inputs",
+        ),
+        (
+            {"architecture.receptive_field": 4, "architecture.stride": 2},
+            "as many units at each of its 5 windows, not 6",
+        ),
     ):
         with pytest.raises(StudyError, match=sentence):
             ensembles.plan(Study.make(raw(LAYERED | settings, CLASSES)))
@@ -180,7 +229,9 @@ def test_starts_that_lean_overlap_with_the_teacher_whatever_the_number_of_inputs
     settings = {"data.teacher.hidden": [3], "architecture.hidden": [3], "measure.theory": []}
     overlaps = {}
     for lean in (0.0, 0.4):
-        (one,) = ensembles.plan(study(settings | {"architecture.lean": lean, "data.inputs": 4000, "ensemble.families": 8})).launches
+        (one,) = ensembles.plan(
+            study(settings | {"architecture.lean": lean, "data.inputs": 4000, "ensemble.families": 8})
+        ).launches
         target = one.teacher.architecture.layers(one.teacher.params)[0][0][0].float()
         w = first_weights(one, one.initial(one.networks))
         overlaps[lean] = w @ target.T / target.square().sum(1)  # [network, student unit, teacher unit]
@@ -188,4 +239,6 @@ def test_starts_that_lean_overlap_with_the_teacher_whatever_the_number_of_inputs
     chosen = (overlaps[0.4] - overlaps[0.0]).round(decimals=3)
     assert ((chosen - 0.4).abs() < 0.03).sum((1, 2)).eq(3).all()  # a permutation of the teacher's units
     order = chosen.argmax(2)
-    assert torch.equal(order[::2], order[1::2]) and len(torch.unique(order, dim=0)) > 2  # siblings share it, families differ
+    assert (
+        torch.equal(order[::2], order[1::2]) and len(torch.unique(order, dim=0)) > 2
+    )  # siblings share it, families differ

@@ -24,8 +24,14 @@ REFUSED = [
     ({"training.optimizer.lr": -1.0}, r"training\.optimizer\.lr must be at least 0"),
     ({"training.optimizer.nesterov": True}, r"training\.optimizer\.nesterov needs a momentum above 0"),
     ({"measure.theory": ["twin_students"]}, r"measure\.theory: 'twin_students' needs training\.online = true"),
-    ({"measure.permutations": True, "data.teacher.hidden": [9]}, r"measure\.permutations needs one hidden layer of at most 6 units"),
-    ({"training.clock": "inputs", "training.schedule": {"kind": "cosine"}}, r"clock 'inputs' goes with a constant schedule"),
+    (
+        {"measure.permutations": True, "data.teacher.hidden": [9]},
+        r"measure\.permutations needs one hidden layer of at most 6 units",
+    ),
+    (
+        {"training.clock": "inputs", "training.schedule": {"kind": "cosine"}},
+        r"clock 'inputs' goes with a constant schedule",
+    ),
     ({"training.steps": 2.5}, r"training\.steps must be a whole number, not 2\.5"),
     ({"training.steps": True}, r"training\.steps must be a whole number, not True"),
     ({"architecture.biases": 1}, r"architecture\.biases must be true or false, not 1"),
@@ -63,7 +69,10 @@ REFUSED = [
     ({"vary": {"training.steps": [20, 20]}}, r"vary: a value stands twice"),
     ({"vary": {"training.steps": 3}}, r"vary\.training\.steps must be a list"),
     ({"vary": {"training.steps": [20, 5]}}, r"In the cell training\.steps = 5: ensemble\.spawn_step \(10\)"),
-    ({"vary": {"architecture.hidden": [[2], [0]]}}, r"In the cell architecture\.hidden = \[0\]: architecture\.hidden\[0\]"),
+    (
+        {"vary": {"architecture.hidden": [[2], [0]]}},
+        r"In the cell architecture\.hidden = \[0\]: architecture\.hidden\[0\]",
+    ),
 ]
 
 

@@ -40,7 +40,9 @@ def test_samples_are_a_function_of_the_seed(task):
     assert test[0].shape == (90, x.shape[1])
 
 
-@pytest.mark.parametrize("task", [task for task in EXAMPLES if task.kind not in ("parity",)], ids=lambda task: task.kind)
+@pytest.mark.parametrize(
+    "task", [task for task in EXAMPLES if task.kind not in ("parity",)], ids=lambda task: task.kind
+)
 def test_the_label_can_be_learnt_from_the_inputs(task):
     """A nearest-neighbour rule from 1,500 samples beats chance by far."""
     task = task.model_copy(update={"n_train": 1500})
@@ -59,7 +61,11 @@ def test_parity_counts_minus_signs_among_the_relevant_inputs_alone():
 
 def test_the_counterexample_is_one_quadrant():
     x, y = EXAMPLES[8].test(4000)
-    assert np.array_equal(y, ((x[:, 0] < 0) & (x[:, 1] > 0)).astype(int)) and abs(y.mean() - 0.25) < 0.03 and abs(x).max() <= 1
+    assert (
+        np.array_equal(y, ((x[:, 0] < 0) & (x[:, 1] > 0)).astype(int))
+        and abs(y.mean() - 0.25) < 0.03
+        and abs(x).max() <= 1
+    )
 
 
 def test_the_signal_lies_in_one_patch_with_the_sign_of_the_class():
@@ -86,7 +92,9 @@ def test_the_dial_of_the_tree_turns_difficulty():
 
 @given(st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.integers(0, 50))
 def test_label_noise_draws_its_share_of_training_labels_anew(share, seed):
-    task = tasks.GaussianMixtureData(kind="gaussian_mixture", inputs=2, classes=4, n_train=400, label_noise=share, seed=seed)
+    task = tasks.GaussianMixtureData(
+        kind="gaussian_mixture", inputs=2, classes=4, n_train=400, label_noise=share, seed=seed
+    )
     clean = task.model_copy(update={"label_noise": 0.0})
     (x, y), (x_clean, y_clean) = task.train(), clean.train()
     assert np.array_equal(x, x_clean) and np.array_equal(task.test(50)[1], clean.test(50)[1])
@@ -143,7 +151,9 @@ def test_a_plan_gives_each_network_its_samples(classes, settings):
 
 def test_students_have_samples_of_their_own_too(study):
     """Some in common, the rest their own, the teacher's labels on all; curves are measured on both ends' samples."""
-    (launch,) = ensembles.plan(study({"data.shared": 0.25, "data.noise": 0.0, "measure.theory": ["population"]})).launches
+    (launch,) = ensembles.plan(
+        study({"data.shared": 0.25, "data.noise": 0.0, "measure.theory": ["population"]})
+    ).launches
     x, y = launch.train_sets
     assert x.shape == (8, 24, 3) and y.shape == (8, 24, 1)
     assert torch.equal(x[0, :6], x[5, :6]) and not torch.isin(x[0, 6:], x[5, 6:]).any()
@@ -176,15 +186,24 @@ def test_what_does_not_go_together_is_refused(raw):
     for settings, sentence in (
         ({"data.shared": 0.5, "data.shift": 1.0}, "data.shift goes with shared = 1"),
         ({"data": {"kind": "digits", "shared": 0.5}}, "shared and shift are not for digits"),
-        ({"data": {"kind": "parity", "inputs": 3, "relevant": 4, "n_train": 9}}, r"data.relevant must be at most data.inputs \(3\), not 4"),
-        ({"data": {"kind": "hierarchical", "inputs": 3, "label_level": 4, "n_train": 9}}, "data.label_level must be at most data.levels"),
+        (
+            {"data": {"kind": "parity", "inputs": 3, "relevant": 4, "n_train": 9}},
+            r"data.relevant must be at most data.inputs \(3\), not 4",
+        ),
+        (
+            {"data": {"kind": "hierarchical", "inputs": 3, "label_level": 4, "n_train": 9}},
+            "data.label_level must be at most data.levels",
+        ),
         ({"data.label_noise": 1.5}, "data.label_noise must be at most 1"),
     ):
         with pytest.raises(StudyError, match=sentence):
             Study.make(raw(settings, CLASSES))
     for settings, sentence in (
         ({"data.shared": 0.5}, r"'exact_training' needs one training set for all pairs, data.shared = 1"),
-        ({"data.shared": 0.5, "training.online": True, "data.n_train": None, "data.noise": 0.0}, "leave out data.n_train, noise, shared and shift"),
+        (
+            {"data.shared": 0.5, "training.online": True, "data.n_train": None, "data.noise": 0.0},
+            "leave out data.n_train, noise, shared and shift",
+        ),
     ):
         with pytest.raises(StudyError, match=sentence):
             Study.make(raw(settings))

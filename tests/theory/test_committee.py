@@ -53,9 +53,10 @@ def test_price():
     """∂E[g(u₁) g(u₂)]/∂c₁₂ = E[g′(u₁) g′(u₂)] (Price 1958), which I₄ becomes where u₃ = u₄ is so large that g² is 1."""
     c11, c22, step = 0.7, 1.3, 1e-5
     for c12 in (-0.8, 0.0, 0.4):
-        slope = (second_moment("erf", "erf", None, None, c11, c12 + step, c22) - second_moment("erf", "erf", None, None, c11, c12 - step, c22)) / (
-            2 * step
-        )
+        slope = (
+            second_moment("erf", "erf", None, None, c11, c12 + step, c22)
+            - second_moment("erf", "erf", None, None, c11, c12 - step, c22)
+        ) / (2 * step)
         zero, large = 0.0, 1e12
         found = four_point(*map(np.float64, (c11, c12, zero, zero, c22, zero, zero, large, large, large)))
         np.testing.assert_allclose(found, slope, rtol=1e-5)

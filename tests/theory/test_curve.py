@@ -15,7 +15,12 @@ def check_hand_made(curve_type, barriers_on_grid):
     """Straight from 3 down to 1; a hill α(1−α) on the flat; a quartic of height 1/32 at one half."""
     straight, hill, quartic = [3.0, -2.0, 0, 0, 0], [1.0, 1.0, -1.0, 0, 0], [0, 0, 0.5, -1.0, 0.5]
     curve = curve_type(np.array([straight, hill, quartic]))
-    expected = {"linear": [0, 0.25, 1 / 32], "mean_endpoints": [1, 0.25, 1 / 32], "max_endpoint": [0, 0.25, 1 / 32], "midpoint": [0, 0.25, 1 / 32]}
+    expected = {
+        "linear": [0, 0.25, 1 / 32],
+        "mean_endpoints": [1, 0.25, 1 / 32],
+        "max_endpoint": [0, 0.25, 1 / 32],
+        "midpoint": [0, 0.25, 1 / 32],
+    }
     for definition, values in expected.items():
         for barrier in (curve.barrier(definition), barriers_on_grid(GRID, curve(GRID), definition)):
             np.testing.assert_allclose(barrier.value, values, atol=1e-15)

@@ -23,7 +23,10 @@ GRID = np.linspace(0, 1, 4001)
 
 def networks(rng, n, widths, biased):
     return [
-        (rng.standard_normal((n, fan_out, fan_in)) * np.sqrt(2 / fan_in), rng.standard_normal((n, fan_out)) / 2 if biased else None)
+        (
+            rng.standard_normal((n, fan_out, fan_in)) * np.sqrt(2 / fan_in),
+            rng.standard_normal((n, fan_out)) / 2 if biased else None,
+        )
         for fan_in, fan_out in pairwise(widths)
     ]
 
@@ -88,7 +91,9 @@ def test_depth_two_is_the_two_layer_sweep(biased, slope):
     np.testing.assert_allclose(deep.starts, two.starts, atol=1e-14)
     np.testing.assert_allclose(deep.coefficients, two.coefficients, atol=1e-12 * np.abs(two.coefficients).max())
     for definition in BARRIER_DEFINITIONS:
-        np.testing.assert_allclose(deep.barrier(definition).value, two.barrier(definition).value, atol=1e-12 * two(GRID).max())
+        np.testing.assert_allclose(
+            deep.barrier(definition).value, two.barrier(definition).value, atol=1e-12 * two(GRID).max()
+        )
 
 
 def test_identity_is_a_linear_network():
@@ -132,7 +137,8 @@ def test_barriers_streamed_and_symmetries():
     np.testing.assert_allclose(back.losses[:, ::-1], losses, atol=scale)
     first, second = rng.permutation(6), rng.permutation(5)
     permuted = [
-        [(w1[:, first], b1[:, first]), (w2[:, second][:, :, first], b2[:, second]), (w3[:, :, second], b3)] for (w1, b1), (w2, b2), (w3, b3) in (a, b)
+        [(w1[:, first], b1[:, first]), (w2[:, second][:, :, first], b2[:, second]), (w3[:, :, second], b3)]
+        for (w1, b1), (w2, b2), (w3, b3) in (a, b)
     ]
     np.testing.assert_allclose(deep_piecewise_barriers(*permuted, x, y, GRID[::10]).losses, losses, atol=scale)
     # Unit i of a hidden layer scaled by c > 0 and its outgoing weights by 1/c: the function is the same.
@@ -148,7 +154,11 @@ def test_certified_enclosures_hold_the_exact_barrier():
     a, x = networks(rng, 1, (2, 4, 3, 1), True), rng.standard_normal((12, 2))
     (w1, b1), (w2, b2), last = a
     orders = np.array([[3, 2, 1, 0], [1, 0, 2, 3], [1, 2, 3, 0]])
-    b = [(w1[0][orders], b1[0][orders]), (w2[0].T[orders].swapaxes(1, 2), b2.repeat(3, 0)), tuple(part.repeat(3, 0) for part in last)]
+    b = [
+        (w1[0][orders], b1[0][orders]),
+        (w2[0].T[orders].swapaxes(1, 2), b2.repeat(3, 0)),
+        tuple(part.repeat(3, 0) for part in last),
+    ]
     h = np.maximum(np.maximum(x @ w1[0].T + b1[0], 0) @ w2[0].T + b2[0], 0)
     y = h @ last[0][0].T + last[1][0]
     exact, certified = deep_piecewise_path(a, b, x, y), certified_path(a, b, x, y, "relu")

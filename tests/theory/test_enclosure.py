@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import BARRIER_DEFINITIONS, SecondMoments, barriers_on_grid, certified_path, linear_path, objections, piecewise_path
+from theory import (
+    BARRIER_DEFINITIONS,
+    SecondMoments,
+    barriers_on_grid,
+    certified_path,
+    linear_path,
+    objections,
+    piecewise_path,
+)
 from theory.intervals import ENCLOSED_ACTIVATIONS, Ball, activation_named, range_of
 from theory.path_jets import PathProblem, half_width
 
@@ -27,7 +35,10 @@ MP_ACTIVATIONS = {
 
 def networks(rng, n, widths, biased=True, scale=1.4):
     return [
-        (rng.standard_normal((n, out, into)) * scale / np.sqrt(into), rng.standard_normal((n, out)) * 0.4 if biased else None)
+        (
+            rng.standard_normal((n, out, into)) * scale / np.sqrt(into),
+            rng.standard_normal((n, out)) * 0.4 if biased else None,
+        )
         for into, out in pairwise(widths)
     ]
 
@@ -36,7 +47,11 @@ def problem(seed, widths, loss, n_pairs=3, n_samples=10):
     rng = np.random.default_rng(seed)
     a, b = networks(rng, n_pairs, widths), networks(rng, n_pairs, widths)
     x = rng.standard_normal((n_samples, widths[0]))
-    y = rng.integers(0, widths[-1], n_samples) if loss == "cross_entropy" else rng.standard_normal((n_samples, widths[-1]))
+    y = (
+        rng.integers(0, widths[-1], n_samples)
+        if loss == "cross_entropy"
+        else rng.standard_normal((n_samples, widths[-1]))
+    )
     return a, b, x, y
 
 
@@ -54,7 +69,10 @@ def in_thirty_digits(a, b, x, y, alpha, activation, loss):
                 if index > 0:
                     h = [MP_ACTIVATIONS[activation](v) for v in h]
                 h = [
-                    sum(((1 - t) * mp.mpf(float(p)) + t * mp.mpf(float(q))) * v for p, q, v in zip(row_a, row_b, h, strict=True))
+                    sum(
+                        ((1 - t) * mp.mpf(float(p)) + t * mp.mpf(float(q))) * v
+                        for p, q, v in zip(row_a, row_b, h, strict=True)
+                    )
                     + (1 - t) * mp.mpf(float(bias_a))
                     + t * mp.mpf(float(bias_b))
                     for row_a, row_b, bias_a, bias_b in zip(wa, wb, ba, bb, strict=True)
@@ -108,11 +126,21 @@ def test_barriers_hold_those_of_grids_and_are_as_narrow_as_asked(seed, activatio
         assert (barrier.value + barrier.error >= high).all()
     back = certified_path(b, a, x, y, activation, loss=loss, tol=1e-5).enclosure()
     here = curve.enclosure()
-    assert (np.maximum(back[:, 0], here[:, 0]) <= np.minimum(back[:, 1], here[:, 1])).all()  # the same number is in both
+    assert (
+        np.maximum(back[:, 0], here[:, 0]) <= np.minimum(back[:, 1], here[:, 1])
+    ).all()  # the same number is in both
     hidden_order = np.random.default_rng(seed).permutation(hidden[0]) if hidden else None
     if hidden_order is not None:
-        permuted = [[(n[0][0][:, hidden_order], n[0][1][:, hidden_order]), (n[1][0][:, :, hidden_order], n[1][1]), *n[2:]] for n in (a, b)]
-        np.testing.assert_allclose(certified_path(*permuted, x, y, activation, loss=loss)(GRID[::100]), losses[:, ::100], rtol=1e-10, atol=1e-12)
+        permuted = [
+            [(n[0][0][:, hidden_order], n[0][1][:, hidden_order]), (n[1][0][:, :, hidden_order], n[1][1]), *n[2:]]
+            for n in (a, b)
+        ]
+        np.testing.assert_allclose(
+            certified_path(*permuted, x, y, activation, loss=loss)(GRID[::100]),
+            losses[:, ::100],
+            rtol=1e-10,
+            atol=1e-12,
+        )
 
 
 def check_exact_barriers(certified_path):
@@ -127,7 +155,10 @@ def check_exact_barriers(certified_path):
             assert (low - 1e-12 <= value).all() and (value <= high + 1e-12).all()
             assert (high - low <= 1e-7).all()
     a, b, x, y = problem(6, (3, 4, 4, 2), "mse", 8, 20)
-    exact, certified = linear_path(a, b, SecondMoments.from_data(x, y)), certified_path(a, b, x, y, "identity", tol=1e-8)
+    exact, certified = (
+        linear_path(a, b, SecondMoments.from_data(x, y)),
+        certified_path(a, b, x, y, "identity", tol=1e-8),
+    )
     for definition in BARRIER_DEFINITIONS:
         low, high = certified.enclosure(definition).T
         value = exact.barrier(definition).value
@@ -176,7 +207,9 @@ def broken_proofs(proof):
     swapped = proof.edges.copy()
     swapped[[3, 4]] = swapped[[4, 3]]
     yield "gap", replace(proof, edges=swapped)
-    merged = np.delete(proof.edges, top if top > 0 else 1)  # a piece now reaches over the top under its neighbour's bound
+    merged = np.delete(
+        proof.edges, top if top > 0 else 1
+    )  # a piece now reaches over the top under its neighbour's bound
     yield "bounds", replace(proof, edges=merged, bounds=np.delete(proof.bounds, top))
     yield "witness", replace(proof, low=proof.high)
     yield "witness", replace(proof, witness=proof.witness / 2)
@@ -213,11 +246,16 @@ def test_ranges_of_activations(activation, order, mid, rad):
     ball = sigma.range(order, Ball(np.array([mid]), np.array([rad])))
     inside = np.linspace(mid - rad, mid + rad, 400)
     with mp.workdps(40):
-        truth = [float(mp.diff(MP_ACTIVATIONS[activation], mp.mpf(u), order)) for u in (mid - rad, mid + 0.3 * rad, mid + rad)]
+        truth = [
+            float(mp.diff(MP_ACTIVATIONS[activation], mp.mpf(u), order))
+            for u in (mid - rad, mid + 0.3 * rad, mid + rad)
+        ]
     values = sigma.derivatives[order][0](inside)
     assert (values >= ball.low).all() and (values <= ball.high).all()
     if activation not in ("relu", "leaky_relu"):
-        np.testing.assert_allclose(sigma.derivatives[order][0](np.array([mid - rad, mid + 0.3 * rad, mid + rad])), truth, atol=1e-10)
+        np.testing.assert_allclose(
+            sigma.derivatives[order][0](np.array([mid - rad, mid + 0.3 * rad, mid + rad])), truth, atol=1e-10
+        )
         wide = max(values.max() - values.min(), 1e-12)
         assert 2 * ball.rad[0] <= wide * 1.05 + 1e-12  # and no wider than need be
 
@@ -232,7 +270,8 @@ def test_ball_arithmetic_holds_exact_results(seed, n, size):
     a, b = (Ball(rng.standard_normal(shape) * size, rng.random(shape) * size * 1e-12) for shape in ((1, n), (n, 1)))
     for sign in (-1, 1):
         member_a, member_b = (
-            [Fraction(float(m)) + sign * Fraction(float(r)) for m, r in zip(v.mid.ravel(), v.rad.ravel(), strict=True)] for v in (a, b)
+            [Fraction(float(m)) + sign * Fraction(float(r)) for m, r in zip(v.mid.ravel(), v.rad.ravel(), strict=True)]
+            for v in (a, b)
         )
         exact = sum((p * q for p, q in zip(member_a, member_b, strict=True)), Fraction(0))
         product = a @ b

@@ -19,7 +19,11 @@ FUNCTIONS = {
     "leaky_relu": lambda u: np.where(u > 0, u, 0.3 * u),
     "erf": lambda u: erf(u / np.sqrt(2)),
 }
-ELEMENTARY = [pair for pair in itertools.product(ACTIVATIONS, repeat=2) if not ("erf" in pair and {"relu", "leaky_relu"} & set(pair))]
+ELEMENTARY = [
+    pair
+    for pair in itertools.product(ACTIVATIONS, repeat=2)
+    if not ("erf" in pair and {"relu", "leaky_relu"} & set(pair))
+]
 
 
 def by_quadrature(activation, mean_u, mean_w, c11, c12, c22):

@@ -11,7 +11,9 @@ from theory import SecondMoments, aligned_flow, depth_two_barrier, flow_losses, 
 
 def moments_of(cross):
     n_outputs, n_inputs = cross.shape
-    return SecondMoments(np.eye(n_inputs), cross.T, cross @ cross.T + np.eye(n_outputs), np.zeros(n_inputs), np.zeros(n_outputs))
+    return SecondMoments(
+        np.eye(n_inputs), cross.T, cross @ cross.T + np.eye(n_outputs), np.zeros(n_inputs), np.zeros(n_outputs)
+    )
 
 
 def balanced(rng, n_inputs, width, n_outputs, scale):
@@ -31,7 +33,9 @@ def solved(start, cross, times):
         gap = cross - second @ first
         return np.concatenate([(second.T @ gap).ravel(), (gap @ first.T).ravel()])
 
-    flow = solve_ivp(rates, (0, times[-1]), np.concatenate([w1.ravel(), w2.ravel()]), "DOP853", times, rtol=1e-12, atol=1e-13).y.T
+    flow = solve_ivp(
+        rates, (0, times[-1]), np.concatenate([w1.ravel(), w2.ravel()]), "DOP853", times, rtol=1e-12, atol=1e-13
+    ).y.T
     return flow[:, :split].reshape(-1, *w1.shape), flow[:, split:].reshape(-1, *w2.shape)
 
 
@@ -68,7 +72,9 @@ def check_aligned(module):
         np.testing.assert_allclose(w1[4 * k : 4 * k + 4], expected[0], atol=1e-9)
         np.testing.assert_allclose(w2[4 * k : 4 * k + 4], expected[1], atol=1e-9)
         q = np.concatenate([w1.swapaxes(1, 2), w2], axis=1)[4 * k : 4 * k + 4]
-        np.testing.assert_allclose(module.flow_overlaps(start, moments_of(cross), times)[0], q @ q.swapaxes(1, 2), atol=1e-12)
+        np.testing.assert_allclose(
+            module.flow_overlaps(start, moments_of(cross), times)[0], q @ q.swapaxes(1, 2), atol=1e-12
+        )
 
 
 def test_aligned_weights():
@@ -101,7 +107,9 @@ def test_long_times_converge_and_a_lost_mode_stays_lost():
     (w1, _), (w2, _) = aligned_flow(moments_of(cross), [0.2, 0.2, 0.2], np.eye(3), times)
     np.testing.assert_allclose((w2 @ w1)[:, 2, 2], 0.2 / (1 + 0.4 * np.array(times)), rtol=1e-12)
     narrow = [(np.array([[0.1, 0.0, 0.0]]), None), (np.array([[0.1], [0.0], [0.0]]), None)]
-    np.testing.assert_allclose(flow_overlaps(narrow, moments_of(cross), [80.0])[0, 0, 3:, :3], np.diag([3.0, 0, 0]), atol=1e-12)
+    np.testing.assert_allclose(
+        flow_overlaps(narrow, moments_of(cross), [80.0])[0, 0, 3:, :3], np.diag([3.0, 0, 0]), atol=1e-12
+    )
 
 
 def test_barrier_between_two_flows():

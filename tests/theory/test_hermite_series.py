@@ -84,7 +84,10 @@ def check_partials(module):
 
         def moment(values, pair=pair):
             mean_u, mean_w, c11, c12, c22 = (np.atleast_1d(value) for value in values)
-            a, b = (module.coefficients(name, m, c, n + 2) for name, m, c in ((pair[0], mean_u, c11), (pair[1], mean_w, c22)))
+            a, b = (
+                module.coefficients(name, m, c, n + 2)
+                for name, m, c in ((pair[0], mean_u, c11), (pair[1], mean_w, c22))
+            )
             return module.moment_of(a, b, c11, c12, c22, True)
 
         here = moment(point)
@@ -122,7 +125,9 @@ def test_coefficients_are_projections():
             expected = (basis * weights) @ FUNCTIONS[name](mean + np.sqrt(variance) * z)
             np.testing.assert_allclose(coefficients(name, np.array(mean), np.array(variance), 12), expected, atol=1e-10)
     for name in ("relu", "leaky_relu", "erf", "identity", "square"):
-        assert coefficients(name, np.array(0.3), np.array(2.0), 3)[0] == pytest.approx(first_moment(name, 0.3, 2.0), abs=1e-14)
+        assert coefficients(name, np.array(0.3), np.array(2.0), 3)[0] == pytest.approx(
+            first_moment(name, 0.3, 2.0), abs=1e-14
+        )
 
 
 def networks(rng, n, width, biased, n_inputs=3, n_outputs=2):
@@ -132,7 +137,9 @@ def networks(rng, n, width, biased, n_inputs=3, n_outputs=2):
     ]
 
 
-@pytest.mark.parametrize("pair", [("tanh", "tanh"), ("gelu", "gelu"), ("relu", "erf"), (CUBIC, "gelu"), (CUBIC, CUBIC)], ids=str)
+@pytest.mark.parametrize(
+    "pair", [("tanh", "tanh"), ("gelu", "gelu"), ("relu", "erf"), (CUBIC, "gelu"), (CUBIC, CUBIC)], ids=str
+)
 @pytest.mark.parametrize("biased", [False, True])
 def test_population_paths(pair, biased):
     """Monte Carlo, reversal, permutation, and the derivative by differences."""
@@ -152,16 +159,27 @@ def test_population_paths(pair, biased):
     alphas = np.array([0.0, 0.35, 1.0])
     losses = curve(alphas)
     for alpha, loss in zip(alphas, losses.T, strict=True):
-        here = [tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True)) for p, q in zip(a, b, strict=True)]
+        here = [
+            tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True))
+            for p, q in zip(a, b, strict=True)
+        ]
         samples = ((forward(here, pair[0]) - forward(teacher, pair[1])) ** 2).sum(axis=2) / 2
         assert (np.abs(samples.mean(axis=1) - loss) < 4.5 * samples.std(axis=1) / 200).all()
-        np.testing.assert_allclose(population_loss(here, teacher, pair[0], teacher_activation=pair[1]), loss, rtol=1e-11)
+        np.testing.assert_allclose(
+            population_loss(here, teacher, pair[0], teacher_activation=pair[1]), loss, rtol=1e-11
+        )
     slope = (curve(alphas[1:2] + 1e-5) - curve(alphas[1:2] - 1e-5)) / 2e-5
     np.testing.assert_allclose(curve.derivative(alphas[1:2]), slope, atol=1e-7)
-    np.testing.assert_allclose(population_path(b, a, teacher, pair[0], teacher_activation=pair[1])(1 - alphas), losses, rtol=1e-11)
+    np.testing.assert_allclose(
+        population_path(b, a, teacher, pair[0], teacher_activation=pair[1])(1 - alphas), losses, rtol=1e-11
+    )
     order = rng.permutation(4)
-    permuted = [[(w1[:, order], None if b1 is None else b1[:, order]), (w2[:, :, order], b2)] for (w1, b1), (w2, b2) in (a, b)]
-    np.testing.assert_allclose(population_path(*permuted, teacher, pair[0], teacher_activation=pair[1])(alphas), losses, rtol=1e-11)
+    permuted = [
+        [(w1[:, order], None if b1 is None else b1[:, order]), (w2[:, :, order], b2)] for (w1, b1), (w2, b2) in (a, b)
+    ]
+    np.testing.assert_allclose(
+        population_path(*permuted, teacher, pair[0], teacher_activation=pair[1])(alphas), losses, rtol=1e-11
+    )
 
 
 def test_error_of_a_population_loss():
@@ -173,7 +191,9 @@ def test_error_of_a_population_loss():
 
     def moments(first, second):
         norms = [(w**2).sum(axis=2) for w in (first, second)]
-        value, _ = series_moment("tanh", "tanh", 0, 0, norms[0][:, :, None], first @ second.swapaxes(1, 2), norms[1][:, None], n_terms=256)
+        value, _ = series_moment(
+            "tanh", "tanh", 0, 0, norms[0][:, :, None], first @ second.swapaxes(1, 2), norms[1][:, None], n_terms=256
+        )
         return value
 
     ((w, _), (v, _)), ((w_star, _), (v_star, _)) = a, teacher
@@ -204,7 +224,9 @@ def test_error_of_a_barrier_holds_that_of_the_curve(monkeypatch, definition):
 def test_barriers_against_sums_over_the_plane(pair):
     """Inputs in the plane, in polar coordinates: 2,000 rays times Gauss–Legendre radii. A kink of relu is a ray, and costs the square of a step."""
     rng = np.random.default_rng(7)
-    a, b, teacher = ([(w[:, :, :2], None), (v[:, :1], None)] for (w, _), (v, _) in (networks(rng, n, 3, False) for n in (4, 4, 1)))
+    a, b, teacher = (
+        [(w[:, :, :2], None), (v[:, :1], None)] for (w, _), (v, _) in (networks(rng, n, 3, False) for n in (4, 4, 1))
+    )
     curve = population_path(a, b, teacher, pair[0], teacher_activation=pair[1])
     assert curve.kind == "approximate"
     radius, at_radius = np.polynomial.legendre.leggauss(80)
@@ -226,9 +248,15 @@ def test_barriers_against_sums_over_the_plane(pair):
         assert barrier.error is not None and barrier.error.max() < 1e-3
         for n in range(4):
             ends = loss(0.0, n), loss(1.0, n)
-            for step in (-0.02, 0.0, 0.02):  # the top that the curve reports is the quadrature's, and its neighbours are not higher
+            for step in (
+                -0.02,
+                0.0,
+                0.02,
+            ):  # the top that the curve reports is the quadrature's, and its neighbours are not higher
                 alpha = np.clip(barrier.argmax[n] + step, 0, 1)
-                height = loss(alpha, n) - (max(ends) if definition == "max_endpoint" else (1 - alpha) * ends[0] + alpha * ends[1])
+                height = loss(alpha, n) - (
+                    max(ends) if definition == "max_endpoint" else (1 - alpha) * ends[0] + alpha * ends[1]
+                )
                 assert height <= barrier.value[n] + barrier.error[n] + 2e-6
                 if step == 0:
                     assert height >= barrier.value[n] - barrier.error[n] - 2e-6

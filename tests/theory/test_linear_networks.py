@@ -22,7 +22,10 @@ GRID = np.linspace(0, 1, 4001)
 
 def networks(rng, n, widths, biased):
     return [
-        (rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in), rng.standard_normal((n, fan_out)) if biased else None)
+        (
+            rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in),
+            rng.standard_normal((n, fan_out)) if biased else None,
+        )
         for fan_in, fan_out in pairwise(widths)
     ]
 
@@ -103,7 +106,9 @@ def exact_pair(rng, n, width):
     pairs = []
     for _ in range(2):
         w2 = rng.standard_normal((n, 2, width))
-        w1 = np.linalg.pinv(w2) @ target + (np.eye(width) - np.linalg.pinv(w2) @ w2) @ rng.standard_normal((n, width, 3))
+        w1 = np.linalg.pinv(w2) @ target + (np.eye(width) - np.linalg.pinv(w2) @ w2) @ rng.standard_normal(
+            (n, width, 3)
+        )
         pairs.append([(w1, None), (w2, None)])
     return target, *pairs
 
@@ -136,7 +141,10 @@ def test_depth_two_barrier_in_sympy():
     delta = ((v2 - w2) * (v1 - w1))[0]
     assert sympy.simplify((product - m) ** 2 / 2 - alpha**2 * (1 - alpha) ** 2 * delta**2 / 2) == 0
     point = {m: 3, p: 1, q: 2, r: -1, s: 4, t: 5, u: 2}
-    a, b = ([(np.array(first.subs(point), float), None), (np.array(second.subs(point), float), None)] for first, second in ((w1, w2), (v1, v2)))
+    a, b = (
+        [(np.array(first.subs(point), float), None), (np.array(second.subs(point), float), None)]
+        for first, second in ((w1, w2), (v1, v2))
+    )
     assert depth_two_barrier(a, b)[0] == pytest.approx(float((delta**2 / 32).subs(point)), rel=1e-14)
 
 

@@ -41,7 +41,15 @@ from theory import (
 )
 
 twin_students = importlib.import_module("theory.twin_students")  # in the package this name is the function
-SYMBOLIC = ("gaussian_mean", "_pair_moment", "square_moment", "square_population", "linear_population", "linear_path", "depth_two_barrier")
+SYMBOLIC = (
+    "gaussian_mean",
+    "_pair_moment",
+    "square_moment",
+    "square_population",
+    "linear_population",
+    "linear_path",
+    "depth_two_barrier",
+)
 
 rng = np.random.default_rng(0)
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(50)
@@ -98,7 +106,10 @@ def check_moments(module):
         close(moment("square", "relu", *case), with_relu("square", *case))
         close(moment("identity", "relu", *case), with_relu("identity", *case))
     close(moment("relu", "relu", None, None, *point[2:]), with_relu("relu", 0.0, 0.0, *point[2:]))
-    close(moment("leaky_relu", "relu", None, None, *point[2:], negative_slope=0.3), with_leaky(0.3, 0.0, 0.0, 0.0, *point[2:]))
+    close(
+        moment("leaky_relu", "relu", None, None, *point[2:], negative_slope=0.3),
+        with_leaky(0.3, 0.0, 0.0, 0.0, *point[2:]),
+    )
     above, below = (float(mp.quad(lambda x, m=m: x * mp.npdf(x, m, mp.sqrt(2)), [0, 3, 20])) for m in (0.3, -0.3))
     close(module.first_moment("relu", 0.3, 2.0), above)
     close(module.first_moment("leaky_relu", 0.3, 2.0, negative_slope=0.1), above - 0.1 * below)
@@ -142,7 +153,10 @@ PAIRS = {biased: (draw(2, 3, biased), draw(2, 3, biased), draw(1, 2, biased)) fo
 
 
 def at(a, b, alpha):
-    return [tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True)) for p, q in zip(a, b, strict=True)]
+    return [
+        tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True))
+        for p, q in zip(a, b, strict=True)
+    ]
 
 
 def check_population(module):
@@ -153,7 +167,8 @@ def check_population(module):
         outputs = []
         for alpha in (0.0, 0.3, 1.0):
             f, target = (
-                corners @ w1.swapaxes(1, 2) @ w2.swapaxes(1, 2) + (0 if b1 is None else (b1[:, None] @ w2.swapaxes(1, 2) + b2[:, None]))
+                corners @ w1.swapaxes(1, 2) @ w2.swapaxes(1, 2)
+                + (0 if b1 is None else (b1[:, None] @ w2.swapaxes(1, 2) + b2[:, None]))
                 for (w1, b1), (w2, b2) in (at(a, b, alpha), teacher)
             )
             outputs.append(((f - target) ** 2).sum(axis=2).mean(axis=1) / 2)
@@ -171,7 +186,10 @@ def check_linear(module):
     a, b, teacher = PAIRS[True]
     corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
     moments = module.SecondMoments.gaussian_teacher(None, teacher)
-    close(module.linear_path(a, b, moments)([0.0, 0.3, 1.0]), population.population_path(a, b, teacher, "identity")([0.0, 0.3, 1.0]))
+    close(
+        module.linear_path(a, b, moments)([0.0, 0.3, 1.0]),
+        population.population_path(a, b, teacher, "identity")([0.0, 0.3, 1.0]),
+    )
     (w1, b1), (w2, b2) = teacher
     from_data = module.SecondMoments.from_data(corners, ((corners @ w1[0].T + b1[0]) @ w2[0].T + b2[0]))
     close(module.linear_path(a, b, from_data)([0.3]), module.linear_path(a, b, moments)([0.3]))
@@ -198,7 +216,10 @@ def check_piecewise(module):
 
 def check_deep_piecewise(module):
     x, y = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
-    a, b = ([(rng.standard_normal((2, o, i)), rng.standard_normal((2, o))) for i, o in ((3, 3), (3, 2), (2, 2))] for _ in range(2))
+    a, b = (
+        [(rng.standard_normal((2, o, i)), rng.standard_normal((2, o))) for i, o in ((3, 3), (3, 2), (2, 2))]
+        for _ in range(2)
+    )
     alphas, expected = [0.0, 0.3, 0.8, 1.0], []
     for alpha in alphas:
         f = x
@@ -246,10 +267,18 @@ def check_features(module):
     close(found.residual[0, :, 0], [0.0, ((1.5 * 1.75 - 2.25) / 2.25) ** 2])
     close(found.commutativity, [[4.0]])
     close(found.cosine[0, :, 0], 1)
-    bent = module.feature_residuals([([[1.0]], [1.0]), a[1]], [([[-3.0]], [-2.0]), b[1]], [[1.0]], "leaky_relu", [0.25], negative_slope=0.1)
+    bent = module.feature_residuals(
+        [([[1.0]], [1.0]), a[1]], [([[-3.0]], [-2.0]), b[1]], [[1.0]], "leaky_relu", [0.25], negative_slope=0.1
+    )
     close(bent.additivity, (0.25 - (0.75 * 2 - 0.25 * 0.5)) ** 2)
     close(bent.residual[0, 0], bent.additivity[0, 0] / (0.75 * 2 - 0.25 * 0.5) ** 2)
-    for name, value in (("square", 4.0), ("identity", 2.0), ("tanh", np.tanh(2.0)), ("erf", erf(np.sqrt(2.0))), ("gelu", 1 + erf(np.sqrt(2.0)))):
+    for name, value in (
+        ("square", 4.0),
+        ("identity", 2.0),
+        ("tanh", np.tanh(2.0)),
+        ("erf", erf(np.sqrt(2.0))),
+        ("gelu", 1 + erf(np.sqrt(2.0))),
+    ):
         close(module.FUNCTIONS[name](np.array(2.0)), value)
 
 
@@ -269,11 +298,17 @@ def check_curvature(module):
     close(module.curvature_bound(tent).bound, 0.75)
 
     def bend(rows, pieces, losses):
-        return smooth_curve.Bend(*np.array([[0.0], [8.0], [1.0]]) * np.array([[1.0], [1.0], [1 / 256]]) * np.ones(len(rows)))
+        return smooth_curve.Bend(
+            *np.array([[0.0], [8.0], [1.0]]) * np.array([[1.0], [1.0], [1 / 256]]) * np.ones(len(rows))
+        )
 
-    found = module.curvature_bound(smooth_curve.SmoothCurve(1, lambda rows, alphas, slope: (0 * alphas, 0 * alphas), bend=bend))
+    found = module.curvature_bound(
+        smooth_curve.SmoothCurve(1, lambda rows, alphas, slope: (0 * alphas, 0 * alphas), bend=bend)
+    )
     close(found.smooth, 1.0)
-    close(found.kinks, 1 / 6 + 1 / 4 / 256, 1e-4)  # ∫ s(1 − s), and what the larger end of 256 pieces adds: half its ups and downs
+    close(
+        found.kinks, 1 / 6 + 1 / 4 / 256, 1e-4
+    )  # ∫ s(1 − s), and what the larger end of 256 pieces adds: half its ups and downs
 
 
 def check_rebasin(module):
@@ -299,11 +334,19 @@ def check_curve(module):
         },
     )()
     grid = np.linspace(0, 1, 41)
-    expected = {"linear": [0, 0.25, 0.5], "mean_endpoints": [1, 0.25, 0.625], "max_endpoint": [0, 0.25, 0.125], "midpoint": [0, 0.25, 0.5]}
+    expected = {
+        "linear": [0, 0.25, 0.5],
+        "mean_endpoints": [1, 0.25, 0.625],
+        "max_endpoint": [0, 0.25, 0.125],
+        "midpoint": [0, 0.25, 0.5],
+    }
     for definition, values in expected.items():
         close(parabolas.barrier(definition).value, values)
         close(module.barriers_on_grid(grid, parabolas(grid), definition).value, values)
-    parabolas.kind, parabolas.error = "approximate", np.array([0.1, 0.2, 0.3])  # at the maximum, and in what it is measured from
+    parabolas.kind, parabolas.error = (
+        "approximate",
+        np.array([0.1, 0.2, 0.3]),
+    )  # at the maximum, and in what it is measured from
     for definition in expected:
         close(parabolas.barrier(definition).error, [0.2, 0.4, 0.6])
 
@@ -335,13 +378,21 @@ def check_series(module):
     u, w = 0.4 + 0.7 * z[:, None], -0.2 + 0.3 * z[:, None] + 0.4 * z[None, :]
     for first, f in named.items():
         for second, g in named.items():
-            close(module.series_moment(first, second, 0.4, -0.2, 0.49, 0.21, 0.25)[0], weights @ (f(u) * g(w)) @ weights)
+            close(
+                module.series_moment(first, second, 0.4, -0.2, 0.49, 0.21, 0.25)[0], weights @ (f(u) * g(w)) @ weights
+            )
     for pair in (("relu", "square"), ("leaky_relu", "erf"), ("square", "identity")):
         if "erf" not in pair:
-            close(module.series_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25)[0], gaussian_moments.second_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25))
+            close(
+                module.series_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25)[0],
+                gaussian_moments.second_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25),
+            )
     mean = np.array(0.4)
     relu = module.coefficients("relu", mean, np.array(0.49), 7)
-    close((relu * module.coefficients("relu", mean, np.array(0.49), 7))[:1], gaussian_moments.first_moment("relu", 0.4, 0.49) ** 2)
+    close(
+        (relu * module.coefficients("relu", mean, np.array(0.49), 7))[:1],
+        gaussian_moments.first_moment("relu", 0.4, 0.49) ** 2,
+    )
     leaky = module.coefficients("leaky_relu", mean, np.array(0.49), 7, 0.3)
     close(leaky[2:], 0.7 * relu[2:])
     close(leaky[0], gaussian_moments.first_moment("leaky_relu", 0.4, 0.49, negative_slope=0.3))
@@ -412,7 +463,11 @@ def check_bounds(module):
         return np.linalg.norm(w + alpha * dw)
 
     speed, output, largest = np.linalg.norm(dw), 0.7 + 0.6 * 0.3, max(at(0.2), at(0.6))
-    for activation, s, kink in (("erf", np.sqrt(2 / np.pi), 0.0), ("relu", np.sqrt(0.5), 1.0), ("leaky_relu", np.sqrt(1.04 / 2), 0.8)):
+    for activation, s, kink in (
+        ("erf", np.sqrt(2 / np.pi), 0.0),
+        ("relu", np.sqrt(0.5), 1.0),
+        ("leaky_relu", np.sqrt(1.04 / 2), 0.8),
+    ):
         found = module.bend(*path, (activation, activation), 0.2, True, pieces, losses)
         f_rate = 0.3 * min(s * largest, 1.0 if activation == "erf" else np.inf) + output * s * speed + 0.2
         residual = (0.4 + 0.6 + 0.4 * f_rate) / 2
@@ -425,7 +480,11 @@ def check_bounds(module):
         close(found.kinks, kink * output * still * float(turns) * np.sqrt(3 / (2 * np.pi)), 1e-6)
 
     mean, mean_rate, star_mean = 0.3, 0.4, 0.25
-    path = ((w, np.full((1, 1), mean), v, c), (dw, np.full((1, 1), mean_rate), dv, dc), (star[0], np.array([[star_mean]]), *star[2:]))
+    path = (
+        (w, np.full((1, 1), mean), v, c),
+        (dw, np.full((1, 1), mean_rate), dv, dc),
+        (star[0], np.array([[star_mean]]), *star[2:]),
+    )
     found = module.bend(*path, ("relu", "erf"), 0.0, False, pieces, losses)
     means, closest, bottom = (0.38, 0.54), at(np.clip(nearest, 0.2, 0.6)), at(nearest)
     still = output * (means[1] + largest) + 2 * min(1.0, np.sqrt(2 / np.pi) * (0.25 + 0.5)) + 0.26
@@ -435,7 +494,9 @@ def check_bounds(module):
     # (base + speed k)² (still + growth k), power by power, each times the largest k^n φ(k)
     cubic = np.polynomial.polynomial.polymul(np.array([base, speed])[None][0], [base, speed])
     cubic = np.polynomial.polynomial.polymul(cubic, [still, growth])
-    density = sum(size * (k**n * np.exp(-(k**2) / 2)).max() for n, size in enumerate(cubic)) / np.sqrt(2 * np.pi) / closest
+    density = (
+        sum(size * (k**n * np.exp(-(k**2) / 2)).max() for n, size in enumerate(cubic)) / np.sqrt(2 * np.pi) / closest
+    )
     close(found.kinks, output * 0.4 * density, 1e-6)
     steep = module.bend(*path, ("relu", "square"), 0.0, False, pieces, losses)
     assert np.isinf(steep.kinks).all()
@@ -477,8 +538,15 @@ def check_twins(module):
 
 def check_losses_of_jets(module):
     """½‖e‖², cross-entropy and their derivatives at a point: balls without a width."""
-    ball, z, z_slope, z_curvature = module.Ball.exact, np.array([1.0, -0.5, 0.3]), np.array([0.4, 0.2, -1.0]), np.array([0.5, -0.3, 0.8])
-    state = module._State(*(ball(part[None, None]) for part in (z, z_slope, z, z_slope, z_curvature)), np.ones((1, 1, 1), dtype=bool))
+    ball, z, z_slope, z_curvature = (
+        module.Ball.exact,
+        np.array([1.0, -0.5, 0.3]),
+        np.array([0.4, 0.2, -1.0]),
+        np.array([0.5, -0.3, 0.8]),
+    )
+    state = module._State(
+        *(ball(part[None, None]) for part in (z, z_slope, z, z_slope, z_curvature)), np.ones((1, 1, 1), dtype=bool)
+    )
     target = np.array([[0.2, 0.1, -0.6]])
     value, slope, over, curvature = module._mse(state, target)
     e = z - target[0]
@@ -489,7 +557,10 @@ def check_losses_of_jets(module):
     p = np.exp(z) / np.exp(z).sum()
     value, slope, over, curvature = module._cross_entropy(state, np.array([1]))
     mean = p @ z_slope
-    close([value.mid.item(), slope.mid.item(), over.mid.item()], [np.log(np.exp(z).sum()) - z[1], mean - z_slope[1], mean - z_slope[1]])
+    close(
+        [value.mid.item(), slope.mid.item(), over.mid.item()],
+        [np.log(np.exp(z).sum()) - z[1], mean - z_slope[1], mean - z_slope[1]],
+    )
     close(curvature.item(), p @ z_curvature - z_curvature[1] + p @ (z_slope - mean) ** 2)
     assert max(part.rad.max() for part in (value, slope, over)) < 1e-9
 
@@ -498,16 +569,23 @@ def check_search(module):
     """A parabola's top inside a piece, to the right, to the left; and the four barriers of enclosed numbers."""
     c, r = np.array([0.5]), np.array([0.25])
     for slope, bent, tilt in ((1.0, -8.0, 0.5), (1.0, 4.0, 0.5), (-1.0, 4.0, 0.5), (-0.5, -8.0, 0.0), (3.0, -2.0, 0.0)):
-        bound = path_jets.Bound(path_jets.Ball.exact(np.array([2.0])), path_jets.Ball.exact(np.array([slope])), np.array([bent]))
+        bound = path_jets.Bound(
+            path_jets.Ball.exact(np.array([2.0])), path_jets.Ball.exact(np.array([slope])), np.array([bent])
+        )
         t = np.linspace(-0.25, 0.25, 100_001)
-        close(module.upper_bounds(bound, c, r, np.array([[tilt]])), (2 + slope * t + bent / 2 * t**2 - tilt * (0.5 + t)).max())
+        close(
+            module.upper_bounds(bound, c, r, np.array([[tilt]])),
+            (2 + slope * t + bent / 2 * t**2 - tilt * (0.5 + t)).max(),
+        )
     close(module._mean(np.array([[1.0, 2.0]]), np.array([[3.0, 5.0]])), [[2.0, 3.5]])
 
 
 def check_proofs(module):
     """The checker's own losses and slopes at points, against the search's; and what follows from a proof."""
     x, y = rng.standard_normal((5, 2)), rng.standard_normal((5, 2))
-    a, b = ([(rng.standard_normal((1, o, i)), rng.standard_normal((1, o))) for i, o in ((2, 3), (3, 2))] for _ in range(2))
+    a, b = (
+        [(rng.standard_normal((1, o, i)), rng.standard_normal((1, o))) for i, o in ((2, 3), (3, 2))] for _ in range(2)
+    )
     alphas = np.array([0.0, 0.4, 1.0])
     for activation in intervals.ENCLOSED_ACTIVATIONS:
         for loss, target in (("mse", y), ("cross_entropy", np.array([0, 1, 1, 0, 1]))):
@@ -527,9 +605,15 @@ def check_proofs(module):
 
     def follows(definition, barrier, tilt, top):
         edges = np.array([0.0, 1.0])
-        return module._follows(enclosure.Proof(definition, np.array(barrier), tilt, edges, np.array([top]), 0.5, top, top, points))
+        return module._follows(
+            enclosure.Proof(definition, np.array(barrier), tilt, edges, np.array([top]), 0.5, top, top, points)
+        )
 
-    for definition, barrier, tilt, top in (("linear", 0.5, 2.0, 1.5), ("mean_endpoints", 1.5, 0.0, 3.5), ("max_endpoint", 0.5, 0.0, 3.5)):
+    for definition, barrier, tilt, top in (
+        ("linear", 0.5, 2.0, 1.5),
+        ("mean_endpoints", 1.5, 0.0, 3.5),
+        ("max_endpoint", 0.5, 0.0, 3.5),
+    ):
         assert follows(definition, [barrier, barrier], tilt, top)
         for barriers in ([barrier + 0.01, barrier + 0.02], [barrier - 0.02, barrier - 0.01]):
             assert not follows(definition, barriers, tilt, top)
@@ -548,12 +632,17 @@ def check_symbolic(module):
     z, w = np.meshgrid(nodes, nodes, indexing="ij")
     u, other = 0.7 * z, 0.3 * z + 0.4 * w
     for name, sigma in (("identity", lambda x: x), ("square", lambda x: x**2)):
-        close(module.derive(f"{name}-moment").function()(0.49, 0.21, 0.25), weights @ (sigma(u) * sigma(other)) @ weights)
+        close(
+            module.derive(f"{name}-moment").function()(0.49, 0.21, 0.25), weights @ (sigma(u) * sigma(other)) @ weights
+        )
     d = rng.standard_normal((3, 3))
     d = d + d.T
     x = np.stack([part.ravel() for part in np.meshgrid(nodes, nodes, nodes, indexing="ij")])
     chance = np.prod([part.ravel() for part in np.meshgrid(weights, weights, weights, indexing="ij")], axis=0)
-    close(module.derive("square-population").function()(*d[np.triu_indices(3)]), 0.5 * chance @ np.einsum("is,ij,js->s", x, d, x) ** 2)
+    close(
+        module.derive("square-population").function()(*d[np.triu_indices(3)]),
+        0.5 * chance @ np.einsum("is,ij,js->s", x, d, x) ** 2,
+    )
     d, root = rng.standard_normal((2, 2)), rng.standard_normal((2, 2))
     sigma = root @ root.T
     z = np.stack([part.ravel() for part in np.meshgrid(nodes, nodes, indexing="ij")])
@@ -629,7 +718,11 @@ def mutants(module, functions):
             check_moments,
         ),
         (population, {"_teacher_terms", "evaluate", "__init__"}, check_population),
-        (linear_networks, {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"}, check_linear),
+        (
+            linear_networks,
+            {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"},
+            check_linear,
+        ),
         (piecewise, {"pieces", "_square", "_add_jumps"}, check_piecewise),
         (deep_piecewise, {"pieces", "_sum_of_samples"}, check_deep_piecewise),
         (hermite_series, {"coefficients", "_of_erf", "hermite", "moment_of"}, check_series),

@@ -21,7 +21,10 @@ GRID = np.linspace(0, 1, 4001)
 def networks(rng, n, width, n_inputs=3, n_outputs=1, biased=False):
     return [
         (rng.standard_normal((n, width, n_inputs)), rng.standard_normal((n, width)) if biased else None),
-        (rng.standard_normal((n, n_outputs, width)) / np.sqrt(width), rng.standard_normal((n, n_outputs)) if biased else None),
+        (
+            rng.standard_normal((n, n_outputs, width)) / np.sqrt(width),
+            rng.standard_normal((n, n_outputs)) if biased else None,
+        ),
     ]
 
 
@@ -30,7 +33,8 @@ def direct_losses(a, b, x, y, alphas, slope=0.0):
     columns = []
     for alpha in alphas:
         (w1, b1), (w2, b2) = [
-            tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True)) for p, q in zip(a, b, strict=True)
+            tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True))
+            for p, q in zip(a, b, strict=True)
         ]
         z = x @ w1.swapaxes(1, 2) + (0 if b1 is None else b1[:, None])
         f = np.where(z > 0, z, slope * z) @ w2.swapaxes(1, 2) + (0 if b2 is None else b2[:, None])
@@ -182,7 +186,9 @@ def test_many_samples_approach_the_population():
     empirical, population = piecewise_path(a, b, x, y), population_path(a, b, teacher, "relu")
     alphas = np.linspace(0, 1, 5)
     np.testing.assert_allclose(empirical(alphas), population(alphas), rtol=0.05)
-    np.testing.assert_allclose(empirical.barrier().value, population.barrier().value, atol=0.05 * population(alphas).max())
+    np.testing.assert_allclose(
+        empirical.barrier().value, population.barrier().value, atol=0.05 * population(alphas).max()
+    )
 
 
 def test_refusals():

@@ -20,13 +20,22 @@ GRID = np.linspace(0, 1, 4001)
 
 def networks(rng, n, width, n_inputs=4, n_outputs=1, first_bias=False, last_bias=False):
     return [
-        (rng.standard_normal((n, width, n_inputs)) / np.sqrt(n_inputs), rng.standard_normal((n, width)) / 2 if first_bias else None),
-        (rng.standard_normal((n, n_outputs, width)) / np.sqrt(width), rng.standard_normal((n, n_outputs)) / 2 if last_bias else None),
+        (
+            rng.standard_normal((n, width, n_inputs)) / np.sqrt(n_inputs),
+            rng.standard_normal((n, width)) / 2 if first_bias else None,
+        ),
+        (
+            rng.standard_normal((n, n_outputs, width)) / np.sqrt(width),
+            rng.standard_normal((n, n_outputs)) / 2 if last_bias else None,
+        ),
     ]
 
 
 def interpolate(a, b, alpha):
-    return [tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(x, y, strict=True)) for x, y in zip(a, b, strict=True)]
+    return [
+        tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(x, y, strict=True))
+        for x, y in zip(a, b, strict=True)
+    ]
 
 
 def forward(layers, x, activation):
@@ -40,7 +49,14 @@ BIASES = [(False, False), (True, True), (True, False), (False, True)]
 
 @pytest.mark.parametrize(
     "activations",
-    [("relu", "relu"), ("erf", "erf"), ("square", "square"), ("identity", "erf"), ("leaky_relu", "relu"), ("relu", "square")],
+    [
+        ("relu", "relu"),
+        ("erf", "erf"),
+        ("square", "square"),
+        ("identity", "erf"),
+        ("leaky_relu", "relu"),
+        ("relu", "square"),
+    ],
     ids="-".join,
 )
 @pytest.mark.parametrize("biases", BIASES, ids=["none", "both", "first", "last"])
@@ -49,7 +65,16 @@ def test_monte_carlo(activations, biases):
     a, b = networks(rng, 2, 3, 4, 2, *biases), networks(rng, 2, 3, 4, 2, *biases)
     teacher = networks(rng, 1, 2, 4, 2, *biases)
     root, mean = rng.standard_normal((4, 4)) / 2, (rng.standard_normal(4) / 2 if biases[0] else None)
-    curve = population_path(a, b, teacher, activations[0], teacher_activation=activations[1], mean=mean, covariance=root @ root.T, negative_slope=0.2)
+    curve = population_path(
+        a,
+        b,
+        teacher,
+        activations[0],
+        teacher_activation=activations[1],
+        mean=mean,
+        covariance=root @ root.T,
+        negative_slope=0.2,
+    )
     x = rng.standard_normal((40_000, 4)) @ root.T + (0 if mean is None else mean)
     alphas = np.array([0.0, 0.35, 1.0])
     targets = forward(teacher, x, activations[1])
@@ -117,11 +142,15 @@ def test_symmetries(activation, biased):
         (w1, b1), (w2, b2) = layers
         return [(w1[:, order], None if b1 is None else b1[:, order]), (w2[:, :, order], b2)]
 
-    np.testing.assert_allclose(population_path(permuted(a), permuted(b), teacher, activation)(alphas), losses, atol=scale)
+    np.testing.assert_allclose(
+        population_path(permuted(a), permuted(b), teacher, activation)(alphas), losses, atol=scale
+    )
     np.testing.assert_allclose(population_path(b, a, teacher, activation)(1 - alphas), losses, atol=scale)
     np.testing.assert_allclose(population_loss(a, teacher, activation), losses[:, 0], atol=scale)
     np.testing.assert_allclose(population_loss(teacher, teacher, activation), 0.0, atol=scale)
-    np.testing.assert_allclose(population_path(a, a, teacher, activation)(alphas), losses[:, :1].repeat(9, 1), atol=scale)
+    np.testing.assert_allclose(
+        population_path(a, a, teacher, activation)(alphas), losses[:, :1].repeat(9, 1), atol=scale
+    )
     one = [(w[2], None if bias is None else bias[2]) for w, bias in teacher]
     np.testing.assert_allclose(population_path(a, b, one, activation)(alphas)[2], losses[2], atol=scale)
 
@@ -148,7 +177,9 @@ def test_scale_and_limits():
 
     # relu is homogeneous at equal scale; erf of small weights is √(2/π) times the identity.
     relu = population_path(a, b, teacher, "relu")(alphas)
-    np.testing.assert_allclose(population_path(scaled(a, 1e3), scaled(b, 1e3), teacher, "relu")(alphas), relu, rtol=1e-11)
+    np.testing.assert_allclose(
+        population_path(scaled(a, 1e3), scaled(b, 1e3), teacher, "relu")(alphas), relu, rtol=1e-11
+    )
     small = population_path(*(scaled(layers, 1e-4) for layers in (a, b, teacher)), "erf")(alphas)
     identity = population_path(a, b, teacher, "identity")(alphas)
     np.testing.assert_allclose(small, 2 / np.pi * identity, rtol=1e-6)

@@ -32,7 +32,10 @@ def test_paths_bend_no_further(activation, teacher_activation, biased, shape):
     """On every piece |L′| ≤ slope, and L′ falls by no more than width · curvature + kinks; on 41 points of each."""
     rng = np.random.default_rng(1)
     width, n_inputs = shape
-    (a, b), teacher = (networks(rng, 4, width, n_inputs, 2, biased, biased) for _ in range(2)), networks(rng, 1, 2, n_inputs, 2, biased, biased)
+    (a, b), teacher = (
+        (networks(rng, 4, width, n_inputs, 2, biased, biased) for _ in range(2)),
+        networks(rng, 1, 2, n_inputs, 2, biased, biased),
+    )
     b[0][0][0] = -a[0][0][0]  # its units pass through zero, or through a constant
     curve = population_path(a, b, teacher, activation, teacher_activation=teacher_activation, negative_slope=0.2)
     tightest = 0.0
@@ -70,7 +73,10 @@ def test_units_that_die_and_networks_that_do_not_move():
     b = networks(rng, 3, 4, 3, 1, True, True)
     a[0][0][0, 0], a[0][1][0, 0], b[0][0][0, 0], b[0][1][0, 0] = 1.0, 0.4, -1.0, -0.4  # all of unit 0 vanishes at ½
     a[0][0][1, 0] = b[0][0][1, 0] = 0.0  # a constant unit, whose bias moves
-    b = [tuple(np.concatenate([part[:2], first[2:]]) for part, first in zip(layer, start, strict=True)) for layer, start in zip(b, a, strict=True)]
+    b = [
+        tuple(np.concatenate([part[:2], first[2:]]) for part, first in zip(layer, start, strict=True))
+        for layer, start in zip(b, a, strict=True)
+    ]
     curve = population_path(a, b, networks(rng, 1, 2, 3, 1, True, True), "relu")
     barrier = curve.barrier("linear")
     assert (barrier.error <= 1.1e-6 * curve(np.linspace(0, 1, 101)).max()).all()
@@ -78,7 +84,9 @@ def test_units_that_die_and_networks_that_do_not_move():
     assert (barrier.value >= curve.barrier("midpoint").value - 1e-14).all()
     for layers in (a, b):  # the units that vanish are pruned away above, too: they bend nothing
         layers[1][0][:, :, :2] = 0.0
-    assert np.isfinite(curvature_bound(population_path(a, b, networks(rng, 1, 2, 3, 1, True, True), "relu")).bound).all()
+    assert np.isfinite(
+        curvature_bound(population_path(a, b, networks(rng, 1, 2, 3, 1, True, True), "relu")).bound
+    ).all()
 
 
 @pytest.mark.parametrize("biased", [False, True])
@@ -103,7 +111,12 @@ def test_suprema_are_those_of_the_functions(name):
 
 def moment(power, mean, deviation):
     """E|mean + deviation z|^power by quadrature."""
-    return quad(lambda z: np.abs(mean + deviation * z) ** power * np.exp(-z * z / 2) / np.sqrt(2 * np.pi), -12, 12, points=[-mean / deviation])[0]
+    return quad(
+        lambda z: np.abs(mean + deviation * z) ** power * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
+        -12,
+        12,
+        points=[-mean / deviation],
+    )[0]
 
 
 @pytest.mark.parametrize("p", [2, 4, 8, 12])
@@ -130,7 +143,12 @@ def test_derivative_norms(activation, correlation, centred):
         functions = [function for function, _ in activation_named(activation, 0.2).derivatives]
     for order, function in enumerate(functions):
         norm = np.sqrt(weights @ (function(u) * rates**order) ** 2 @ weights)
-        sizes, of_rates = Sizes(np.array(abs(mean)), np.array(deviation)), Sizes(np.array(abs(rate_mean)), np.array(rate))
+        sizes, of_rates = (
+            Sizes(np.array(abs(mean)), np.array(deviation)),
+            Sizes(np.array(abs(rate_mean)), np.array(rate)),
+        )
         bound = derivative_norm(order, activation, 0.2, centred, sizes, of_rates)
-        assert norm <= bound * (1 + (1e-3 if activation in ("relu", "leaky_relu") else 1e-9))  # the sums are rough at a kink
+        assert norm <= bound * (
+            1 + (1e-3 if activation in ("relu", "leaky_relu") else 1e-9)
+        )  # the sums are rough at a kink
         assert bound <= 12 * norm + 1e-12 or activation == "gelu"

@@ -25,7 +25,9 @@ from theory import (
 ALPHAS = np.linspace(0, 1, 9)
 SEEDS = st.integers(0, 2**32 - 1)
 WIDTHS = {"population": (3, 4, 1), "piecewise": (3, 5, 2), "deep_piecewise": (2, 4, 3, 1), "linear": (3, 4, 4, 2)}
-ROUTES = [*(("population", activation) for activation in ("relu", "leaky_relu", "erf", "square", "identity", "tanh", "gelu"))]
+ROUTES = [
+    *(("population", activation) for activation in ("relu", "leaky_relu", "erf", "square", "identity", "tanh", "gelu"))
+]
 ROUTES += [("piecewise", "relu"), ("deep_piecewise", "relu"), ("linear", "identity")]
 
 
@@ -84,7 +86,10 @@ def test_permuting_units_of_both_ends_alike_changes_nothing(route, activation, s
     a, b = ends(route, seed)
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(width) for width in WIDTHS[route][1:-1]]
-    one, other = curve(route, activation, seed, a, b), curve(route, activation, seed, permuted(a, orders), permuted(b, orders))
+    one, other = (
+        curve(route, activation, seed, a, b),
+        curve(route, activation, seed, permuted(a, orders), permuted(b, orders)),
+    )
     np.testing.assert_allclose(other(ALPHAS), one(ALPHAS), rtol=1e-9, atol=1e-11)
 
 
@@ -93,11 +98,17 @@ def test_permuting_units_of_both_ends_alike_changes_nothing(route, activation, s
 @given(seed=SEEDS)
 def test_a_path_backwards_is_the_same_path(route, activation, seed):
     a, b = ends(route, seed)
-    np.testing.assert_allclose(curve(route, activation, seed, b, a)(1 - ALPHAS), curve(route, activation, seed, a, b)(ALPHAS), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        curve(route, activation, seed, b, a)(1 - ALPHAS),
+        curve(route, activation, seed, a, b)(ALPHAS),
+        rtol=1e-9,
+        atol=1e-11,
+    )
 
 
 @pytest.mark.parametrize(
-    ("route", "activation"), [("population", "relu"), ("population", "leaky_relu"), ("piecewise", "relu"), ("deep_piecewise", "relu")]
+    ("route", "activation"),
+    [("population", "relu"), ("population", "leaky_relu"), ("piecewise", "relu"), ("deep_piecewise", "relu")],
 )
 @settings(max_examples=10)
 @given(seed=SEEDS)
@@ -158,7 +169,11 @@ def test_population_maxima_lie_between_a_grid_and_its_lipschitz_bound(activation
     """
     rng = np.random.default_rng(seed)
     s = (2 / np.pi) ** 0.5 if activation == "erf" else 1.0
-    a, b, teacher = networks(rng, 2, (3, 4, 1), False), networks(rng, 2, (3, 4, 1), False), networks(rng, 1, (3, 2, 1), False)
+    a, b, teacher = (
+        networks(rng, 2, (3, 4, 1), False),
+        networks(rng, 2, (3, 4, 1), False),
+        networks(rng, 1, (3, 2, 1), False),
+    )
     norm = [[np.linalg.norm(w, axis=(1, 2)) for w, _ in side] for side in (a, b, teacher)]
     change = [np.linalg.norm(v - w, axis=(1, 2)) for (w, _), (v, _) in zip(a, b, strict=True)]
     w, v = (np.maximum(norm[0][k], norm[1][k]) for k in range(2))

@@ -65,7 +65,9 @@ def test_a_hill_between_grid_points_is_found_where_the_bend_is_known():
 
     assert of_hills().maximum()[1][0] == pytest.approx(0.251, abs=1e-3)
     slope, curvature = 1.5 / width, 2 * 1.5 / width**2 + 2 / 0.05**2
-    curve = of_hills(tol=1e-12, bend=lambda rows, pieces, losses: Bend(*np.array([[slope], [curvature], [0.0]]).repeat(len(rows), 1)))
+    curve = of_hills(
+        tol=1e-12, bend=lambda rows, pieces, losses: Bend(*np.array([[slope], [curvature], [0.0]]).repeat(len(rows), 1))
+    )
     value, argmax = curve.maximum()
     assert value[0] == pytest.approx(hills(np.linspace(0.76, 0.766, 600_001), width, 1.5)[0].max(), abs=1e-12)
     assert argmax[0] == pytest.approx(0.763, abs=1e-6)
@@ -79,7 +81,9 @@ def test_a_roof_is_ruled_out_by_its_slope_or_its_kink(by):
     def bend(rows, pieces, losses):
         inside = (pieces[:, 0] < 0.4123) & (pieces[:, 1] > 0.4123)
         nothing, unknown = np.zeros(len(rows)), np.full(len(rows), np.inf)
-        return Bend(nothing + 1, unknown, unknown) if by == "slope" else Bend(unknown, nothing, np.where(inside, 2.0, 0.0))
+        return (
+            Bend(nothing + 1, unknown, unknown) if by == "slope" else Bend(unknown, nothing, np.where(inside, 2.0, 0.0))
+        )
 
     curve = smooth(lambda a: -np.abs(a - 0.4123), lambda a: -np.sign(a - 0.4123), bend=bend, tol=1e-12)
     barrier = curve.barrier("max_endpoint")
@@ -96,10 +100,14 @@ def test_a_search_that_is_cut_short_says_so():
         calls.append(rows.size)
         return np.ones(alphas.shape), np.zeros(alphas.shape)
 
-    curve = SmoothCurve(2, evaluate, bend=lambda rows, pieces, losses: Bend(*np.full((2, len(rows)), 1e3), np.zeros(len(rows))))
+    curve = SmoothCurve(
+        2, evaluate, bend=lambda rows, pieces, losses: Bend(*np.full((2, len(rows)), 1e3), np.zeros(len(rows)))
+    )
     error = curve.barrier("linear").error
     assert sum(calls) < 2 * (MOST_PIECES + 100)
-    np.testing.assert_allclose(error, 1e3 / 8 / 512**2)  # 32 pieces, quartered twice: 480 evaluations; once more would be too many
+    np.testing.assert_allclose(
+        error, 1e3 / 8 / 512**2
+    )  # 32 pieces, quartered twice: 480 evaluations; once more would be too many
 
 
 def test_maximum_at_a_kink_and_at_ends():

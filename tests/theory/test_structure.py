@@ -34,7 +34,10 @@ GRID = np.linspace(0, 1, 401)
 
 def networks(rng, n, widths, biased=True):
     return [
-        (rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in), rng.standard_normal((n, fan_out)) / 2 if biased else None)
+        (
+            rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in),
+            rng.standard_normal((n, fan_out)) / 2 if biased else None,
+        )
         for fan_in, fan_out in pairwise(widths)
     ]
 
@@ -59,7 +62,9 @@ def check_cross_entropy(module, seed, n_classes):
     logits = np.stack([features(a, b, alpha, x, np.tanh)[-1] for alpha in alphas], axis=1)
     parts = module.cross_entropy_parts(alphas, logits, labels)
     probability = np.exp(logits) / np.exp(logits).sum(axis=3, keepdims=True)
-    loss = -np.log(np.take_along_axis(probability, np.broadcast_to(labels[:, None], (*logits.shape[:3], 1)), axis=3)).mean(axis=(2, 3))
+    loss = -np.log(
+        np.take_along_axis(probability, np.broadcast_to(labels[:, None], (*logits.shape[:3], 1)), axis=3)
+    ).mean(axis=(2, 3))
     height = loss - ((1 - alphas) * loss[:, :1] + alphas * loss[:, -1:])
     np.testing.assert_allclose(parts.height, height, atol=1e-12)
     np.testing.assert_allclose(parts.lse_shift - parts.jensen_gap - parts.label_shift, height, atol=1e-12)
@@ -108,22 +113,32 @@ def test_feature_residuals_and_their_identity(seed, activation, depth):
         bar = 0.7 * act(start[layer]) + 0.3 * act(end[layer])
         gap = ((act(here[layer]) - bar) ** 2).sum(axis=2).mean(axis=1)
         size = (bar**2).sum(axis=2).mean(axis=1)
-        expected = np.where(size > 0, gap / np.where(size > 0, size, 1), np.where(gap > 0, np.inf, 0))  # both ends dead, the middle alive
+        expected = np.where(
+            size > 0, gap / np.where(size > 0, size, 1), np.where(gap > 0, np.inf, 0)
+        )  # both ends dead, the middle alive
         np.testing.assert_allclose(found.residual[:, layer, 0], expected, atol=1e-12)
         norms = np.linalg.norm(act(here[layer]), axis=2) * np.linalg.norm(bar, axis=2)
-        cosine = np.where(norms > 0, (act(here[layer]) * bar).sum(axis=2) / np.where(norms > 0, norms, 1), 0).mean(axis=1)
+        cosine = np.where(norms > 0, (act(here[layer]) * bar).sum(axis=2) / np.where(norms > 0, norms, 1), 0).mean(
+            axis=1
+        )
         np.testing.assert_allclose(found.cosine[:, layer, 0], cosine, atol=1e-12)
         if layer == 0:
             continue
         # z(α) − z̄ = W(α) (h(α) − h̄) − α (1 − α) ΔW Δh, on the layer below.
         below = 0.7 * sigma(start[layer - 1]) + 0.3 * sigma(end[layer - 1])
         weight = 0.7 * a[layer][0] + 0.3 * b[layer][0]
-        product_of_changes = (sigma(end[layer - 1]) - sigma(start[layer - 1])) @ (b[layer][0] - a[layer][0]).swapaxes(1, 2)
+        product_of_changes = (sigma(end[layer - 1]) - sigma(start[layer - 1])) @ (b[layer][0] - a[layer][0]).swapaxes(
+            1, 2
+        )
         identity = (sigma(here[layer - 1]) - below) @ weight.swapaxes(1, 2) - 0.21 * product_of_changes
         np.testing.assert_allclose(here[layer] - (0.7 * start[layer] + 0.3 * end[layer]), identity, atol=1e-11)
-        np.testing.assert_allclose(found.commutativity[:, layer - 1], (product_of_changes**2).sum(axis=2).mean(axis=1), atol=1e-12)
+        np.testing.assert_allclose(
+            found.commutativity[:, layer - 1], (product_of_changes**2).sum(axis=2).mean(axis=1), atol=1e-12
+        )
         straight = sigma(0.7 * start[layer - 1] + 0.3 * end[layer - 1])
-        np.testing.assert_allclose(found.additivity[:, layer - 1, 0], ((straight - below) ** 2).sum(axis=2).mean(axis=1), atol=1e-12)
+        np.testing.assert_allclose(
+            found.additivity[:, layer - 1, 0], ((straight - below) ** 2).sum(axis=2).mean(axis=1), atol=1e-12
+        )
 
 
 def test_feature_residuals_on_inputs_of_each_pair():
@@ -168,7 +183,13 @@ def minimum(rng, width, n_inputs, n_teacher):
     return w
 
 
-@given(seed=st.integers(0, 2**32 - 1), n_inputs=st.integers(2, 4), n_teacher=st.integers(1, 3), spare=st.integers(0, 3), related=st.booleans())
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_inputs=st.integers(2, 4),
+    n_teacher=st.integers(1, 3),
+    spare=st.integers(0, 3),
+    related=st.booleans(),
+)
 def test_connected_minima_by_brute_force(seed, n_inputs, n_teacher, spare, related):
     rng = np.random.default_rng(seed)
     n_teacher = min(n_teacher, n_inputs)
@@ -207,7 +228,11 @@ def test_the_loss_on_the_sphere():
 
 def test_sphere_by_hand_and_refusals():
     a = np.array([[[0.25, 0], [0.75, 0], [0, 1.0]]])
-    same, zeroed, mixed = np.array([[[1.0, 0], [0, 0], [0, 1]]]), np.array([[[0.0, 0], [1, 0], [0, 1]]]), np.array([[[0.5, 0], [0, 1], [0.5, 0]]])
+    same, zeroed, mixed = (
+        np.array([[[1.0, 0], [0, 0], [0, 1]]]),
+        np.array([[[0.0, 0], [1, 0], [0, 1]]]),
+        np.array([[[0.5, 0], [0, 1], [0.5, 0]]]),
+    )
     assert [bool(linearly_connected(a, b, 2)[0]) for b in (same, zeroed, mixed)] == [True, True, False]
     np.testing.assert_array_equal(neuron_types(zeroed, 2), [[-1, 0, 1]])
     for wrong in (a * 2, -a, a + 0.01, np.array([[[1.0, 0], [0, 0.5], [0, 0.4]]])):
@@ -235,7 +260,9 @@ def test_curvature_bounds_the_barrier(seed, depth, biased):
         assert (barrier <= found.bound + 1e-9 * (1 + np.abs(curve.coefficients).max())).all()
         if isinstance(curve, PolynomialCurve):
             sharpest = -(np.diff(curve.derivative(np.linspace(0, 1, 4001)), axis=1) * 4000).min(axis=1)
-            np.testing.assert_allclose(found.smooth, np.maximum(sharpest, 0) / 8, rtol=1e-2, atol=1e-2 * (1 + np.abs(curve.coefficients).max()))
+            np.testing.assert_allclose(
+                found.smooth, np.maximum(sharpest, 0) / 8, rtol=1e-2, atol=1e-2 * (1 + np.abs(curve.coefficients).max())
+            )
 
 
 def test_curvature_by_hand():
@@ -276,6 +303,9 @@ def test_the_four_permutations_are_all():
     x = np.random.default_rng(1).uniform(-1, 1, (100, 2))
     for first, second in product(([0, 1], [1, 0]), repeat=2):
         w1, w2, w3 = SOLUTION_B[0][0][first], SOLUTION_B[1][0][np.ix_(second, first)], SOLUTION_B[2][0][:, second]
-        assert any(all(np.array_equal(u, w) for u, (w, _) in zip((w1, w2, w3), other, strict=True)) for other in permuted_solutions())
+        assert any(
+            all(np.array_equal(u, w) for u, (w, _) in zip((w1, w2, w3), other, strict=True))
+            for other in permuted_solutions()
+        )
         f = np.maximum(np.maximum(x @ w1.T, 0) @ w2.T, 0) @ w3.T
         np.testing.assert_allclose(f[:, 0], np.minimum(np.maximum(-x[:, 0], 0), np.maximum(x[:, 1], 0)), atol=1e-15)

@@ -19,7 +19,9 @@ def test_moments(activation):
 
 
 def test_square_population():
-    student, teacher = ([(rng.standard_normal((1, k, 3)), None), (rng.standard_normal((1, 1, k)), None)] for k in (4, 2))
+    student, teacher = (
+        [(rng.standard_normal((1, k, 3)), None), (rng.standard_normal((1, 1, k)), None)] for k in (4, 2)
+    )
     form = [w[0].T @ np.diag(v[0, 0]) @ w[0] for (w, _), (v, _) in (student, teacher)]
     d = form[0] - form[1]
     found = derive("square-population").function()(*d[np.triu_indices(3)])
@@ -27,7 +29,9 @@ def test_square_population():
 
 
 def test_linear_population():
-    student, teacher = ([(rng.standard_normal((1, k, 2)), None), (rng.standard_normal((1, 2, k)), None)] for k in (3, 2))
+    student, teacher = (
+        [(rng.standard_normal((1, k, 2)), None), (rng.standard_normal((1, 2, k)), None)] for k in (3, 2)
+    )
     root = rng.standard_normal((2, 2))
     sigma = root @ root.T
     d = student[1][0][0] @ student[0][0][0] - teacher[1][0][0] @ teacher[0][0][0]
@@ -38,10 +42,14 @@ def test_linear_population():
 def test_linear_path():
     a, b, m, s = rng.standard_normal(3), rng.standard_normal(3), 0.7, 1.9
     layers = [[(np.full((1, 1, 1), w), None) for w in network] for network in (a, b)]
-    moments = SecondMoments(np.full((1, 1), s), np.full((1, 1), s * m), np.full((1, 1), s * m**2), np.zeros(1), np.zeros(1))
+    moments = SecondMoments(
+        np.full((1, 1), s), np.full((1, 1), s * m), np.full((1, 1), s * m**2), np.zeros(1), np.zeros(1)
+    )
     alphas = np.linspace(0, 1, 9)
     derivation = derive("linear-path")
-    np.testing.assert_allclose(derivation.function()(alphas, *a, *b, m, s), linear_path(*layers, moments)(alphas)[0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        derivation.function()(alphas, *a, *b, m, s), linear_path(*layers, moments)(alphas)[0], rtol=1e-10, atol=1e-12
+    )
     assert sp.Poly(derivation.result, derivation.symbols[0]).degree() == 6
 
 
@@ -63,7 +71,9 @@ def test_gaussian_means_of_monomials():
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_derivation_prints_latex(name):
     derivation = derive(name)
-    assert sp.latex(derivation.result) in str(derivation) and set(derivation.result.free_symbols) <= set(derivation.symbols)
+    assert sp.latex(derivation.result) in str(derivation) and set(derivation.result.free_symbols) <= set(
+        derivation.symbols
+    )
     assert len(derivation.steps) >= 2
 
 

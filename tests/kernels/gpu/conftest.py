@@ -16,7 +16,9 @@ collect_ignore_glob = ["test_*.py"] if INTERPRETED else ["interpreted/*"]
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "gpu: needs a GPU that torch sees; skipped, with the reason, where there is none")
+    config.addinivalue_line(
+        "markers", "gpu: needs a GPU that torch sees; skipped, with the reason, where there is none"
+    )
 
 
 def pytest_collection_modifyitems(items):

@@ -51,19 +51,46 @@ def problem(
         snapshots=snapshots,
     )
     params = architecture.initial(n, 1, dtype=dtype, scheme="torch")
-    mask = torch.rand(n, architecture.n_parameters, generator=torch.Generator().manual_seed(2)) > 0.3 if masked else None
+    mask = (
+        torch.rand(n, architecture.n_parameters, generator=torch.Generator().manual_seed(2)) > 0.3 if masked else None
+    )
     network = torch.arange(n)
-    return training_problem(architecture, params, source, training, 7, network % (steps + 2), 8, network % n_datasets, mask)
+    return training_problem(
+        architecture, params, source, training, 7, network % (steps + 2), 8, network % n_datasets, mask
+    )
 
 
 def paths(
-    widths=(2, 3, 1), activation="relu", loss="mse", dtype=torch.float64, *, n=5, n_samples=7, n_datasets=1, n_alphas=3, teacher=None
+    widths=(2, 3, 1),
+    activation="relu",
+    loss="mse",
+    dtype=torch.float64,
+    *,
+    n=5,
+    n_samples=7,
+    n_datasets=1,
+    n_alphas=3,
+    teacher=None,
 ) -> PathProblem:
     architecture = Architecture(widths, activation, negative_slope=0.1)
     source = samples(architecture, loss, "online" if teacher else "full", n_samples, n_datasets, teacher)
-    a, b = architecture.initial(n, 1, dtype=dtype, scheme="torch"), architecture.initial(n, 2, dtype=dtype, scheme="torch")
+    a, b = (
+        architecture.initial(n, 1, dtype=dtype, scheme="torch"),
+        architecture.initial(n, 2, dtype=dtype, scheme="torch"),
+    )
     fresh = n_samples if teacher else None
-    return path_problem(architecture, a, b, torch.linspace(-0.5, 1.5, n_alphas), source, loss, dtype, torch.arange(n) % n_datasets, fresh, 3)
+    return path_problem(
+        architecture,
+        a,
+        b,
+        torch.linspace(-0.5, 1.5, n_alphas),
+        source,
+        loss,
+        dtype,
+        torch.arange(n) % n_datasets,
+        fresh,
+        3,
+    )
 
 
 def samples(architecture, loss, batch, n_samples, n_datasets, teacher):

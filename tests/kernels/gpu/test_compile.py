@@ -28,7 +28,13 @@ from tests.kernels.gpu.problems import OPTIMIZERS, paths, problem, relative_erro
 compiler = pytest.importorskip("kernels.gpu.compile", reason="Triton is not installed")
 nvidia_tools = pytest.mark.skipif(platform.system() != "Linux", reason="Triton ships its disassembler for Linux")
 
-SHAPES = {"lanes": (2, 16, 1), "lanes, deep": (2, 3, 4, 2), "group of lanes": (8, 16, 1), "tiles": (2, 32, 20, 1), "memory": (34, 20, 17, 2)}
+SHAPES = {
+    "lanes": (2, 16, 1),
+    "lanes, deep": (2, 3, 4, 2),
+    "group of lanes": (8, 16, 1),
+    "tiles": (2, 32, 20, 1),
+    "memory": (34, 20, 17, 2),
+}
 BATCHES = ("full", "epoch", "replacement", "online")
 TARGETS = ("sm_80", "sm_90", "sm_100", "sm_120", "gfx942")
 MATRIX = list(itertools.product(SHAPES, ACTIVATIONS, OPTIMIZERS, BATCHES, TARGETS))
@@ -65,7 +71,15 @@ def test_three_hidden_layers_many_inputs_and_none(widths):
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_setting_of_the_memory_layout_compiles(target):
     architecture = Architecture((3, 20, 20, 2), "tanh", normalise=True, residual=True)
-    settings = Training(2, Adam(0.1, weight_decay=0.1), "cross_entropy", batch_size=16, label_smoothing=0.1, clip_norm=1.0, stop_below=0.1)
+    settings = Training(
+        2,
+        Adam(0.1, weight_decay=0.1),
+        "cross_entropy",
+        batch_size=16,
+        label_smoothing=0.1,
+        clip_norm=1.0,
+        stop_below=0.1,
+    )
     few = torch.ones(architecture.n_parameters, dtype=torch.bool)
     source = (torch.zeros(32, 3), torch.zeros(32, dtype=torch.int64))
     tied = torch.arange(architecture.n_parameters) // 2
@@ -98,7 +112,9 @@ def test_double_and_paths_compile(widths, loss):
 
 
 @nvidia_tools
-@pytest.mark.parametrize(("widths", "least"), [((2, 16, 1), 0.75), ((2, 32, 1), 0.60), ((8, 16, 1), 0.45), ((2, 32, 32, 1), 0.40)])
+@pytest.mark.parametrize(
+    ("widths", "least"), [((2, 16, 1), 0.75), ((2, 32, 1), 0.60), ((8, 16, 1), 0.45), ((2, 32, 32, 1), 0.40)]
+)
 def test_static_cost(widths, least):
     """The lower of issue bound and latency estimate on an H100, of the FP32 roofline; a bound from machine code, not a measurement."""
     from benchmarks.gpu_cost import static_cost
@@ -118,7 +134,9 @@ def test_steps_counts_and_seeds_do_not_recompile():
         return plan(p)[1:], compiled_optimizer(p)
 
     assert key(problem(n=5, steps=3, n_samples=16)) == key(problem(n=900, steps=77, n_samples=64))
-    assert key(problem(batch="epoch", n_samples=17, batch_size=3)) == key(problem(batch="epoch", n_samples=100, batch_size=64))
+    assert key(problem(batch="epoch", n_samples=17, batch_size=3)) == key(
+        problem(batch="epoch", n_samples=100, batch_size=64)
+    )
 
 
 PTX_ON_CPU = os.environ.get("LMC_PTX_ON_CPU")
@@ -134,7 +152,9 @@ def run_compiled(p):
     kernel, layout = compiler.compile_training(p, "sm_80", num_stages=1)  # no asynchronous copies
     form, batches = launch.plan(p)[1:]
     n, steps = len(p.params), p.training.steps
-    state = launch._Launches(p, layout, form, batches, launch.compiled_optimizer(p), slice(0, n), p.params, schedule_of(p))
+    state = launch._Launches(
+        p, layout, form, batches, launch.compiled_optimizer(p), slice(0, n), p.params, schedule_of(p)
+    )
     library, parameters, _ = ptx_on_cpu.build(for_translator(kernel.asm["ptx"]), check=True)
     arguments = [a.numpy() if isinstance(a, torch.Tensor) else a for a in state.arguments(0, steps)]
     for array in arguments:
@@ -174,7 +194,9 @@ def for_translator(ptx):
 
 
 def schedule_of(p):
-    return torch.stack([torch.from_numpy(p.factors), *torch.ones(2, p.training.steps, dtype=torch.float64)]).to(p.params)
+    return torch.stack([torch.from_numpy(p.factors), *torch.ones(2, p.training.steps, dtype=torch.float64)]).to(
+        p.params
+    )
 
 
 def test_what_is_too_long_to_count_is_refused_by_name():

@@ -15,7 +15,9 @@ FOLDER = Path(__file__).with_name("interpreted")
 @pytest.mark.parametrize("module", sorted(path.name for path in FOLDER.glob("test_*.py")))
 def test_interpreted(module):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER / module)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"TRITON_INTERPRET": "1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {
+        "TRITON_INTERPRET": "1"
+    }
     done = subprocess.run(command, cwd=FOLDER.parents[3], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

@@ -13,7 +13,14 @@ from tests.kernels.test_reference import data
 
 SIZES = {
     "linear": {"widths": (3, 2)},
-    "linear, many inputs": {"widths": (50, 2), "batch": "replacement", "n_samples": 20, "batch_size": 17, "optimizer": "momentum", "masked": True},
+    "linear, many inputs": {
+        "widths": (50, 2),
+        "batch": "replacement",
+        "n_samples": 20,
+        "batch_size": 17,
+        "optimizer": "momentum",
+        "masked": True,
+    },
     "many inputs": {"widths": (40, 3, 1), "n_datasets": 2, "biases": False},
     "many outputs": {"widths": (3, 4, 35), "loss": "cross_entropy"},
     "wide and deep": {"widths": (3, 130, 2, 2), "batch": "epoch", "loss": "cross_entropy", "optimizer": "adamw"},
@@ -29,7 +36,11 @@ SOME = torch.rand(P, generator=GENERATOR) > 0.3
 SETTINGS = {
     "normalise": ({"normalise": True}, {}, {}),
     "residual": ({"residual": True}, {}, {}),
-    "both": ({"residual": True, "normalise": True}, {"optimizer": SGD(0.1, 0.9, weight_decay=0.1), "batch_size": 5}, {}),
+    "both": (
+        {"residual": True, "normalise": True},
+        {"optimizer": SGD(0.1, 0.9, weight_decay=0.1), "batch_size": 5},
+        {},
+    ),
     "eps = 0": ({}, {"optimizer": AdamW(0.01, eps=0.0)}, {}),
     "smooth labels, held": ({}, {"loss": "cross_entropy", "label_smoothing": 0.2}, {"trainable": SOME}),
     "clipped": ({}, {"clip_norm": 0.1, "optimizer": Adam(0.01, weight_decay=0.1)}, {}),
@@ -77,12 +88,18 @@ def test_optimizers_and_activations(optimizer, activation):
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_batches_in_single_precision(batch, loss):
-    p = problem((36, 17, 2), "erf", "adam", loss, batch, torch.float32, n_samples=19, batch_size=18, n_datasets=2, steps=5)
+    p = problem(
+        (36, 17, 2), "erf", "adam", loss, batch, torch.float32, n_samples=19, batch_size=18, n_datasets=2, steps=5
+    )
     check(gpu.train(p), reference.train(p), 1e-4)
 
 
 def test_the_bits_do_not_depend_on_how_the_run_is_cut(monkeypatch):
-    for p in (special("tied"), special("stopped"), problem((40, 3, 1), optimizer="adam", batch="epoch", steps=5, batch_size=3, record_every=2)):
+    for p in (
+        special("tied"),
+        special("stopped"),
+        problem((40, 3, 1), optimizer="adam", batch="epoch", steps=5, batch_size=3, record_every=2),
+    ):
         whole = gpu.train(p)
         with monkeypatch.context() as patched:
             patched.setattr(launch, "SAFE_RATE", 1.0)
@@ -98,7 +115,8 @@ def test_divergence_stays_with_its_network():
 
 
 @pytest.mark.parametrize(
-    ("widths", "loss"), [((3, 2), "mse"), ((40, 3, 1), "mse"), ((40, 3, 35), "cross_entropy"), ((33, 20, 18, 2), "cross_entropy")]
+    ("widths", "loss"),
+    [((3, 2), "mse"), ((40, 3, 1), "mse"), ((40, 3, 35), "cross_entropy"), ((33, 20, 18, 2), "cross_entropy")],
 )
 @pytest.mark.parametrize("online", [False, True])
 def test_paths(widths, loss, online, monkeypatch):

@@ -54,4 +54,6 @@ def test_the_backend_is_chosen_by_name():
     run = train(architecture, params, source, Training(1), backend="gpu")
     curves = path_losses(architecture, params, run.params, [0, 0.5], source, backend="gpu")
     assert run.backend == curves.backend == "gpu"
-    assert train(architecture, params, source, Training(1)).backend != "gpu"  # auto: there is no GPU, or nothing worth it
+    assert (
+        train(architecture, params, source, Training(1)).backend != "gpu"
+    )  # auto: there is no GPU, or nothing worth it

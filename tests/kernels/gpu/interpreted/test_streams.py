@@ -13,7 +13,20 @@ from kernels.gpu.streams import integers, normals, permutation_keys, permute, se
 
 
 @triton.jit
-def draw(seeds, word, integer, permuted, normal, step, block, limit, low_bits, high_bits, ROUNDS: tl.constexpr, BLOCK: tl.constexpr):
+def draw(
+    seeds,
+    word,
+    integer,
+    permuted,
+    normal,
+    step,
+    block,
+    limit,
+    low_bits,
+    high_bits,
+    ROUNDS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     network = tl.arange(0, BLOCK)[None, :]
     key = seed_key(tl.load(seeds + network))
     drawn = words(4, key[0], key[1], step, tl.full([1, 1], block, tl.uint32))
@@ -35,7 +48,8 @@ def draw(seeds, word, integer, permuted, normal, step, block, limit, low_bits, h
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
-    ("step", "block", "limit"), [(0, 0, 1), (1, 0, 2), (7, 3, 5), (2**31 - 1, 2**31 - 1, 8), (123456, 77, 1000), (5, 1, 2**31 - 1), (9, 9, 1025)]
+    ("step", "block", "limit"),
+    [(0, 0, 1), (1, 0, 2), (7, 3, 5), (2**31 - 1, 2**31 - 1, 8), (123456, 77, 1000), (5, 1, 2**31 - 1), (9, 9, 1025)],
 )
 def test_streams(dtype, step, block, limit):
     n, bits = 256, max(1, (limit - 1).bit_length())
@@ -52,7 +66,9 @@ def test_streams(dtype, step, block, limit):
     assert (expected == word.numpy().T).all()
     assert (streams.integers(expected, limit) == integer.numpy().T).all()
     assert (permuted.numpy() == streams.permutation(seeds, step, positions[:, None], limit)[:, 0]).all()
-    unit = torch.finfo(dtype).eps * 6.8  # ulps of the radius: next to a zero of the cosine the angle's own rounding counts
+    unit = (
+        torch.finfo(dtype).eps * 6.8
+    )  # ulps of the radius: next to a zero of the cosine the angle's own rounding counts
     assert np.abs(normal.double().numpy().T - streams.normals(streams.GAUSSIAN, seeds, step, 4, block)).max() < 4 * unit
 
 

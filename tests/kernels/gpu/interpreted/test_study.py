@@ -22,7 +22,11 @@ def test_a_study(tmp_path):
     for backend in ("gpu", "reference"):
         run_study(Study.make(TABLES), tmp_path / backend, backend=backend)
         pairs[backend] = pl.read_parquet(tmp_path / backend / "pairs.parquet")
-    numbers = [name for name, kind in pairs["gpu"].schema.items() if kind == pl.Float64 and "barrier" in name and "alpha" not in name]
+    numbers = [
+        name
+        for name, kind in pairs["gpu"].schema.items()
+        if kind == pl.Float64 and "barrier" in name and "alpha" not in name
+    ]
     assert len(numbers) > 8
     for name in numbers:
         assert (pairs["gpu"][name] - pairs["reference"][name]).abs().max() < 1e-9, name

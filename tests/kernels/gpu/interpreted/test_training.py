@@ -39,7 +39,14 @@ def test_architectures(case):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("masked", [False, True])
 def test_optimizers(optimizer, masked):
-    p = problem(optimizer=optimizer, masked=masked, activation="leaky_relu", schedule=Schedule("cosine", 2), steps=5, snapshots=(0, 2, 5))
+    p = problem(
+        optimizer=optimizer,
+        masked=masked,
+        activation="leaky_relu",
+        schedule=Schedule("cosine", 2),
+        steps=5,
+        snapshots=(0, 2, 5),
+    )
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
