@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY := teacher_student
 
-.PHONY: demo test lint set-up clean
+.PHONY: demo test test-slow lint set-up clean
 
 demo: set-up
 	$(BIN)/testbed run benchmarks/studies/$(STUDY).toml
 
 test: set-up
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: set-up
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: set-up
 	$(BIN)/ruff check .
