@@ -5,7 +5,6 @@ named below. It is changed in a copy of the module, and the checks, which compar
 """
 
 import ast
-import importlib
 import inspect
 import types
 
@@ -14,33 +13,15 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from theory import (
-    committee,
-    cross_entropy,
-    curvature,
-    curve,
-    deep_piecewise,
-    enclosure,
-    feature_connectivity,
-    gaussian_moments,
-    gradient_flow,
-    hermite_series,
-    intervals,
-    layers,
-    linear_networks,
-    path_jets,
-    piecewise,
-    polynomials,
-    population,
-    population_bounds,
-    proofs,
-    rebasin_counterexample,
-    smooth_curve,
-    sphere_teacher,
-    symbolic,
-)
+from theory import layers, symbolic
+from theory.certified import checker, enclosure, intervals, path_jets
+from theory.curves import curve, polynomials, smooth_curve
+from theory.finite_data import deep, two_layer
+from theory.linear import gradient_flow, networks
+from theory.online import averages, order_parameters
+from theory.population import bounds, gaussian_moments, hermite_series, loss
+from theory.structure import cross_entropy, curvature, feature_connectivity, rebasin_counterexample, sphere_teacher
 
-twin_students = importlib.import_module("theory.twin_students")  # in the package this name is the function
 SYMBOLIC = (
     "gaussian_mean",
     "_pair_moment",
@@ -188,7 +169,7 @@ def check_linear(module):
     moments = module.SecondMoments.gaussian_teacher(None, teacher)
     close(
         module.linear_path(a, b, moments)([0.0, 0.3, 1.0]),
-        population.population_path(a, b, teacher, "identity")([0.0, 0.3, 1.0]),
+        loss.population_path(a, b, teacher, "identity")([0.0, 0.3, 1.0]),
     )
     (w1, b1), (w2, b2) = teacher
     from_data = module.SecondMoments.from_data(corners, ((corners @ w1[0].T + b1[0]) @ w2[0].T + b2[0]))
@@ -231,7 +212,7 @@ def check_deep_piecewise(module):
 
 def check_gradient_flow(module):
     """One mode, u' = 2u(s − u) for u(0) = 0.1, s = 2; the aligned weights; and the loss ½(1 − 2)² + … by hand."""
-    moments = linear_networks.SecondMoments(np.eye(1), [[2.0]], [[5.0]], [0.0], [0.0])
+    moments = networks.SecondMoments(np.eye(1), [[2.0]], [[5.0]], [0.0], [0.0])
     t = np.array([0.0, 0.3, 1.0])
     u = 2 * np.exp(4 * t) / (np.exp(4 * t) - 1 + 20)
     start = [([[0.1**0.5]], None), ([[0.1**0.5]], None)]
@@ -240,7 +221,7 @@ def check_gradient_flow(module):
     (w1, _), (w2, _) = module.aligned_flow(moments, [0.1], [[1.0]], t)
     close(w1[:, 0, 0] * w2[:, 0, 0], u)
     close(np.abs(w1), np.abs(w2))
-    still = linear_networks.SecondMoments(np.eye(1), [[0.0]], [[5.0]], [0.0], [0.0])  # u' = −2u²
+    still = networks.SecondMoments(np.eye(1), [[0.0]], [[5.0]], [0.0], [0.0])  # u' = −2u²
     close(module.flow_overlaps(start, still, t)[0, :, 1, 0], 0.1 / (1 + 0.2 * t))
     (w1, _), (w2, _) = module.aligned_flow(still, [0.1], [[1.0]], t)
     close((w2 @ w1)[:, 0, 0], 0.1 / (1 + 0.2 * t))
@@ -430,7 +411,7 @@ def check_activation_table(module):
 
 
 def check_bounds(module):
-    """The bounds of `population_bounds` put together again for one unit, by hand and by integrals."""
+    """The bounds of `population.bounds` put together again for one unit, by hand and by integrals."""
     gaussian = {2: 1.0, 4: 3.0, 6: 15.0, 8: 105.0}  # E z^p = (p − 1)!!
 
     def norm(p, mean, root):
@@ -588,10 +569,10 @@ def check_proofs(module):
     )
     alphas = np.array([0.0, 0.4, 1.0])
     for activation in intervals.ENCLOSED_ACTIVATIONS:
-        for loss, target in (("mse", y), ("cross_entropy", np.array([0, 1, 1, 0, 1]))):
-            problem = path_jets.PathProblem(a, b, x, target, activation, loss, 0.3)
+        for kind, target in (("mse", y), ("cross_entropy", np.array([0, 1, 1, 0, 1]))):
+            problem = path_jets.PathProblem(a, b, x, target, activation, kind, 0.3)
             expected = problem.bounds(np.zeros(3, dtype=np.int64), alphas, alphas)
-            value, slope = module._Network(a, b, x, target, activation, loss, 0.3).loss(alphas, alphas)
+            value, slope = module._Network(a, b, x, target, activation, kind, 0.3).loss(alphas, alphas)
             for found, known in ((value, expected.value), (slope, expected.slope)):
                 close(found.low, known.mid)
                 close(found.high, known.mid)
@@ -717,14 +698,14 @@ def mutants(module, functions):
             },
             check_moments,
         ),
-        (population, {"_teacher_terms", "evaluate", "__init__"}, check_population),
+        (loss, {"_teacher_terms", "evaluate", "__init__"}, check_population),
         (
-            linear_networks,
+            networks,
             {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"},
             check_linear,
         ),
-        (piecewise, {"pieces", "_square", "_add_jumps"}, check_piecewise),
-        (deep_piecewise, {"pieces", "_sum_of_samples"}, check_deep_piecewise),
+        (two_layer, {"pieces", "_square", "_add_jumps"}, check_piecewise),
+        (deep, {"pieces", "_sum_of_samples"}, check_deep_piecewise),
         (hermite_series, {"coefficients", "_of_erf", "hermite", "moment_of"}, check_series),
         (intervals, {"activation_named", "_phi"}, check_activation_table),
         (gradient_flow, {"flow_overlaps", "flow_losses", "aligned_flow"}, check_gradient_flow),
@@ -735,12 +716,12 @@ def mutants(module, functions):
         (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
         (curve, {"barrier", "barriers_on_grid"}, check_curve),
         (smooth_curve, {"_highest", "_hermite", "_hermite_top"}, check_smooth_curve),
-        (population_bounds, {"norm", "derivative_norm", "bend", "_density_of_kinks"}, check_bounds),
-        (committee, {"three_point", "four_point"}, check_committee),
-        (twin_students, {"_rates"}, check_twins),
+        (bounds, {"norm", "derivative_norm", "bend", "_density_of_kinks"}, check_bounds),
+        (averages, {"three_point", "four_point"}, check_committee),
+        (order_parameters, {"_rates"}, check_twins),
         (path_jets, {"_mse", "_cross_entropy", "_softmax"}, check_losses_of_jets),
         (enclosure, {"upper_bounds", "_mean"}, check_search),
-        (proofs, {"_follows", "loss", "_of_samples", "_activation"}, check_proofs),
+        (checker, {"_follows", "loss", "_of_samples", "_activation"}, check_proofs),
         (layers, {"covariance_factor"}, check_layers),
         (symbolic, set(SYMBOLIC), check_symbolic),
     ],

@@ -1,0 +1,199 @@
+"""Twin students against averages over sampled fields, simulated online learning, and what symmetry demands."""
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from theory import population_path
+from theory.online.order_parameters import _rates, twin_students
+
+
+def g(u):
+    return erf(u / np.sqrt(2))
+
+
+def g_prime(u):
+    return np.sqrt(2 / np.pi) * np.exp(-(u**2) / 2)
+
+
+def committee(rng, n, width, n_inputs, size=0.5, output=1.0):
+    weights = size * rng.standard_normal((n, width, n_inputs)) / np.sqrt(n_inputs)
+    return [(weights, None), (np.full((n, 1, width), output), None)]
+
+
+def teacher_of(width, n_inputs):
+    return [(np.eye(n_inputs)[:width], None), (np.ones((1, width)), None)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_rates_are_averages_over_fields(shared):
+    """dG/dt and dv/dt at a random state, each within 4.5 standard errors of an average over 10⁶ sampled fields."""
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((7, 9)) / 3
+    gram, v, outputs = rows @ rows.T, np.array([0.9, -0.7, 1.2, 0.5]), np.array([1.0, -0.5, 0.8])
+    n, units, eta, eta_v = 1_000_000, 4, 0.7, 0.3
+    x = rng.standard_normal((n, 9)) @ rows.T
+    # B's fields under a second sample: only F and products across A and B see the difference
+    other = rng.standard_normal((n, 9)) @ rows.T
+    target, other_target = g(x[:, 4:]) @ outputs, g(other[:, 4:]) @ outputs
+    error = np.concatenate(
+        [np.repeat((target - g(x[:, s]) @ v[s])[:, None], 2, 1) for s in (slice(0, 2), slice(2, 4))], axis=1
+    )
+    move = v * g_prime(x[:, :units]) * error
+    second = (
+        move
+        if shared
+        else np.concatenate(
+            [move[:, :2], v[2:] * g_prime(other[:, 2:4]) * (other_target - g(other[:, 2:4]) @ v[2:])[:, None]], axis=1
+        )
+    )
+    found, found_v = _rates(gram[None], v.reshape(1, 2, 2), outputs, eta, eta_v, shared)
+    for i in range(7):
+        for j in range(7):
+            samples = eta * (
+                (move[:, i] * x[:, j] if i < units else 0.0) + (move[:, j] * x[:, i] if j < units else 0.0)
+            )
+            if i < units and j < units:
+                samples = samples + eta**2 * second[:, i] * second[:, j]
+            samples = np.broadcast_to(samples, n)
+            assert abs(samples.mean() - found[0, i, j]) <= 4.5 * samples.std() / np.sqrt(n) + 1e-12, (i, j)
+    steps = eta_v * g(x[:, :units]) * error
+    assert (np.abs(steps.mean(0) - found_v.ravel()) < 4.5 * steps.std(0) / np.sqrt(n)).all()
+
+
+def simulate(a, b, teacher, d, times, spawn_time, eta, eta_v, rng):
+    """Online SGD of every pair, step by step; the barriers of the networks at `times`, by theory's exact population path."""
+    w, v = (
+        np.stack([a[0][0], b[0][0]], 1),
+        np.stack([a[1][0][:, 0], b[1][0][:, 0]], 1),
+    )  # [n_pairs, 2, width, d], [n_pairs, 2, width]
+    target_w, target_v = teacher[0][0], teacher[1][0][0]
+    found, step = [], 0
+    for time in times:
+        while step < round(time * d):
+            x = rng.standard_normal((len(w), 1 if step < spawn_time * d else 2, d))
+            x = np.broadcast_to(x, (len(w), 2, d))
+            fields = np.einsum("pskd,psd->psk", w, x)
+            error = g(x @ target_w.T) @ target_v - (v * g(fields)).sum(2)
+            w = w + eta / d * (error[:, :, None] * v * g_prime(fields))[..., None] * x[:, :, None]
+            v = v + eta_v / d * error[:, :, None] * g(fields)
+            step += 1
+        student = [[(w[:, s], None), (v[:, s, None], None)] for s in (0, 1)]
+        found.append(population_path(student[0], student[1], teacher, "erf").barrier("midpoint").value)
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("spawn_time", "eta_v"), [(2.0, 0.0), (0.0, 0.4)], ids=["siblings", "independent, second layers learn"]
+)
+def test_barriers_are_those_of_simulated_learning(spawn_time, eta_v):
+    """At d = 300: means over 12 pairs lie within 4.5 standard errors and 1/d of the barrier's size from the prediction."""
+    rng, d, times = np.random.default_rng(5), 300, [4.0, 10.0, 25.0]
+    teacher = teacher_of(2, d)
+    a = committee(rng, 12, 2, d)
+    a[0][0][:, 0, 0] += 0.5  # unit 1 leans to teacher unit 1
+    b = a if spawn_time else committee(rng, 12, 2, d)
+    if not spawn_time:
+        b[0][0][:, 0, 1] += 0.5  # and to teacher unit 2: another permutation
+    predicted = twin_students(
+        a, b, teacher, times, learning_rate=1.0, output_rate=eta_v, spawn_time=spawn_time
+    ).barriers("midpoint")
+    measured = simulate(a, b, teacher, d, times, spawn_time, 1.0, eta_v, rng)
+    gap = measured - predicted
+    allowed = 4.5 * gap.std(1, ddof=1) / np.sqrt(12) + np.abs(predicted).max() / d
+    assert (np.abs(gap.mean(1)) < allowed).all(), (gap.mean(1), allowed)
+    assert np.abs(predicted[-1]).mean() > 5 * allowed[-1]  # so that zero would not pass
+
+
+def test_twins_that_never_part_have_no_barrier():
+    rng = np.random.default_rng(0)
+    a = committee(rng, 2, 3, 20)
+    result = twin_students(
+        a, a, teacher_of(2, 20), [1.0, 5.0, 20.0], learning_rate=1.0, output_rate=0.5, spawn_time=30.0
+    )
+    assert np.abs(result.barriers("midpoint")).max() < 1e-12 and np.abs(result.barriers()).max() < 1e-12
+    np.testing.assert_allclose(result.outputs[:, :, 0], result.outputs[:, :, 1], rtol=1e-9)
+
+
+def test_a_teacher_does_not_move_and_does_not_change():
+    teacher = teacher_of(3, 20)
+    result = twin_students(
+        [(w[None] if w.ndim == 2 else w, None) for w, _ in teacher],
+        committee(np.random.default_rng(1), 1, 3, 20),
+        teacher,
+        [4.0],
+        learning_rate=1.0,
+    )
+    np.testing.assert_allclose(result.overlaps[0, 0][:3, :3], np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(result.overlaps[0, 0][6:, 6:], np.eye(3), atol=1e-9)
+    assert result.losses()[0, 0, 0] < 1e-9
+
+
+def test_plateau_and_specialisation():
+    """η = ½, width 2, starts of overlap ≈ ¼: siblings of the plateau keep a midpoint below both ends, by 0.00145; students that lean to opposite
+    permutations of the teacher begin so too, and end with a barrier as they specialise."""
+    rng, d = np.random.default_rng(0), 1000
+    start = committee(rng, 3, 2, d)
+    siblings = twin_students(
+        start, start, teacher_of(2, d), [20.0, 30.0, 50.0, 80.0], learning_rate=0.5, spawn_time=20.0
+    ).barriers("midpoint")
+    assert np.abs(siblings[0]).max() < 1e-9
+    np.testing.assert_allclose(siblings[1:], -0.00145, atol=6e-5)
+    other = committee(rng, 3, 2, d)
+    for layers, order in ((start, (0, 1)), (other, (1, 0))):
+        for unit, to in enumerate(order):
+            layers[0][0][:, unit, to] += 0.1
+    opposite = twin_students(start, other, teacher_of(2, d), [20.0, 120.0, 300.0], learning_rate=0.5).barriers(
+        "midpoint"
+    )
+    assert (opposite[0] < -0.001).all() and (opposite[1] > 0.01).all() and (opposite[2] > 0.018).all()
+
+
+def test_students_may_be_exchanged_and_units_renamed():
+    rng, times = np.random.default_rng(2), [2.0, 7.0]
+    a, b, teacher = committee(rng, 3, 2, 12), committee(rng, 3, 2, 12), teacher_of(2, 12)
+    options = {"learning_rate": 0.8, "output_rate": 0.3, "spawn_time": 1.0}
+    forward, backward = twin_students(a, b, teacher, times, **options), twin_students(b, a, teacher, times, **options)
+    np.testing.assert_allclose(forward.barriers("midpoint"), backward.barriers("midpoint"), atol=1e-9)
+    renamed = [
+        [(w[:, ::-1], None) if i == 0 else (w[:, :, ::-1], None) for i, (w, _) in enumerate(layers)]
+        for layers in (a, b)
+    ]
+    np.testing.assert_allclose(
+        forward.barriers("midpoint"), twin_students(*renamed, teacher, times, **options).barriers("midpoint"), atol=1e-9
+    )
+    # renaming one student's units alone is another pair
+    assert (
+        np.abs(
+            forward.barriers("midpoint") - twin_students(renamed[0], b, teacher, times, **options).barriers("midpoint")
+        ).max()
+        > 1e-6
+    )
+
+
+def test_pairs_do_not_see_each_other():
+    rng, teacher = np.random.default_rng(4), teacher_of(2, 12)
+    a, b = committee(rng, 3, 2, 12), committee(rng, 3, 2, 12)
+    together = twin_students(a, b, teacher, [3.0], learning_rate=0.8).overlaps
+    alone = twin_students(
+        *([(w[1:2], None) for w, _ in layers] for layers in (a, b)), teacher, [3.0], learning_rate=0.8
+    ).overlaps
+    np.testing.assert_allclose(together[:, 1:2], alone, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "relu"}, "need erf"),
+        ({"times": [2.0, 1.0]}, "increasing"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"teacher": [(np.eye(3)[:2], None), (np.ones((2, 2)), None)]}, "has 2 outputs"),
+        ({"teacher": [(np.eye(3)[:2], np.ones(2)), (np.ones((1, 2)), None)]}, "teacher has biases"),
+        ({"teacher": [(np.eye(4)[:2], None), (np.ones((1, 2)), None)]}, "takes 4 inputs and the students 3"),
+    ],
+)
+def test_what_does_not_fit_is_named(change, message):
+    a = committee(np.random.default_rng(0), 1, 2, 3)
+    arguments = {"a": a, "b": a, "teacher": teacher_of(2, 3), "times": [1.0], "learning_rate": 1.0} | change
+    with pytest.raises(ValueError, match=message):
+        twin_students(**arguments)

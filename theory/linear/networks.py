@@ -1,0 +1,207 @@
+"""Linear networks of any depth along straight paths: polynomials; and gradient descent on linear regression.
+
+With every layer W_l(α) = (1−α) W_l^A + α W_l^B the end-to-end map M(α) = W_L(α) … W_1(α) (with biases: an
+affine map, written on inputs augmented by a 1) is a matrix polynomial of degree L, so the squared loss
+
+    L(α) = ½ E‖M(α) x − y‖² = ½ tr[ M(α) E[x xᵀ] M(α)ᵀ ] − tr[ M(α) E[x yᵀ] ] + ½ tr E[y yᵀ]
+
+is a polynomial of degree 2L that knows the data by its second moments only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from theory.curves.polynomials import PolynomialCurve
+from theory.layers import (
+    Array,
+    CheckedLayers,
+    Layers,
+    check_layers,
+    check_pairs,
+    covariance_factor,
+    finite,
+    n_networks,
+)
+
+
+@dataclass(frozen=True)
+class SecondMoments:
+    """Moments of a data set or distribution, all that the squared loss of a linear map depends on.
+
+    xx [n_inputs, n_inputs]    E x xᵀ (not centred)      x_mean [n_inputs]   E x
+    xy [n_inputs, n_outputs]   E x yᵀ                    y_mean [n_outputs]  E y
+    yy [n_outputs, n_outputs]  E y yᵀ
+
+    ValueError where shapes do not fit, xx or yy is not symmetric, or a number is not finite.
+    """
+
+    xx: Array
+    xy: Array
+    yy: Array
+    x_mean: Array
+    y_mean: Array
+
+    def __post_init__(self) -> None:
+        for name in ("xx", "xy", "yy", "x_mean", "y_mean"):
+            object.__setattr__(self, name, finite(name, getattr(self, name)))
+        d, o = self.x_mean.size, self.y_mean.size
+        shapes = {"xx": (d, d), "xy": (d, o), "yy": (o, o), "x_mean": (d,), "y_mean": (o,)}
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(
+                    f"{name} has shape {getattr(self, name).shape}; with {d} inputs (x_mean) and {o} outputs (y_mean) give {list(shape)}"
+                )
+        for name, matrix in (("xx", self.xx), ("yy", self.yy)):
+            if np.abs(matrix - matrix.T).max(initial=0) > 1e-12 * np.abs(matrix).max(initial=0):
+                raise ValueError(f"{name} is not symmetric; a second moment is")
+
+    @classmethod
+    def from_data(cls, x: ArrayLike, y: ArrayLike) -> SecondMoments:
+        """Moments of samples x [n_samples, n_inputs], y [n_samples, n_outputs]; else ValueError."""
+        inputs, targets = finite("x", x), finite("y", y)
+        if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets) or len(inputs) == 0:
+            raise ValueError(
+                f"x has shape {inputs.shape} and y {targets.shape}; give [n_samples, "
+                "n_inputs] and [n_samples, n_outputs] with the same samples, one at least"
+            )
+        n = len(inputs)
+        return cls(
+            inputs.T @ inputs / n,
+            inputs.T @ targets / n,
+            targets.T @ targets / n,
+            inputs.mean(axis=0),
+            targets.mean(axis=0),
+        )
+
+    @classmethod
+    def gaussian_teacher(
+        cls, covariance: ArrayLike | None, teacher_layers: Layers, mean: ArrayLike | None = None
+    ) -> SecondMoments:
+        """Moments of x with this mean and covariance and y the output of one linear network.
+
+        covariance None is the identity, mean None zero. ValueError for several teachers, or a covariance
+        that is not one.
+        """
+        teacher = check_layers(teacher_layers, "teacher_layers")
+        if n_networks(teacher) != 1:
+            raise ValueError(f"teacher_layers holds {n_networks(teacher)} networks; give one")
+        d = teacher[0][0].shape[2]
+        factor = covariance_factor(covariance, d)
+        centre = np.zeros(d) if mean is None else finite("mean", mean)
+        if centre.shape != (d,):
+            raise ValueError(f"mean has shape {centre.shape}; give [{d}]")
+        affine = _end_to_end(teacher, teacher)[0, 0]  # [n_outputs, n_inputs + 1]
+        weight, bias = affine[:, :-1], affine[:, -1]
+        xx = factor @ factor.T + np.outer(centre, centre)
+        y_mean = weight @ centre + bias
+        spread = weight @ factor
+        return cls(
+            xx, xx @ weight.T + np.outer(centre, bias), spread @ spread.T + np.outer(y_mean, y_mean), centre, y_mean
+        )
+
+
+def linear_path(a: Layers, b: Layers, second_moments: SecondMoments) -> PolynomialCurve:
+    """The exact curve ½ E‖f_α(x) − y‖² between linear networks a and b of any depth L, of degree 2L in α.
+
+    a, b: any number of layers, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None, or single
+    networks. Raises ValueError where shapes do not fit each other or the moments, or a number is not finite.
+    """
+    first, second, _ = check_pairs(a, b)
+    moments = second_moments
+    sizes = first[0][0].shape[2], first[-1][0].shape[1]
+    if sizes != moments.xy.shape:
+        raise ValueError(
+            f"second_moments are of {moments.xy.shape[0]} inputs and {moments.xy.shape[1]} "
+            f"outputs, the networks have {sizes[0]} and {sizes[1]}; they must agree"
+        )
+    maps = _end_to_end(first, second)  # [n_pairs, L + 1, n_outputs, n_inputs + 1]
+    xx = np.block([[moments.xx, moments.x_mean[:, None]], [moments.x_mean[None, :], np.ones((1, 1))]])
+    xy = np.concatenate([moments.xy, moments.y_mean[None, :]])
+    spread = maps @ xx
+    depth = maps.shape[1] - 1
+    coefficients = np.zeros((len(maps), 2 * depth + 1))
+    coefficients[:, 0] = np.trace(moments.yy) / 2
+    for p in range(depth + 1):
+        coefficients[:, p] -= np.einsum("noi,io->n", maps[:, p], xy)
+        for q in range(depth + 1):
+            coefficients[:, p + q] += np.einsum("noi,noi->n", spread[:, p], maps[:, q]) / 2
+    return PolynomialCurve(coefficients)
+
+
+def _end_to_end(a: CheckedLayers, b: CheckedLayers) -> Array:
+    """Coefficients in α of the affine map [M | c] along the path, [n, L + 1, n_outputs, n_inputs + 1]."""
+    n = max(n_networks(a), n_networks(b))
+    d = a[0][0].shape[2]
+    maps = np.broadcast_to(np.eye(d, d + 1), (n, 1, d, d + 1))
+    for (weight, bias), (weight_b, bias_b) in zip(a, b, strict=True):
+        longer = np.zeros((n, maps.shape[1] + 1, weight.shape[1], d + 1))
+        longer[:, :-1] = weight[:, None] @ maps
+        longer[:, 1:] += (weight_b - weight)[:, None] @ maps
+        if bias is not None and bias_b is not None:
+            longer[:, 0, :, -1] += bias
+            longer[:, 1, :, -1] += bias_b - bias
+        maps = longer
+    return maps
+
+
+def depth_two_barrier(a: Layers, b: Layers, covariance: ArrayLike | None = None, *, tolerance: float = 1e-8) -> Array:
+    """Barrier ‖ΔW₂ ΔW₁ Σ^½‖_F² / 32 between two exact solutions of depth two, [n_pairs]; attained at α = ½.
+
+    Exact means W₂W₁ = M* at both endpoints, where y = M* x and E x xᵀ = Σ. Then M(α) − M* = −α(1−α) ΔW₂ ΔW₁
+    and L(α) = ½ α²(1−α)² ‖ΔW₂ ΔW₁ Σ^½‖_F²: the same barrier under all four definitions. (Follows by expanding
+    the product; no biases.)
+
+    a, b        two layers without biases, [n_pairs, ...] or single
+    covariance  [n_inputs, n_inputs] the second moment Σ of the inputs; None is the identity
+    Raises ValueError where the endpoints' end-to-end maps differ by more than `tolerance` of their norms (so
+    they cannot both be exact), where there are biases, or shapes do not fit.
+    """
+    first, second, _ = check_pairs(a, b, depth=2)
+    if any(bias is not None for _, bias in first):
+        raise ValueError("a or b has biases; this result holds for layers without, use linear_path")
+    (w1, _), (w2, _) = first
+    dw1, dw2 = second[0][0] - w1, second[1][0] - w2
+    map_a, map_b = w2 @ w1, second[1][0] @ second[0][0]
+    gap = np.linalg.norm(map_a - map_b, axis=(1, 2))
+    scale = np.linalg.norm(w2, axis=(1, 2)) * np.linalg.norm(w1, axis=(1, 2))
+    n_inexact = int((gap > tolerance * scale).sum())
+    if n_inexact > 0:
+        raise ValueError(
+            f"the endpoints of {n_inexact} pairs are not both exact: their end-to-end maps "
+            f"differ by up to {gap.max():.3g}; use linear_path, which needs no exact endpoints"
+        )
+    product = dw2 @ dw1 @ covariance_factor(covariance, w1.shape[2])
+    return np.asarray((product**2).sum(axis=(1, 2)) / 32)
+
+
+def gradient_descent_solution(
+    w0: ArrayLike, hessian: ArrayLike, w_star: ArrayLike, lr: ArrayLike, steps: ArrayLike
+) -> Array:
+    """w_t = w* + (I − η H)^t (w_0 − w*): full-batch gradient descent on ½ (w − w*)ᵀ H (w − w*).
+
+    w0, w_star  [..., d]         hessian [d, d], symmetric
+    lr          scalar or [...]  one learning rate for each run
+    steps       whole numbers, a scalar (the result is [..., d]) or [n_steps] (then [n_steps, ..., d])
+    Through the eigenvectors of H; no condition on η (it may diverge). ValueError where shapes do not fit, H
+    is not symmetric, or steps are negative or not whole.
+    """
+    start, target, h = finite("w0", w0), finite("w_star", w_star), finite("hessian", hessian)
+    d = start.shape[-1]
+    if h.shape != (d, d) or target.shape[-1] != d:
+        raise ValueError(
+            f"hessian has shape {h.shape} and w_star {target.shape}; with w0 {start.shape} give [{d}, {d}] and [..., {d}]"
+        )
+    if np.abs(h - h.T).max() > 1e-12 * np.abs(h).max():
+        raise ValueError("hessian is not symmetric; give H = E x xᵀ")
+    t = finite("steps", steps)
+    if (t < 0).any() or (t != np.floor(t)).any() or t.ndim > 1:
+        raise ValueError("steps must be whole numbers of at least 0, one or [n_steps]")
+    values, vectors = np.linalg.eigh((h + h.T) / 2)
+    factor = 1 - finite("lr", lr)[..., None] * values
+    away = (start - target) @ vectors
+    powers = factor ** t.reshape(t.shape + (1,) * max(factor.ndim, away.ndim))
+    return np.asarray(target + (powers * away) @ vectors.T)

@@ -1,0 +1,5 @@
+"""Online learning of erf committee machines in the limit of many inputs: twin students.
+
+order_parameters  the differential equations of the overlaps, and the barrier between two students
+averages          the three- and four-point Gaussian averages I₃ and I₄ that drive them
+"""

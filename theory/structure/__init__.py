@@ -1,0 +1,8 @@
+"""Structure results: what connects minima, and what bounds or decomposes a barrier.
+
+cross_entropy           what cross-entropy along a path owes to the curvature of log-sum-exp, and to the network
+feature_connectivity    how far features are from interpolating (layerwise linear feature connectivity)
+sphere_teacher          which minima of sums of relus are linearly connected
+curvature               barrier ≤ ⅛ sup (−L″)₊ + concave kinks
+rebasin_counterexample  two solutions that no permutation connects
+"""
