@@ -119,7 +119,8 @@ def test_barriers_hold_those_of_grids_and_are_as_narrow_as_asked(seed, activatio
         measured = barriers_on_grid(GRID, losses, definition).value
         assert (measured <= high + 1e-10 * (1 + losses.max(axis=1))).all()
         assert (low <= measured + 2 * steepest / 2000 + 1e-9).all()
-        assert (high - low <= 1e-5).all()
+        floor = 1e-11 * losses.max(axis=1)  # what rounding leaves of larger losses, as certified_path says
+        assert (high - low <= np.maximum(1e-5, floor)).all()
         barrier = curve.barrier(definition)
         np.testing.assert_array_equal(barrier.value, low)
         assert (barrier.error >= high - low).all()
