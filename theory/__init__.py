@@ -30,7 +30,7 @@ from theory.layers import Layers
 from theory.linear.gradient_flow import aligned_flow, flow_losses, flow_overlaps
 from theory.linear.networks import SecondMoments, depth_two_barrier, gradient_descent_solution, linear_path
 from theory.online.order_parameters import TwinStudents, twin_students
-from theory.population.gaussian_moments import ACTIVATIONS, first_moment, second_moment
+from theory.population.gaussian_moments import CLOSED_FORM_ACTIVATIONS, first_moment, second_moment
 from theory.population.hermite_series import Polynomial, series_moment
 from theory.population.loss import population_loss, population_path
 from theory.structure.cross_entropy import cross_entropy_parts
@@ -40,8 +40,8 @@ from theory.structure.rebasin_counterexample import counterexample_data, midpoin
 from theory.structure.sphere_teacher import linearly_connected, neuron_types, sphere_path
 
 __all__ = [
-    "ACTIVATIONS",
     "BARRIER_DEFINITIONS",
+    "CLOSED_FORM_ACTIVATIONS",
     "Barrier",
     "CertifiedCurve",
     "Curve",

@@ -26,7 +26,7 @@ from scipy.special import ndtr, owens_t
 
 from theory.layers import Array, finite, known
 
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "square")
+CLOSED_FORM_ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "square")
 
 
 class Moment(NamedTuple):
@@ -50,7 +50,7 @@ def first_moment(activation: str, mean: ArrayLike, variance: ArrayLike, *, negat
     identity μ; square μ² + c; relu μ Φ(h) + √c φ(h); erf 2Φ(μ/√(1+c)) − 1; leaky relu by linearity.
     ValueError for an unknown activation, a negative variance or a non-finite number.
     """
-    known("activation", activation, ACTIVATIONS)
+    known("activation", activation, CLOSED_FORM_ACTIVATIONS)
     mu, c = np.broadcast_arrays(finite("mean", mean), _variance("variance", variance))
     return smoothed(activation, mu, c, 0, negative_slope)[0]
 
@@ -72,7 +72,7 @@ def second_moment(
     elementary, a negative variance, |c12| above √(c11 c22) by more than rounding, or a non-finite number.
     """
     for name in (activation_u, activation_w):
-        known("activation", name, ACTIVATIONS)
+        known("activation", name, CLOSED_FORM_ACTIVATIONS)
     if (mean_u is None) != (mean_w is None):
         raise ValueError("give both means, or None for both")
     arrays = [_variance("c11", c11), finite("c12", c12), _variance("c22", c22)]

@@ -27,10 +27,10 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from theory.layers import Array, finite, known
-from theory.population.gaussian_moments import ACTIVATIONS, Moment
+from theory.population.gaussian_moments import CLOSED_FORM_ACTIVATIONS, Moment
 
 N_TERMS = 64
-SERIES_ACTIVATIONS = (*ACTIVATIONS, "tanh", "gelu")
+SERIES_ACTIVATIONS = (*CLOSED_FORM_ACTIVATIONS, "tanh", "gelu")
 SMALLEST_VARIANCE = 1e-24
 
 

@@ -35,7 +35,7 @@ from theory.layers import (
     n_networks,
 )
 from theory.population.bounds import TwoLayers, bend
-from theory.population.gaussian_moments import ACTIVATIONS, Moment, pair_moment, smoothed
+from theory.population.gaussian_moments import CLOSED_FORM_ACTIVATIONS, Moment, pair_moment, smoothed
 from theory.population.hermite_series import (
     SMALLEST_VARIANCE,
     Activation,
@@ -75,7 +75,7 @@ def _moment(
 def _is_elementary(activation: Activation, other: Activation) -> bool:
     """Are the moments of both, and of one with the other, closed forms of `gaussian_moments`?"""
     names = {activation, other}
-    return names <= set(ACTIVATIONS) and not ("erf" in names and names & {"relu", "leaky_relu"})
+    return names <= set(CLOSED_FORM_ACTIVATIONS) and not ("erf" in names and names & {"relu", "leaky_relu"})
 
 
 def population_loss(
