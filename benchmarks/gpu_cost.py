@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels import Architecture, Training
-from kernels.cost import GPUS, Cost
 from kernels.gpu.compile import training_cost
+from kernels.gpu.cost import GPUS, Cost
 from kernels.gpu.layouts import Layout
 from kernels.problem import training_problem
 

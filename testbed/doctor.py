@@ -103,7 +103,7 @@ def path_error(widths: tuple[int, ...]) -> float:
 
 def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
     """Measured network-steps a second of this GPU, beside the bound and the estimate from machine code for the GPU that it is named after."""
-    from kernels.cost import GPUS
+    from kernels.gpu.cost import GPUS
     from kernels.gpu.compile import training_cost
 
     name = torch.cuda.get_device_name()

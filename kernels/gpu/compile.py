@@ -1,4 +1,4 @@
-"""Compiles the kernels for a named GPU, which need not be there: for tests of the compiler and for `kernels.cost`."""
+"""Compiles the kernels for a named GPU, which need not be there: for tests of the compiler and for `kernels.gpu.cost`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, CompiledKernel
 
-from kernels.cost import Cost, Gpu, cost
-from kernels.gpu import memory_paths, memory_training, paths, training
+from kernels.gpu.cost import Cost, Gpu, cost
 from kernels.gpu.layouts import Layout
+from kernels.gpu.memory import paths as memory_paths
+from kernels.gpu.memory import training as memory_training
 from kernels.gpu.plan import compiled_optimizer, options, plan
+from kernels.gpu.registers import paths, training
 from kernels.gpu.shapes import multiply_adds
 from kernels.problem import PathProblem, TrainingProblem
 

@@ -15,9 +15,11 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.gpu import memory_paths, memory_training, paths, training
 from kernels.gpu.layouts import Layout
+from kernels.gpu.memory import paths as memory_paths
+from kernels.gpu.memory import training as memory_training
 from kernels.gpu.plan import compiled_optimizer, kind, n_datasets, options, plan
+from kernels.gpu.registers import paths, training
 from kernels.gpu.shapes import Batch, Net, Optimizer, multiply_adds
 from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
 from kernels.training import SGD

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from kernels import ACTIVATIONS, Adam, Architecture, Training, reference
-from kernels.cost import GPUS
+from kernels.gpu.cost import GPUS
 from kernels.problem import training_problem
 from tests.kernels.gpu.problems import OPTIMIZERS, paths, problem, relative_error
 

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from kernels import streams
-from kernels.gpu.streams import integers, normals, permutation_keys, permute, seed_key, words
+from kernels.gpu.common.streams import integers, normals, permutation_keys, permute, seed_key, words
 
 
 @triton.jit

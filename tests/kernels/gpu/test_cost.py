@@ -6,8 +6,8 @@ import platform
 
 import pytest
 
-from kernels import cost
-from kernels.cost import GPUS
+from kernels.gpu import cost
+from kernels.gpu.cost import GPUS
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -19,7 +19,7 @@ def kernel():
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from tests.kernels.cost_kernel import rounds
+    from tests.kernels.gpu.cost_kernel import rounds
 
     source = ASTSource(fn=rounds, signature={"out": "*fp32", "n": "i32", "N": "constexpr"}, constexprs={(2,): 64})
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 1})

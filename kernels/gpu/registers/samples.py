@@ -9,9 +9,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.losses import largest
-from kernels.gpu.network import forward
-from kernels.gpu.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
+from kernels.gpu.common.losses import largest
+from kernels.gpu.common.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
+from kernels.gpu.registers.network import forward
 
 
 @triton.jit

@@ -9,11 +9,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.losses import largest, sample_loss, unit
-from kernels.gpu.network import forward, load, places
-from kernels.gpu.samples import fresh, positions, table
-from kernels.gpu.streams import seed_key
-from kernels.gpu.training import block_of
+from kernels.gpu.common.losses import largest, sample_loss, unit
+from kernels.gpu.common.streams import seed_key
+from kernels.gpu.registers.network import forward, load, places
+from kernels.gpu.registers.samples import fresh, positions, table
+from kernels.gpu.registers.training import block_of
 
 UNSPECIALISED = ("n_pairs", "n_alphas", "n_samples", "n_datasets", "n_items")
 POINTERS = (

@@ -9,11 +9,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.losses import sample_loss, unit
-from kernels.gpu.network import backward, forward, gradient, load, places, store, zeros
-from kernels.gpu.optimizers import update
-from kernels.gpu.samples import chosen, epoch_keys, fresh, positions, table
-from kernels.gpu.streams import seed_key
+from kernels.gpu.common.losses import sample_loss, unit
+from kernels.gpu.common.optimizers import update
+from kernels.gpu.common.streams import seed_key
+from kernels.gpu.registers.network import backward, forward, gradient, load, places, store, zeros
+from kernels.gpu.registers.samples import chosen, epoch_keys, fresh, positions, table
 
 
 @triton.jit

@@ -7,13 +7,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu import paths
-from kernels.gpu.losses import unit
-from kernels.gpu.memory import STRIDE, columns
-from kernels.gpu.memory_samples import largest, sample_losses
-from kernels.gpu.paths import UNSPECIALISED, add, report
-from kernels.gpu.samples import positions
-from kernels.gpu.streams import seed_key
+from kernels.gpu.common.losses import unit
+from kernels.gpu.common.streams import seed_key
+from kernels.gpu.memory.network import STRIDE, columns
+from kernels.gpu.memory.samples import largest, sample_losses
+from kernels.gpu.registers import paths
+from kernels.gpu.registers.paths import UNSPECIALISED, add, report
+from kernels.gpu.registers.samples import positions
 
 POINTERS = (*paths.POINTERS, "theta", "values")
 
@@ -30,7 +30,7 @@ def path_losses(
     values,  # [n_items, …]: rows of the samples at hand, of the network and then of its teacher
     NET: tl.constexpr, BATCH: tl.constexpr,
 ):  # fmt: skip
-    """The evaluations of the grid of pairs and alphas, as `kernels.gpu.paths.path_losses` makes them."""
+    """The evaluations of the grid of pairs and alphas, as `kernels.gpu.registers.paths.path_losses` makes them."""
     TILE: tl.constexpr = BATCH.tile
     item = tl.program_id(0).to(tl.int64)
     at = tl.full([1, 1], 0, tl.int64) + item

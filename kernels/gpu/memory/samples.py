@@ -1,7 +1,6 @@
 """Samples of a network in device memory: inputs and labels from a table or a teacher, and the loss with its derivative."""
 
 # Constants of the compiler choose between blocks here, and only one of them exists:
-# ruff: noqa: SIM108
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.memory import DELTA, columns, forward, h_rows, spare_rows, z_rows
-from kernels.gpu.streams import GAUSSIAN, normals, words
+from kernels.gpu.common.streams import GAUSSIAN, normals, words
+from kernels.gpu.memory.network import DELTA, columns, forward, h_rows, spare_rows, z_rows
 
 
 @triton.jit

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from kernels import streams
-from kernels.gpu.functions import log1p_small, log_parts, polynomial
+from kernels.gpu.common.functions import log1p_small, log_parts, polynomial
 
 PERMUTATION = tl.constexpr(streams.PERMUTATION)
 REPLACEMENT = tl.constexpr(streams.REPLACEMENT)

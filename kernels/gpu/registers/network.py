@@ -24,7 +24,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.functions import activate, add_gated, gated
+from kernels.gpu.common.functions import activate, add_gated, gated
 
 
 @triton.jit

@@ -17,7 +17,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.functions import activate, gated
+from kernels.gpu.common.functions import activate, gated
 from kernels.network import NORM_EPS
 
 EPS = tl.constexpr(NORM_EPS)

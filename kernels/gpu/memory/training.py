@@ -7,13 +7,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu import training
-from kernels.gpu.losses import unit
-from kernels.gpu.memory import STRIDE, backward, columns
-from kernels.gpu.memory_samples import sample_losses
-from kernels.gpu.optimizers import update
-from kernels.gpu.samples import chosen, epoch_keys, positions
-from kernels.gpu.streams import seed_key
+from kernels.gpu.common.losses import unit
+from kernels.gpu.common.optimizers import update
+from kernels.gpu.common.streams import seed_key
+from kernels.gpu.memory.network import STRIDE, backward, columns
+from kernels.gpu.memory.samples import sample_losses
+from kernels.gpu.registers import training
+from kernels.gpu.registers.samples import chosen, epoch_keys, positions
 
 UNSPECIALISED = (*training.UNSPECIALISED, "n_groups")
 POINTERS = (*training.POINTERS, "trainable", "tied", "members", "groups", "sums", "values", "stopped_at")
@@ -39,7 +39,7 @@ def train(
     n_groups,
     NET: tl.constexpr, OPTIMIZER: tl.constexpr, BATCH: tl.constexpr,
 ):  # fmt: skip
-    """Steps first_step … last_step − 1 of the networks, as `kernels.gpu.training.train` takes them."""
+    """Steps first_step … last_step − 1 of the networks, as `kernels.gpu.registers.training.train` takes them."""
     TILE: tl.constexpr = BATCH.tile
     network = tl.full([1, 1], 0, tl.int64) + tl.program_id(0)
     here = tl.program_id(0).to(tl.int64)

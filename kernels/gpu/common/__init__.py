@@ -1,0 +1,1 @@
+"""What the kernels of all layouts share: elementwise mathematics, random streams, optimizers and losses."""

@@ -1,0 +1,1 @@
+"""Kernels whose networks live in device memory: any size, every setting."""
