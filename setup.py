@@ -54,7 +54,8 @@ setup(
     packages=find_packages(include=["kernels*", "theory*", "testbed*"]),
     package_data={
         "kernels.native": ["*.h", "*.cpp"],
-        "testbed": ["*.mplstyle", "templates/*"],
+        "testbed": ["studies/*.toml"],
+        "testbed.report": ["*.mplstyle", "templates/*"],
     },
     ext_modules=[
         Extension(

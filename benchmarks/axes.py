@@ -22,10 +22,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kernels.assignment import assign
-from testbed import alignment, ensembles
-from testbed.results import Results
+from testbed import alignment
+from testbed.ensemble import plan as ensembles
+from testbed.measures.chains import chain_barriers
+from testbed.results.results import Results
 from testbed.run import run_study
-from testbed.segments import chain_barriers
 from testbed.study import Study
 
 WIDTHS = (6, 16, 32, 64, 128)

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels import Adam, Architecture, Training, train
-from testbed import alignment, segments
-from testbed.tasks import SpiralsData
+from testbed import alignment
+from testbed.data.tasks import SpiralsData
+from testbed.measures import chains as segments
 
 ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
 

@@ -21,7 +21,9 @@ from rich.table import Table
 
 import kernels
 import theory
-from testbed import ensembles, measure, training
+from testbed.ensemble import measuring as measure
+from testbed.ensemble import plan as ensembles
+from testbed.ensemble import training
 from testbed.study import Study
 
 

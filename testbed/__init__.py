@@ -28,8 +28,8 @@ def _check_neighbours() -> None:
 _check_neighbours()
 
 from testbed.errors import StudyError  # noqa: E402
-from testbed.report import write_report  # noqa: E402
+from testbed.report.report import write_report  # noqa: E402
 from testbed.run import run_study  # noqa: E402
-from testbed.study import Study  # noqa: E402
+from testbed.study.study import Study  # noqa: E402
 
 __all__ = ["Study", "StudyError", "run_study", "write_report"]

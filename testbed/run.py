@@ -17,12 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import kernels
-from testbed import ensembles, measure, planes, tables, training
-from testbed.ensembles import Launch, Plan
+from testbed.ensemble import measuring as measure
+from testbed.ensemble import plan as ensembles
+from testbed.ensemble import training
+from testbed.ensemble.plan import Launch, Plan
 from testbed.errors import StudyError
-from testbed.report import write_report
-from testbed.store import Store
-from testbed.study import Study
+from testbed.report.figures import planes
+from testbed.report.report import write_report
+from testbed.results import tables
+from testbed.results.store import Store
+from testbed.study.study import Study
 
 # multiply-adds in a shard, a few seconds on two cores; a fixed number, so that a run that continues finds the same shards
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}

@@ -1,0 +1,1 @@
+"""What runs: every network and pair of a study, trained and measured."""

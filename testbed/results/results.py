@@ -1,0 +1,140 @@
+"""What a run folder holds, read back: the tables, the study, and what the report needs to know of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from testbed.ensemble.plan import levels
+from testbed.errors import StudyError
+from testbed.results.comparison import with_families
+from testbed.results.store import Store
+from testbed.study.study import BASELINE, Study, tomllib
+
+LABELS = {
+    "architecture.hidden": "hidden width (units)",
+    "architecture.activation": "activation",
+    "architecture.scale": "scale of the initial weights",
+    "ensemble.spawn_step": "split step (parameter updates)",
+    "training.optimizer.lr": "learning rate",
+    "training.optimizer.momentum": "momentum",
+    "training.optimizer.weight_decay": "weight decay",
+    "training.batch_size": "batch size (samples)",
+    "training.steps": "training steps",
+    "data.n_train": "training samples",
+    "data.inputs": "inputs d",
+    "data.noise": "noise",
+    "data.label_noise": "share of random labels",
+    "data.separation": "separation of the classes",
+    "data.shared": "share of training samples in common",
+    "architecture.density": "density (share of the weights)",
+    "architecture.connectivity": "first layer",
+    "training.frozen": "share of the weights frozen",
+    "component": "component",
+}
+PER_INPUT = {  # training.clock = "inputs"
+    "ensemble.spawn_step": "split time (updates / inputs)",
+    "training.steps": "training time (updates / inputs)",
+    "training.optimizer.lr": "learning rate × inputs",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A finished run. pairs has the families of both networks (family_a, family_b) and leaves nothing out; planes: None if none were asked for."""
+
+    folder: Path
+    study: Study
+    manifest: dict[str, Any]
+    columns: dict[str, dict[str, str]]
+    networks: pl.DataFrame
+    pairs: pl.DataFrame
+    curves: pl.DataFrame
+    losses: pl.DataFrame
+    planes: pl.DataFrame | None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """Read a run folder; StudyError if it does not hold a finished run."""
+        store = Store(folder)
+        if not (store.folder / "study.toml").is_file():
+            raise StudyError(f"{folder} is not a run folder: it has no study.toml.")
+        if not store.finished():
+            raise StudyError(
+                f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it."
+            )
+        study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
+        networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
+        manifest, columns = store.read_json("manifest.json"), store.read_json("columns.json")
+        planes = store.read_table("planes") if study.measure.planes else None
+        return cls(
+            store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses, planes
+        )
+
+    @property
+    def factors(self) -> list[str]:
+        """The dotted keys that vary, and `component`, in the study's order."""
+        return list(self.study.factors)
+
+    @property
+    def measured(self) -> pl.DataFrame:
+        """The pairs that were measured: those with a diverged network are left out."""
+        return self.pairs.filter(~pl.col("left_out"))
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of pairs that were measured."""
+        return [kind for kind in ("independent", "siblings") if kind in self.measured["kind"]]
+
+    def shown(self, factor: str, level: Any) -> Any:
+        """A level of a factor as the tables hold it."""
+        if factor not in self.study.factors:
+            return level
+        values = self.study.factors[factor]
+        return levels(values)[values.index(level)]
+
+    @property
+    def groups_of_components(self) -> dict[str, str]:
+        """The group of each component, the baseline's being itself."""
+        groups = {name: group for group, settings in self.study.component.items() for name in settings}
+        return {BASELINE: BASELINE} | groups if groups else {}
+
+    def has(self, column: str) -> bool:
+        """Whether the pairs have this column, with at least one value."""
+        return column in self.pairs.columns and self.pairs[column].null_count() < len(self.pairs)
+
+    @property
+    def part(self) -> str:
+        """`test`, or `train` where there is nothing to test on."""
+        return "test" if self.has("test_loss_barrier_linear") else "train"
+
+    @property
+    def ranked_by(self) -> str:
+        """The barrier that components are ranked by: of the share of training samples misclassified, or of the training loss."""
+        names = (f"{name}_barrier_linear" for name in ("train_error", "train_loss", "test_error", "test_loss"))
+        return next(name for name in names if self.has(name))
+
+    @property
+    def unit(self) -> str:
+        """The unit of losses and barriers."""
+        return "½ mean squared error" if self.study.training.loss == "mse" else "nats"
+
+    def label(self, key: str) -> str:
+        """A factor as an axis or a table names it, in the units of the study's clock."""
+        known = LABELS | PER_INPUT if self.study.training.clock == "inputs" else LABELS
+        return known.get(key, key)
+
+    def short(self, key: str) -> str:
+        """A factor without its unit."""
+        return self.label(key).split(" (")[0]
+
+    def groups(self, kind: str) -> list[str]:
+        """The factors to tell pairs apart by: independent pairs have no split, and data sets are averaged over."""
+        return [
+            key
+            for key in self.factors
+            if key != "data.seed" and (kind != "independent" or key != "ensemble.spawn_step")
+        ]

@@ -1,0 +1,129 @@
+"""Every field that a study may have, with its type, bounds, default and what it means: read off the sections, for the command `testbed fields`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+import kernels
+from testbed.data.sampling import Section
+from testbed.errors import StudyError, suggestion
+from testbed.study.study import Study
+
+WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "table"}
+BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+@dataclass(frozen=True)
+class Described:
+    """One table of a study: its dotted key, the `kind` that it is of if there are several, what it means, and rows of field, type and default."""
+
+    key: str
+    kind: str
+    text: str
+    rows: list[tuple[str, str, str]]
+
+    @property
+    def name(self) -> str:
+        """`data.spirals`, `training.optimizer.sgd`, `measure`."""
+        return ".".join(part for part in (self.key, self.kind) if part)
+
+
+def described(name: str = "") -> list[Described]:
+    """All tables, or those whose key (or key and kind) begins with `name`; StudyError if there is none of that name."""
+    every = list(_tables("", Study))
+    chosen = [table for table in every if not name or f"{table.name}.".startswith(f"{name}.")]
+    if not chosen:
+        names = [table.name or "study" for table in every]
+        raise StudyError(
+            f"There is no table {name!r} in a study; there are {', '.join(names[1:])}.{suggestion(name, names)}"
+        )
+    return chosen
+
+
+def _tables(key: str, model: type[BaseModel]) -> Iterator[Described]:
+    fields = model.model_fields
+    tags = (
+        typing.get_args(fields["kind"].annotation)
+        if "kind" in fields and _is_literal(fields["kind"].annotation)
+        else ()
+    )
+    rows = [(name, _type(field), _default(field)) for name, field in fields.items() if name != "kind" or len(tags) != 1]
+    yield Described(key, tags[0] if len(tags) == 1 else " or ".join(tags), _text(model), rows)
+    for name, field in fields.items():
+        for section in _sections(field.annotation):
+            yield from _tables(f"{key}.{name}" if key else name, section)
+
+
+def _text(model: type[BaseModel]) -> str:
+    """The docstring, and those of the sections that it builds on and of the kernels' specs that it names."""
+    kinds = [
+        kind
+        for kind in model.__mro__
+        if kind not in (Section, BaseModel) and issubclass(kind, Section) and not kind.__name__.startswith("_")
+    ]
+    texts = [inspect.cleandoc(kind.__dict__["__doc__"]) for kind in kinds if kind.__dict__.get("__doc__")]
+    named = dict.fromkeys(re.findall(r"kernels\.([A-Z]\w+)(?!\w|\.\w)", texts[0]))
+    return "\n\n".join(
+        texts + [f"kernels.{name}: {inspect.cleandoc(getattr(kernels, name).__doc__)}" for name in named]
+    )
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return (
+        [section for part in typing.get_args(annotation) for section in _sections(part)]
+        if not _is_literal(annotation)
+        else []
+    )
+
+
+def _is_literal(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is Literal
+
+
+def _type(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {value:g}"
+        for name, sign in BOUNDS.items()
+        for item in field.metadata
+        if (value := getattr(item, name, None)) is not None
+    ]
+    return " ".join(
+        [_words(field.annotation), ", ".join(bound for bound in bounds if not bound.startswith("< 9.2"))]
+    ).strip()
+
+
+def _words(annotation: Any) -> str:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if _is_literal(annotation):
+        return " | ".join(map(str, parts))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_words(part) for part in parts if part is not type(None)))
+    if origin is typing.Annotated:
+        return _words(parts[0])
+    if origin in (tuple, list):
+        return f"list of {_words(parts[0])}" if parts and parts[0] is not Any else "list"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
+    return WORDS.get(origin or annotation, "value")
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "needed"
+    if value is None:
+        return "none"
+    return "as below" if isinstance(value, BaseModel) else json.dumps(value)

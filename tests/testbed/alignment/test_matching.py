@@ -1,0 +1,231 @@
+"""Alignment: the function stays, planted permutations are found, exhaustive search is the best of all."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import kernels
+import theory
+from kernels import Architecture, reference
+from testbed import alignment
+from testbed.alignment import matching
+
+ARCHITECTURES = [
+    Architecture((3, 5, 2), "relu"),
+    Architecture((3, 5, 2), "tanh", biases=False),
+    Architecture((2, 6, 4, 7, 1), "relu"),
+    Architecture((2, 6, 6, 6, 3), "tanh", residual=True),
+    Architecture((2, 5, 5, 3, 3, 2), "relu", normalise=True, residual=True),
+]
+ALPHAS = torch.linspace(0, 1, 9, dtype=torch.float64)
+
+
+def networks(architecture, n, seed):
+    return architecture.initial(n, seed, scheme="torch", dtype=torch.float64)
+
+
+def inputs(architecture, n=64, seed=0):
+    return torch.randn(n, architecture.n_inputs, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def shuffled(architecture, params, seed, signs=False):
+    """Random permutations (and signs), one for each group of layers; returns the permuted networks too."""
+    rng = np.random.default_rng(seed)
+    orders, flips = {}, {}
+    for group in alignment.groups(architecture):
+        width = architecture.widths[1 + group[0]]
+        order = torch.from_numpy(np.array([rng.permutation(width) for _ in params]))
+        sign = (
+            torch.from_numpy(rng.choice([-1.0, 1.0], (len(params), width)))
+            if signs
+            else torch.ones(len(params), width, dtype=torch.float64)
+        )
+        for layer in group:
+            orders[layer], flips[layer] = order, sign
+    orders, flips = (tuple(table[k] for k in sorted(table)) for table in (orders, flips))
+    return alignment.permute(architecture, params, orders, flips), orders, flips
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+@given(seed=st.integers(0, 1000))
+def test_a_permuted_network_is_the_same_function(architecture, seed):
+    params = networks(architecture, 3, seed)
+    odd = architecture.activation in alignment.ODD and not architecture.normalise
+    moved, *_ = shuffled(architecture, params, seed, signs=odd)
+    x = inputs(architecture).expand(3, -1, -1)
+    assert torch.allclose(
+        reference.forward(architecture, moved, x)[0],
+        reference.forward(architecture, params, x)[0],
+        rtol=1e-10,
+        atol=1e-12,
+    )
+    assert not torch.equal(moved, params)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+@pytest.mark.parametrize("method", ["weights", "activations"])
+def test_a_planted_permutation_is_recovered(architecture, method):
+    params = networks(architecture, 20, 4)
+    odd = architecture.activation in alignment.ODD and not architecture.normalise
+    moved, *_ = shuffled(architecture, params, 5, signs=odd)
+    if method == "weights":
+        found = alignment.match_weights(architecture, params, moved, signs=odd)
+    else:
+        found = alignment.match_activations(architecture, params, moved, inputs(architecture, 400), signs=odd)
+    back = (found.params - params).abs().amax(1) < 1e-12
+    if len(architecture.widths) == 3:
+        assert back.all()
+    elif method == "weights":
+        assert back.float().mean() >= 0.3  # the coordinate descent may stop at a local optimum
+    else:  # units that are dead, or straight lines of one another, may change places: every unit has found one that it correlates with
+        here, there = (matching._standardised(architecture, p, inputs(architecture, 400)) for p in (params, moved))
+        for a, b, order, sign in zip(here, there, found.permutations, found.signs, strict=True):
+            matched = b.gather(2, order[:, None].expand_as(b)) * sign[:, None]
+            assert torch.allclose((a * matched).mean(1), a.square().mean(1), atol=1e-9)
+    assert torch.equal(alignment.permute(architecture, moved, found.permutations, found.signs), found.params)
+
+
+def test_weight_matching_is_the_nearest_of_all_permutations():
+    """One hidden layer of 4 units, with and without signs, against every possibility."""
+    architecture = Architecture((3, 4, 2), "tanh")
+    a, b = networks(architecture, 12, 1), networks(architecture, 12, 2)
+    for signs in (False, True):
+        found = alignment.match_weights(architecture, a, b, signs=signs)
+        nearest = torch.full((12,), torch.inf, dtype=torch.float64)
+        for order in itertools.permutations(range(4)):
+            for flip in itertools.product([1.0, -1.0] if signs else [1.0], repeat=4):
+                orders, flips = (
+                    torch.tensor([order]).expand(12, -1),
+                    torch.tensor([flip], dtype=torch.float64).expand(12, -1),
+                )
+                moved = alignment.permute(architecture, b, (orders,), (flips,))
+                nearest = torch.minimum(nearest, (moved - a).norm(dim=1))
+        assert torch.allclose((found.params - a).norm(dim=1), nearest, rtol=1e-12)
+
+
+@given(seed=st.integers(0, 200))
+def test_matching_never_moves_away(seed):
+    architecture = ARCHITECTURES[2 + seed % 3]
+    a, b = networks(architecture, 6, seed), networks(architecture, 6, seed + 1)
+    found = alignment.match_weights(architecture, a, b)
+    assert ((found.params - a).norm(dim=1) <= (b - a).norm(dim=1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("widths", [(2, 4, 1), (2, 3, 3, 1)])
+def test_exhaustive_search_bounds_every_matching(widths):
+    architecture = Architecture(widths, "relu")
+    a, b = networks(architecture, 10, 1), networks(architecture, 10, 2)
+    data = (inputs(architecture, 30), inputs(architecture, 30, 1)[:, :1])
+
+    def barrier(ends):
+        loss = kernels.path_losses(architecture, a, ends, ALPHAS, data, "mse").loss
+        return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
+
+    best = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
+    others = [
+        b,
+        alignment.match_weights(architecture, a, b).params,
+        alignment.match_activations(architecture, a, b, data[0]).params,
+    ]
+    others += [shuffled(architecture, b, seed)[0] for seed in range(20)]
+    for ends in others:
+        assert (best <= barrier(ends) + 1e-12).all()
+    moved, *_ = shuffled(architecture, a, 3)
+    assert barrier(alignment.exhaustive(architecture, a, moved, data, "mse", ALPHAS).params).max() < 1e-12
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_exhaustive_search_with_signs(residual):
+    """tanh: each of the 3!·2³ choices by hand, a flipped and permuted copy is found, and no choice without signs is better."""
+    architecture = Architecture((2, 3, 3, 1), "tanh", residual=True) if residual else Architecture((2, 3, 1), "tanh")
+    one, x = 2 * networks(architecture, 1, 1), inputs(architecture, 30)
+    a, b = (one + 0.3 * networks(architecture, 40, seed) for seed in (2, 3))
+    b = alignment.match_weights(
+        architecture, networks(architecture, 40, 4), b, signs=True
+    ).params  # in any order, of any signs
+    data = (x, reference.forward(architecture, one, x[None])[0][0])
+
+    def barrier(ends):
+        loss = kernels.path_losses(architecture, a, ends, ALPHAS, data, "mse").loss
+        return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
+
+    def every():
+        for order in itertools.permutations(range(3)):
+            for sign in itertools.product((1.0, -1.0), repeat=3):
+                orders = [torch.tensor(order).expand(40, -1)] * (len(architecture.widths) - 2)
+                yield orders, [torch.tensor(sign, dtype=torch.float64).expand(40, -1)] * (len(architecture.widths) - 2)
+
+    choices = [barrier(alignment.permute(architecture, b, tuple(orders), tuple(signs))) for orders, signs in every()]
+    found = alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS, signs=True)
+    assert (
+        alignment.n_choices(architecture, signs=True) == len(choices) == 48 and alignment.n_choices(architecture) == 6
+    )
+    assert np.allclose(barrier(found.params), np.min(choices, axis=0), rtol=0, atol=1e-12)
+    assert torch.equal(alignment.permute(architecture, b, found.permutations, found.signs), found.params)
+    unsigned = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
+    assert (barrier(found.params) <= unsigned + 1e-12).all() and (barrier(found.params) < unsigned - 1e-6).any()
+    orders, signs = list(every())[29]
+    moved = alignment.permute(architecture, a, tuple(orders), tuple(signs))
+    assert barrier(alignment.exhaustive(architecture, a, moved, data, "mse", ALPHAS, signs=True).params).max() < 1e-12
+
+
+@given(seed=st.integers(0, 200))
+def test_the_canonical_form_is_the_same_function_and_one_for_all_scalings(seed):
+    architecture = (Architecture((3, 6, 2), "relu"), Architecture((2, 4, 5, 1), "leaky_relu", biases=False))[seed % 2]
+    params = networks(architecture, 3, seed)
+    scaled = params.clone()
+    generator = torch.Generator().manual_seed(seed)
+    layers = architecture.layers(scaled)
+    for (weight, bias), (above, _) in itertools.pairwise(layers):
+        scale = torch.exp(torch.randn(3, weight.shape[1], dtype=torch.float64, generator=generator))
+        weight.mul_(scale[:, :, None])
+        if bias is not None:
+            bias.mul_(scale)
+        above.div_(scale[:, None])
+    one, other = alignment.canonical(architecture, params), alignment.canonical(architecture, scaled)
+    assert torch.allclose(one, other, rtol=1e-6, atol=1e-9) and not torch.allclose(params, scaled)
+    x = inputs(architecture).expand(3, -1, -1)
+    assert torch.allclose(
+        reference.forward(architecture, one, x)[0], reference.forward(architecture, params, x)[0], rtol=1e-9, atol=1e-12
+    )
+    (weight, bias), (above, _) = architecture.layers(one)[:2]
+    incoming = weight.square().sum(2) + (0 if bias is None else bias.square())
+    assert torch.allclose(incoming, above.square().sum(1), rtol=1e-9)
+
+
+def test_all_to_one_reference():
+    architecture = Architecture((3, 5, 2), "relu")
+    one = networks(architecture, 1, 7)
+    moved = torch.cat([shuffled(architecture, one, seed)[0] for seed in range(6)])
+    assert torch.equal(alignment.to_reference(architecture, moved, one[0]).params, one.expand_as(moved))
+
+
+def test_what_is_no_symmetry_is_refused():
+    relu, normal = Architecture((2, 3, 1), "relu"), Architecture((2, 3, 1), "tanh", normalise=True)
+    for architecture in (relu, normal):
+        params = networks(architecture, 2, 0)
+        with pytest.raises(ValueError, match="signs flip units of odd activations"):
+            alignment.match_weights(architecture, params, params, signs=True)
+    with pytest.raises(ValueError, match="signs flip units of odd activations"):
+        alignment.exhaustive(
+            relu,
+            networks(relu, 1, 0),
+            networks(relu, 1, 1),
+            (torch.zeros(2, 2), torch.zeros(2, 1)),
+            "mse",
+            ALPHAS,
+            signs=True,
+        )
+    wide = Architecture((2, 10, 1))
+    with pytest.raises(ValueError, match="exhaustive search takes at most 1,000,000 permutations"):
+        alignment.exhaustive(
+            wide, networks(wide, 1, 0), networks(wide, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS
+        )
+    with pytest.raises(ValueError, match="units can be rescaled for relu"):
+        alignment.canonical(normal, networks(normal, 1, 0))

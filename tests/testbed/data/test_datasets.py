@@ -1,0 +1,118 @@
+"""Data sets: what they are, and the sentences with which a user's file is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from testbed import Study, StudyError
+from testbed.data import datasets
+from testbed.ensemble import plan as ensembles
+
+X, Y, LABELS = np.zeros((6, 2)), np.zeros((6, 1)), np.array([0, 1, 2, 0, 1, 2])
+FILES = [
+    ({"y": Y}, "mse", r"has no array 'x'"),
+    ({"x": X}, "mse", r"has no array 'y'"),
+    ({"x": X, "y": Y, "x_test": X}, "mse", r"has no array 'y_test'"),
+    ({"x": X, "y": Y, "z": Y}, "mse", r"holds 'z'"),
+    ({"x": np.full((6, 2), np.nan), "y": Y}, "mse", r"data\.x must be finite; it has 12"),
+    ({"x": X, "y": np.full((6, 1), np.inf)}, "mse", r"data\.y must be finite"),
+    ({"x": X[0], "y": Y}, "mse", r"data\.x must be numbers of shape \[n_samples, n_inputs\]"),
+    ({"x": X.astype(str), "y": Y}, "mse", r"data\.x must be numbers"),
+    ({"x": X.astype(complex), "y": Y}, "mse", r"data\.x must be numbers"),
+    ({"x": X.astype(object), "y": Y}, "mse", r"is not a \.npz of plain number arrays"),
+    ({"x": X, "y": Y[:5]}, "mse", r"data\.y must have as many samples as x, 6"),
+    ({"x": X, "y": Y[:, 0]}, "mse", r"data\.y must be floats of shape \[n_samples, n_outputs\]"),
+    ({"x": X, "y": LABELS}, "mse", r"data\.y must be floats"),
+    ({"x": X, "y": Y}, "cross_entropy", r"data\.y must be class numbers"),
+    ({"x": X, "y": LABELS - 1}, "cross_entropy", r"data\.y must be class numbers .* from -1 to 1"),
+    ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "mse", r"data\.x_test must have the columns of x"),
+]
+
+
+def file_study(raw, path, loss="mse", **settings) -> Study:
+    tables = raw({"training.loss": loss, "training.batch_size": 2, "measure.theory": []})
+    tables["data"] = {"kind": "file", "path": str(path)}
+    for key, value in settings.items():
+        tables["data"][key] = value
+    return Study.make(tables)
+
+
+@pytest.mark.parametrize(("arrays", "loss", "sentence"), FILES, ids=[sentence[:40] for *_, sentence in FILES])
+def test_a_file_that_cannot_be_used_is_refused_by_field(raw, tmp_path, arrays, loss, sentence):
+    np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(StudyError, match=sentence):
+        ensembles.plan(file_study(raw, tmp_path / "data.npz", loss))
+
+
+def test_a_file_that_is_no_npz_or_absent(raw, tmp_path):
+    (tmp_path / "data.npz").write_bytes(b"nothing")
+    for path, sentence in ((tmp_path / "data.npz", "is not a .npz"), (tmp_path / "other.npz", "there is no file")):
+        with pytest.raises(StudyError, match=sentence):
+            datasets.make(file_study(raw, path))
+
+
+def test_a_file_that_changed_is_refused(raw, tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    with pytest.raises(StudyError, match=r"data\.sha256"):
+        datasets.make(file_study(raw, tmp_path / "data.npz", sha256="0" * 64))
+
+
+def test_a_batch_larger_than_the_file(raw, tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    tables = raw({"training.batch_size": 7, "measure.theory": []}) | {
+        "data": {"kind": "file", "path": str(tmp_path / "data.npz")}
+    }
+    with pytest.raises(StudyError, match=r"training\.batch_size \(7\) must be at most the 6"):
+        ensembles.plan(Study.make(tables))
+
+
+def test_classes_of_a_file_set_the_outputs(raw, tmp_path):
+    np.savez(tmp_path / "data.npz", x=X, y=LABELS, x_test=X, y_test=LABELS)
+    data = datasets.make(file_study(raw, tmp_path / "data.npz", "cross_entropy"))
+    assert (data.n_inputs, data.n_outputs) == (2, 3)
+    assert data.test is not None
+    assert data.test[1].dtype == torch.int64
+
+
+def test_teacher_student_labels_are_the_teachers(study):
+    clean, noisy = (datasets.make(study({"data.noise": noise, "data.n_train": 4000})) for noise in (0.0, 0.5))
+    x, y = clean.train
+    expected = clean.teacher.architecture.to_torch(clean.teacher.params)(x).detach()
+    torch.testing.assert_close(y, expected.float().double(), rtol=1e-6, atol=1e-7)
+    assert torch.equal(x, noisy.train[0])
+    assert (noisy.train[1] - y).std().item() == pytest.approx(0.5, rel=0.05)
+    assert x.std().item() == pytest.approx(1, rel=0.05)
+    assert torch.equal(x, x.float().double())  # what float32 training saw is what is measured on
+
+
+def test_seeds_of_data_and_teacher_are_separate(study):
+    base, other_data, other_teacher = (
+        datasets.make(study(settings)) for settings in ({}, {"data.seed": 1}, {"data.teacher.seed": 1})
+    )
+    assert torch.equal(base.teacher.params, other_data.teacher.params)
+    assert not torch.equal(base.train[0], other_data.train[0])
+    assert torch.equal(base.train[0], other_teacher.train[0])
+    assert not torch.equal(base.teacher.params, other_teacher.teacher.params)
+
+
+@pytest.mark.parametrize("kind", ["gaussian_mixture", "spirals"])
+def test_classes_are_balanced_and_test_samples_are_others(classes, kind):
+    settings = {"data": {"kind": kind, "classes": 3, "n_train": 30}}
+    if kind == "gaussian_mixture":
+        settings["data"] |= {"inputs": 2, "separation": 50.0}
+    data = datasets.make(classes(settings))
+    assert torch.bincount(data.train[1]).tolist() == [10, 10, 10]
+    assert len(data.test[0]) == 200
+    assert not torch.isin(data.test[0], data.train[0]).any()
+    if kind == "gaussian_mixture":  # far apart: the class means of training and test agree
+        for label in range(3):
+            torch.testing.assert_close(
+                data.train[0][data.train[1] == label].mean(0),
+                data.test[0][data.test[1] == label].mean(0),
+                atol=2.0,
+                rtol=0,
+            )
+    else:
+        assert data.train[0].norm(dim=1).max() < 1.2

@@ -1,0 +1,152 @@
+"""z-scores that are standard normal when the prediction is right and are not when it is wrong; intervals that cover."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+import kernels
+from testbed import run_study
+from testbed.ensemble import measuring as measure
+from testbed.ensemble import plan as ensembles
+from testbed.ensemble import training
+from testbed.results.comparison import effects, group_means, mean_interval, z_scores, z_summary
+
+LARGE = {
+    "ensemble.families": 12,
+    "ensemble.independent_pairs": 200,
+    "measure.test_samples": 4096,
+    "measure.alphas": 3,
+    "measure.theory": ["population"],
+    "training.steps": 100,
+}
+
+
+def test_z_scores_of_a_run_are_standard_normal(study, tmp_path):
+    pairs = pl.read_parquet(run_study(study(LARGE), tmp_path / "run").parent / "pairs.parquet")
+    summary = z_summary(pairs["z"].to_numpy())
+    assert summary.n == 212
+    assert summary.standard_normal, summary
+
+
+def test_a_wrong_teacher_is_found_out(study):
+    """The same measurement against the population loss of a teacher whose weights are 2 % larger."""
+    (launch,) = ensembles.plan(study(LARGE)).launches
+    trained = training.train(launch, launch.networks, "auto")
+    result = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
+    ends = (trained["params"][launch.pairs[f"network_{side}"].to_numpy(writable=True)] for side in "ab")
+    alphas = np.array([0.5])
+    (data,) = launch.data
+    teacher = kernels.Teacher(data.teacher.architecture, 1.02 * data.teacher.params)
+    mistaken = dataclasses.replace(launch, data=(dataclasses.replace(data, teacher=teacher),))
+    wrong = measure.population(mistaken, *ends, launch.pairs["dataset"].to_numpy(writable=True))(alphas)[:, 0]
+    measured, right, error, skewness = (
+        result[name][:, 1].numpy() for name in ("test_loss", "population_loss", "test_standard_error", "test_skewness")
+    )
+    assert z_summary(z_scores(measured, right, error, skewness, 4096)).standard_normal
+    assert not z_summary(z_scores(measured, wrong, error, skewness, 4096)).standard_normal
+
+
+@pytest.mark.parametrize(("shift", "scale", "right"), [(0, 1, True), (0.3, 1, False), (0, 1.3, False), (0, 0.7, False)])
+def test_the_verdict_on_known_samples(shift, scale, right):
+    z = shift + scale * np.random.default_rng(5).standard_normal(500)
+    summary = z_summary(z)
+    assert summary.standard_normal is right
+    assert summary.mean == pytest.approx(shift, abs=0.2)
+    assert summary.std == pytest.approx(scale, abs=0.15)
+
+
+def test_z_scores_of_skewed_samples_are_normal():
+    """Means of 200 exponential samples (skewness 2): the plain ratio leans, the corrected one does not."""
+    samples = np.random.default_rng(0).exponential(size=(20_000, 200))
+    error, skewness = samples.std(1, ddof=1) / 200**0.5, stats.skew(samples, axis=1)
+    plain = (samples.mean(1) - 1) / error
+    corrected = z_scores(samples.mean(1), np.ones(20_000), error, skewness, 200)
+    assert np.allclose(z_scores(samples.mean(1), np.ones(20_000), error, 0 * skewness, 200), plain)
+    assert plain.mean() == pytest.approx(-2 / (2 * 200**0.5), abs=0.02)
+    assert abs(corrected.mean()) < 4.5 / 20_000**0.5
+    assert stats.kstest(plain, "norm").pvalue < 1e-6 < stats.kstest(corrected, "norm").pvalue
+
+
+def test_intervals_over_families_cover_where_those_over_pairs_do_not():
+    """Pair values x_i + x_j with family effects x: the interval must hold the mean 0 in about 95 % of draws."""
+    rng = np.random.default_rng(1)
+    n, covered, naive = 20, 0, 0
+    a, b = np.triu_indices(n, 1)
+    for trial in range(200):
+        x = rng.standard_normal(n)
+        values = x[a] + x[b]
+        _, low, high = mean_interval(pl.DataFrame({"family_a": a, "family_b": b, "value": values}), "value", seed=trial)
+        covered += low < 0 < high
+        naive += abs(values.mean()) < 1.96 * values.std(ddof=1) / len(values) ** 0.5
+    assert covered / 200 > 0.86
+    assert naive / 200 < 0.7
+
+
+def test_group_means_leave_out_and_count():
+    pairs = pl.DataFrame(
+        {
+            "kind": ["a", "a", "b", "b"],
+            "left_out": [False, True, False, False],
+            "family_a": [0, 1, 2, 3],
+            "family_b": [1, 2, 3, 4],
+            "barrier": [1.0, 100.0, 2.0, 4.0],
+        }
+    )
+    rows = group_means(pairs, ["kind"], "barrier").select("kind", "n", "mean").rows()
+    assert rows == [("a", 1, 1.0), ("b", 2, 3.0)]
+
+
+def test_intervals_over_data_sets_are_wider_where_these_differ():
+    """Six data sets of five families each, whose means differ: families alone would give an interval six times too narrow."""
+    rng = np.random.default_rng(2)
+    n_sets, n = 6, 5
+    effect = np.repeat(rng.standard_normal(n_sets), n)
+    values = effect + 0.01 * rng.standard_normal(n_sets * n)
+    family = np.arange(n_sets * n)
+    pairs = pl.DataFrame(
+        {"family_a": family, "family_b": family, "value": values, "data.seed": np.repeat(np.arange(n_sets), n)}
+    )
+    _, low, high = mean_interval(pairs, "value")
+    _, low_alone, high_alone = mean_interval(pairs.drop("data.seed"), "value")
+    expected = 2 * 1.96 * effect.std() / n_sets**0.5
+    assert high - low == pytest.approx(expected, rel=0.3)
+    assert high_alone - low_alone < 0.6 * (high - low)
+
+
+def test_there_is_no_z_where_both_losses_are_rounding():
+    z = z_scores(np.array([1e-15, 1e-3]), np.array([2e-15, 1e-3]), np.array([1e-17, 1e-5]), np.zeros(2), 100)
+    assert np.isnan(z[0]) and z[1] == 0
+
+
+def test_there_is_no_z_where_a_handful_of_samples_carries_the_loss():
+    """One sample in a thousand is not 0: half of all test sets of 500 never see one."""
+    samples = np.zeros(500)
+    samples[7] = 1.0
+    error, skewness = np.array([samples.std(ddof=1) / 500**0.5]), np.array([stats.skew(samples)])
+    assert np.isnan(z_scores(np.array([samples.mean()]), np.array([1e-3]), error, skewness, 500)).all()
+
+
+def test_effects_of_a_factor():
+    """Levels whose true means are 0, 0.5 and 0: differences from the first, their intervals hold the truth, and are about as wide as by theory."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for level, shift in (("a", 0.0), ("b", 0.5), ("c", 0.0)):
+        of = rng.standard_normal(30)
+        every = [(i, j) for i in range(30) for j in range(i)]
+        rows += [
+            {"level": level, "family_a": i, "family_b": j, "value": shift + of[i] + of[j] + 0.1 * rng.standard_normal()}
+            for i, j in every
+        ]
+    table = effects(pl.DataFrame(rows), "level", "value")
+    means = {level: np.mean([row["value"] for row in rows if row["level"] == level]) for level in "abc"}
+    assert table["level"].to_list() == ["b", "c"] and table["n"].to_list() == [435, 435]
+    np.testing.assert_allclose(table["mean"], [means["b"] - means["a"], means["c"] - means["a"]])
+    assert (table["low"] <= [0.5, 0.0]).all() and (table["high"] >= [0.5, 0.0]).all()
+    width = 2 * 1.96 * np.sqrt(2 * 4 / 30)  # of two groups, each twice a mean of 30 normals
+    assert ((table["high"] - table["low"]) / width).is_between(0.7, 1.4).all()
+    assert len(effects(pl.DataFrame(rows).filter(level="a"), "level", "value")) == 0

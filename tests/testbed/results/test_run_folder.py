@@ -1,0 +1,259 @@
+"""The run folder: readable without this project, whole at every moment, the same bytes however a run was cut off."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import safetensors.numpy
+import tomli_w
+
+import kernels
+import testbed.run as running
+from testbed import Study, StudyError, run_study
+from testbed.cli import main
+from testbed.ensemble import plan as ensembles
+from testbed.report import answers, write_report
+from testbed.results.results import Results
+from testbed.results.store import Store
+
+VARY = {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}
+HOME = Path(running.__file__).resolve().parent.parent
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file that must not depend on how the run went."""
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    files.pop("timings.json")
+    return files
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    """The tests of the report draw figures; here they would only take time."""
+
+    def write_report(folder):
+        Store(folder).write("report.html", b"")
+        return Path(folder) / "report.html"
+
+    monkeypatch.setattr(running, "write_report", write_report)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Many shards from little work."""
+    monkeypatch.setattr(running, "SHARD_WORK", {"native": 3e5, "reference": 3e5})
+
+
+def test_another_program_can_read_it(study, tmp_path):
+    made = study({"vary": VARY})
+    report = run_study(made, tmp_path / "run")
+    folder = report.parent
+    networks, pairs, curves, losses = (
+        pl.read_parquet(folder / f"{n}.parquet") for n in ("networks", "pairs", "curves", "losses")
+    )
+    columns = json.loads((folder / "columns.json").read_text())
+    for name, table in (("networks", networks), ("pairs", pairs), ("curves", curves), ("losses", losses)):
+        assert list(columns[name]) == table.columns
+        assert all(columns[name].values())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["finished"]
+    assert manifest["counts"] == {"networks": 32, "diverged": 0, "pairs": 40, "pairs_left_out": 0}
+    assert manifest["study_sha256"] == made.sha256
+    assert {"torch", "numpy", "python", "backend", "lmc-testbed"} <= set(manifest["environment"])
+    assert Study.load(folder / "study.toml") == made
+    assert len(curves) == 40 * 5
+    assert not any(table.null_count().sum_horizontal().item() for table in (pairs, curves, losses))
+    for launch, row, network in (
+        networks.filter(pl.col("network").is_in([0, 17])).select("launch", "row", "network").rows()
+    ):
+        params = safetensors.numpy.load_file(folder / f"parameters/launch-{launch}.safetensors")["params"]
+        width = networks.filter(network=network)["architecture.hidden"].item()
+        assert params.shape == (16, 3 * width + width + width + 1)
+        assert np.isfinite(params[row]).all()
+    assert not (folder / "shards").exists()
+
+
+def test_numbers_agree_with_each_other(study, tmp_path):
+    folder = run_study(study({"vary": VARY}), tmp_path / "run").parent
+    networks, pairs, curves = (pl.read_parquet(folder / f"{name}.parquet") for name in ("networks", "pairs", "curves"))
+    np.testing.assert_allclose(curves["train_loss"], curves["exact_training_loss"], rtol=1e-12, atol=1e-15)
+    assert (pairs["exact_training_barrier_linear"] >= pairs["train_loss_barrier_linear"] - 1e-15).all()
+    start = curves.filter(alpha=0.0).join(pairs.select("pair", "network_a"), on="pair").sort("pair")
+    final = start.join(networks, left_on="network_a", right_on="network", maintain_order="left", suffix="_network")
+    np.testing.assert_allclose(final["train_loss"], final["train_loss_network"], rtol=1e-12)
+    curve = curves.filter(pair=7)["test_loss"].to_numpy()
+    line = curve[0] + (curve[-1] - curve[0]) * np.linspace(0, 1, 5)
+    assert pairs["test_loss_barrier_linear"][7] == pytest.approx(max(0.0, (curve - line).max()), abs=1e-15)
+    assert pairs["test_loss_barrier_midpoint"][7] == pytest.approx(curve[2] - (curve[0] + curve[-1]) / 2, abs=1e-15)
+
+
+def test_a_run_that_was_interrupted_ends_in_the_same_bytes(study, tmp_path, small_shards, monkeypatch):
+    made = study({"vary": VARY})
+    run_study(made, tmp_path / "whole")
+    expected = contents(tmp_path / "whole")
+    whole_write, left = Store.write, 0
+
+    def write(self, name, content):
+        nonlocal left
+        whole_write(self, name, content)
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write", write)
+    for attempt in range(1, 60):  # cut off after its first write, after its second, …
+        left = attempt
+        try:
+            run_study(made, tmp_path / "cut")
+        except KeyboardInterrupt:
+            continue
+        break
+    assert attempt > 8
+    assert contents(tmp_path / "cut") == expected
+
+
+def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):
+    path = tmp_path / "study.toml"
+    tables = raw({"vary": VARY, "measure.test_samples": 2000})
+    path.write_text(tomli_w.dumps(tables))
+    program = (
+        "import sys, testbed.run as r; from testbed import Study; r.write_report = print;"
+        "r.SHARD_WORK = dict(native=3e6, reference=3e6);"
+        "r.run_study(Study.load(sys.argv[1]), sys.argv[2])"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HOME), os.environ.get("PYTHONPATH", "")])}
+    subprocess.run([*command, str(tmp_path / "whole")], env=environment, check=True)
+    killed = subprocess.Popen([*command, str(tmp_path / "cut")], env=environment)
+    while killed.poll() is None and not any((tmp_path / "cut" / "shards").glob("pairs-*")):
+        time.sleep(0.002)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    (tmp_path / "cut" / "shards" / "pairs-9-9.safetensors.partial").write_bytes(b"half")  # what a kill may leave
+    assert not json.loads((tmp_path / "cut" / "manifest.json").read_text())["finished"]
+    subprocess.run([*command, str(tmp_path / "cut")], env=environment, check=True)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_finished_run_is_not_redone(study, tmp_path, monkeypatch):
+    report = run_study(study(), tmp_path / "run")
+    expected = contents(tmp_path / "run")
+    report.unlink()
+    monkeypatch.setattr("testbed.ensemble.training.train", None)
+    run_study(study(), tmp_path / "run")
+    assert contents(tmp_path / "run") == expected
+
+
+def test_a_folder_with_another_study_is_left_alone(study, tmp_path):
+    run_study(study(), tmp_path / "run")
+    expected = contents(tmp_path / "run")
+    with pytest.raises(StudyError, match="holds another study"):
+        run_study(study({"training.steps": 41}), tmp_path / "run")
+    assert contents(tmp_path / "run") == expected
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(StudyError, match="is not a run folder"):
+        run_study(study(), tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_continues_only_on_its_backend(study, tmp_path):
+    run_study(study(), tmp_path / "run", backend="reference")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    manifest["finished"] = False
+    manifest["environment"]["backend"] = "other"
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StudyError, match="was begun with backend other, this is backend reference"):
+        run_study(study(), tmp_path / "run", backend="reference")
+
+
+def test_two_processes_do_not_write_one_run(study, tmp_path):
+    store = Store(tmp_path / "run")
+    with store.begin(study()), pytest.raises(StudyError, match="Another process"):
+        run_study(study(), tmp_path / "run")
+
+
+def test_a_full_disk_leaves_no_half_files(study, tmp_path, small_shards, monkeypatch):
+    whole, calls = Path.write_bytes, 0
+
+    def full(path, content):
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            whole(path, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            run_study(study(), tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*.partial"))
+    run_study(study(), tmp_path / "run")
+    run_study(study(), tmp_path / "whole")
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_diverged_networks_are_counted_and_left_out(study, tmp_path):
+    made = study({"vary": {"training.optimizer.lr": [0.05, 1e6]}})
+    folder = run_study(made, tmp_path / "run").parent
+    networks, pairs = (pl.read_parquet(folder / f"{name}.parquet") for name in ("networks", "pairs"))
+    wild = networks.filter(pl.col("training.optimizer.lr") == 1e6)
+    tame = networks.filter(pl.col("training.optimizer.lr") == 0.05)
+    assert wild["diverged_at"].null_count() == 0
+    assert wild["train_loss"].null_count() == 8
+    assert tame["diverged_at"].null_count() == 8
+    assert pairs.filter(cell=1)["left_out"].all()
+    assert pairs.filter(cell=1)["test_loss_barrier_linear"].null_count() == 10
+    assert not pairs.filter(cell=0)["left_out"].any()
+    assert pairs.filter(cell=0)["z"].null_count() == 0
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["counts"] == {"networks": 16, "diverged": 8, "pairs": 20, "pairs_left_out": 10}
+    assert "8 diverged, and the 10 pairs with one of them are in no average" in answers(Results.load(folder))[-1]
+    alone = run_study(study(), tmp_path / "alone").parent  # the tame cell, not disturbed by the wild one
+    kept = [name for name in pairs.columns if name not in ("training.optimizer.lr",)]
+    assert pl.read_parquet(alone / "pairs.parquet").equals(pairs.filter(cell=0).select(kept))
+
+
+def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys):
+    folder = run_study(study({"training.optimizer.lr": 1e6}), tmp_path / "run").parent
+    assert "8 diverged" in write_report(folder).read_text()
+    main(["report", str(folder)])
+    assert "8 diverged" in capsys.readouterr().out
+
+
+def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
+    """On a machine with a GPU: large studies take it, small ones and those that its kernels do not know take the native kernel."""
+    from testbed import run
+
+    assert set(run.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
+    tried = []
+
+    def only(*names):
+        def attempt(backend, plan):
+            tried.append(backend)
+            if backend not in names:
+                raise StudyError("cannot")
+            return backend
+
+        return attempt
+
+    plan = ensembles.plan(study())
+    monkeypatch.setattr(run.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(run, "_tried", only("gpu", "native", "reference"))
+    assert run._resolve("auto", plan) == "native" and run._resolve("reference", plan) == "reference"
+    monkeypatch.setattr(kernels, "WORTH_A_TRANSFER", 1)
+    assert run._resolve("auto", plan) == "gpu"
+    monkeypatch.setattr(run, "_tried", only("reference"))
+    tried.clear()
+    assert run._resolve("auto", plan) == "reference" and tried == ["gpu", "native", "reference"]
