@@ -1,11 +1,12 @@
-"""Networks as lists of layers, and the checks that every result of this room shares.
+"""Networks as lists of layers, and the checks of arguments that all results share.
 
-A batch of networks of one architecture is `Layers`: a sequence of (W, b), first layer first, meaning
+A batch of networks of one architecture is `Layers`: a sequence of pairs (W, b), first layer first, which stands for
 f(x) = W_L σ(… σ(W_1 x + b_1) …) + b_L, with
 
-    W  [n_networks, fan_out, fan_in]      b  [n_networks, fan_out] or None
+    W  [n_networks, fan_out, fan_in]
+    b  [n_networks, fan_out], or None for a layer without bias
 
-A single network may leave out the leading axis; it then stands beside every network of the other batch.
+A single network may leave out the leading axis. Beside a batch it is paired with every network of the batch.
 """
 
 from __future__ import annotations
@@ -21,33 +22,71 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 Layers = Sequence[tuple[Any, Any]]
-CheckedLayers = list[tuple[Array, "Array | None"]]
+CheckedLayers = list[tuple[Array, "Array | None"]]  # as `check_layers` returns them: float64, with a network axis
+
+SYMMETRY_TOLERANCE = 1e-12  # of the largest entry: what a product X Xᵀ may be asymmetric by through rounding
 
 
 def finite(name: str, value: ArrayLike) -> Array:
-    """`value` as a float64 array. ValueError if it holds a NaN or an infinity."""
+    """`value` as a float64 array that holds finite numbers only.
+
+    Args:
+        name: what the caller calls the value, for the error message.
+        value: numbers of any shape.
+
+    Raises:
+        ValueError: `value` holds a NaN or an infinity.
+
+    Example:
+        >>> finite("x", [1, 2])
+        array([1., 2.])
+        >>> finite("x", [1, float("nan")])
+        Traceback (most recent call last):
+        ValueError: x holds 1 non-finite numbers of 2; drop diverged networks first
+    """
     array = np.asarray(value, dtype=np.float64)
     if not np.isfinite(array).all():
-        bad = int(np.size(array) - np.isfinite(array).sum())
-        raise ValueError(f"{name} holds {bad} non-finite numbers of {array.size}; drop diverged networks first")
+        n_bad = int(np.size(array) - np.isfinite(array).sum())
+        raise ValueError(f"{name} holds {n_bad} non-finite numbers of {array.size}; drop diverged networks first")
     return array
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:
-    """`name` if it is one of `names`; else ValueError with the nearest known name."""
+    """`name`, if it is one of `names`.
+
+    Raises:
+        ValueError: it is not; the message names the nearest known name, and all of them.
+
+    Example:
+        >>> known("loss", "mse", ("mse", "cross_entropy"))
+        'mse'
+        >>> known("loss", "mze", ("mse", "cross_entropy"))
+        Traceback (most recent call last):
+        ValueError: loss 'mze' is not known; did you mean 'mse'? known are 'mse', 'cross_entropy'
+    """
     names = list(names)
     if name in names:
         return name
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    nearest = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     raise ValueError(f"{kind} {name!r} is not known; {hint}known are {', '.join(map(repr, names))}")
 
 
 def check_layers(layers: Layers, name: str, depth: int | None = None) -> CheckedLayers:
-    """`layers` with a leading network axis everywhere (of length 1 for a single network).
+    """`layers` as float64 arrays with a leading network axis everywhere (of length 1 for a single network).
 
-    ValueError if the number of layers is not `depth` (where given), if shapes do not fit each other,
-    or if a number is not finite.
+    Args:
+        layers: one network or a batch, as the module describes.
+        name: what the caller calls the networks, for error messages.
+        depth: the number of layers that the result holds for; None for any number.
+
+    Raises:
+        ValueError: there are not `depth` layers, a shape does not fit, or a number is not finite.
+
+    Example:
+        >>> [(weight, bias)] = check_layers([([[1.0, 2.0]], [3.0])], "a")
+        >>> weight.shape, bias.shape
+        ((1, 1, 2), (1, 1))
     """
     if len(layers) == 0:
         raise ValueError(f"{name} has no layers; give a sequence of (W, b), first layer first")
@@ -57,76 +96,117 @@ def check_layers(layers: Layers, name: str, depth: int | None = None) -> Checked
     for index, layer in enumerate(layers, start=1):
         if not isinstance(layer, (tuple, list)) or len(layer) != 2:
             raise ValueError(f"{name} layer {index} is not a pair (W, b); write (W, None) for a layer without bias")
-        weight = finite(f"{name} W_{index}", layer[0])
-        if weight.ndim not in (2, 3):
-            raise ValueError(
-                f"{name} W_{index} has shape {weight.shape}; give [n_networks, fan_out, fan_in] or [fan_out, fan_in]"
-            )
-        weight = weight.reshape((-1, *weight.shape[-2:]))
-        bias = None
-        if layer[1] is not None:
-            bias = finite(f"{name} b_{index}", layer[1])
-            if bias.ndim not in (1, 2) or bias.shape[-1] != weight.shape[1]:
-                raise ValueError(
-                    f"{name} b_{index} has shape {bias.shape}; W_{index} has shape "
-                    f"{weight.shape} (networks first), so give [n_networks, {weight.shape[1]}]"
-                )
-            bias = bias.reshape((-1, bias.shape[-1]))
+        weight = _check_weight(f"{name} W_{index}", layer[0])
+        bias = None if layer[1] is None else _check_bias(f"{name} b_{index}", layer[1], f"W_{index}", weight)
         if checked and checked[-1][0].shape[1] != weight.shape[2]:
             raise ValueError(
-                f"{name} W_{index} takes {weight.shape[2]} inputs, but W_{index - 1} gives {checked[-1][0].shape[1]} outputs; they must be equal"
+                f"{name} W_{index} takes {weight.shape[2]} inputs, but W_{index - 1} gives "
+                f"{checked[-1][0].shape[1]} outputs; they must be equal"
             )
         checked.append((weight, bias))
-    counts = {part.shape[0] for layer in checked for part in layer if part is not None} - {1}
-    if len(counts) > 1:
-        raise ValueError(f"{name} mixes batches of {sorted(counts)} networks; all layers need the same number")
+    batch_sizes = {part.shape[0] for layer in checked for part in layer if part is not None} - {1}
+    if len(batch_sizes) > 1:
+        raise ValueError(f"{name} mixes batches of {sorted(batch_sizes)} networks; all layers need the same number")
     return checked
 
 
+def _check_weight(name: str, weight: ArrayLike) -> Array:
+    """The weight matrices of a layer as [n_networks, fan_out, fan_in]."""
+    array = finite(name, weight)
+    if array.ndim not in (2, 3):
+        raise ValueError(f"{name} has shape {array.shape}; give [n_networks, fan_out, fan_in] or [fan_out, fan_in]")
+    return array.reshape((-1, *array.shape[-2:]))
+
+
+def _check_bias(name: str, bias: ArrayLike, name_of_weight: str, weight: Array) -> Array:
+    """The biases of a layer as [n_networks, fan_out]."""
+    array = finite(name, bias)
+    fan_out = weight.shape[1]
+    if array.ndim not in (1, 2) or array.shape[-1] != fan_out:
+        raise ValueError(
+            f"{name} has shape {array.shape}; {name_of_weight} has shape {weight.shape} (networks first), "
+            f"so give [n_networks, {fan_out}]"
+        )
+    return array.reshape((-1, fan_out))
+
+
 def n_networks(layers: CheckedLayers) -> int:
-    """How many networks a checked batch holds (1 for a single network)."""
+    """How many networks a checked batch holds (1 for a single network).
+
+    Example:
+        >>> n_networks(check_layers([(np.ones((5, 2, 3)), np.zeros(2))], "a"))
+        5
+    """
     return max(part.shape[0] for layer in layers for part in layer if part is not None)
 
 
 def check_pairs(a: Layers, b: Layers, depth: int | None = None) -> tuple[CheckedLayers, CheckedLayers, int]:
-    """Both endpoints of a batch of paths, checked, and n_pairs.
+    """Both endpoints of a batch of paths, checked and of equal batch size, and the number of pairs.
 
-    A bias that only one endpoint has is a zero at the other. ValueError if the architectures differ.
+    A bias that only one endpoint has is zero at the other.
+
+    Raises:
+        ValueError: an endpoint does not pass `check_layers`, the architectures differ, or the batches do.
+
+    Example:
+        >>> one, batch = [(np.ones((1, 2)), None)], [(np.ones((3, 1, 2)), np.ones((3, 1)))]
+        >>> first, second, n_pairs = check_pairs(one, batch)
+        >>> n_pairs, first[0][0].shape, first[0][1].tolist()
+        (3, (3, 1, 2), [[0.0], [0.0], [0.0]])
     """
-    first, second = check_layers(a, "a", depth), check_layers(b, "b", depth)
-    shapes = [[weight.shape[1:] for weight, _ in layers] for layers in (first, second)]
-    if shapes[0] != shapes[1]:
+    checked_a = check_layers(a, "a", depth)
+    checked_b = check_layers(b, "b", depth)
+    shapes_a, shapes_b = ([weight.shape[1:] for weight, _ in layers] for layers in (checked_a, checked_b))
+    if shapes_a != shapes_b:
         raise ValueError(
-            f"a and b have layers of shapes {shapes[0]} and {shapes[1]}; a straight path joins networks of one architecture"
+            f"a and b have layers of shapes {shapes_a} and {shapes_b}; "
+            "a straight path joins networks of one architecture"
         )
-    n_a, n_b = n_networks(first), n_networks(second)
+    n_a, n_b = n_networks(checked_a), n_networks(checked_b)
     if n_a != n_b and 1 not in (n_a, n_b):
         raise ValueError(f"a holds {n_a} networks and b {n_b}; give equally many, or one")
     n_pairs = max(n_a, n_b)
-    filled: tuple[CheckedLayers, CheckedLayers] = ([], [])
-    for (weight_a, bias_a), (weight_b, bias_b) in zip(first, second, strict=True):
-        if (bias_a is None) != (bias_b is None):
-            zero = np.zeros((1, weight_a.shape[1]))
-            bias_a, bias_b = (zero if bias_a is None else bias_a), (zero if bias_b is None else bias_b)
-        for layers, weight, bias in ((filled[0], weight_a, bias_a), (filled[1], weight_b, bias_b)):
-            layers.append(
-                (
-                    np.broadcast_to(weight, (n_pairs, *weight.shape[1:])),
-                    None if bias is None else np.broadcast_to(bias, (n_pairs, bias.shape[1])),
-                )
-            )
-    return (*filled, n_pairs)
+    first = [_as_batch(own, other, n_pairs) for own, other in zip(checked_a, checked_b, strict=True)]
+    second = [_as_batch(own, other, n_pairs) for own, other in zip(checked_b, checked_a, strict=True)]
+    return first, second, n_pairs
 
 
-def take_pairs(layers: CheckedLayers, rows: Any) -> CheckedLayers:
-    """The networks `rows` of a checked batch."""
+def _as_batch(
+    layer: tuple[Array, Array | None], other_end: tuple[Array, Array | None], n_pairs: int
+) -> tuple[Array, Array | None]:
+    """A layer for n_pairs networks, with a bias of zero if only the layer at the other end of the path has one."""
+    weight, bias = layer
+    fan_out = weight.shape[1]
+    if bias is None and other_end[1] is not None:
+        bias = np.zeros((1, fan_out))
+    weights = np.broadcast_to(weight, (n_pairs, *weight.shape[1:]))
+    return weights, None if bias is None else np.broadcast_to(bias, (n_pairs, fan_out))
+
+
+def take_pairs(layers: CheckedLayers, rows: slice | NDArray[np.int64]) -> CheckedLayers:
+    """The networks `rows` of a checked batch.
+
+    Example:
+        >>> take_pairs([(np.arange(3.0).reshape(3, 1, 1), None)], slice(1, 3))[0][0].ravel()
+        array([1., 2.])
+    """
     return [(weight[rows], None if bias is None else bias[rows]) for weight, bias in layers]
 
 
 def covariance_factor(covariance: ArrayLike | None, n_inputs: int) -> Array:
-    """F [n_inputs, n_inputs] with F Fᵀ = Σ, for a symmetric positive semidefinite Σ (None: the identity).
+    """F [n_inputs, n_inputs] with F Fᵀ = Σ: the symmetric root Σ^½, which also exists where Σ is singular.
 
-    The symmetric root through the eigenvalues, so that singular Σ are allowed. ValueError otherwise.
+    Args:
+        covariance: Σ [n_inputs, n_inputs]; None is the identity.
+        n_inputs: what the networks take.
+
+    Raises:
+        ValueError: Σ has another shape, or is not symmetric and positive semidefinite.
+
+    Example:
+        >>> covariance_factor([[4, 0], [0, 0]], 2)
+        array([[2., 0.],
+               [0., 0.]])
     """
     if covariance is None:
         return np.eye(n_inputs)
@@ -136,12 +216,14 @@ def covariance_factor(covariance: ArrayLike | None, n_inputs: int) -> Array:
             f"covariance has shape {sigma.shape}; the networks take {n_inputs} inputs, so give [{n_inputs}, {n_inputs}]"
         )
     scale = np.abs(sigma).max()
-    if np.abs(sigma - sigma.T).max() > 1e-12 * scale:
+    asymmetry = np.abs(sigma - sigma.T).max()
+    if asymmetry > SYMMETRY_TOLERANCE * scale:
         raise ValueError(
-            f"covariance is not symmetric: its largest |Σ - Σᵀ| is {np.abs(sigma - sigma.T).max():.3g}; give a symmetric positive semidefinite matrix"
+            f"covariance is not symmetric: its largest |Σ - Σᵀ| is {asymmetry:.3g}; "
+            "give a symmetric positive semidefinite matrix"
         )
     values, vectors = np.linalg.eigh((sigma + sigma.T) / 2)
-    if values[0] < -1e-12 * scale:
+    if values[0] < -SYMMETRY_TOLERANCE * scale:
         raise ValueError(f"covariance has the eigenvalue {values[0]:.3g}; a covariance has none below zero")
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 
@@ -151,8 +233,20 @@ def map_chunks(
 ) -> None:
     """Call `function(rows)` for consecutive slices of at most `rows_per_chunk` of `n_rows` rows.
 
-    Chunks keep temporaries in cache, and run on `n_threads` threads (default: one per processor; numpy lets
-    them run at once). Each call writes its own rows of an output, so the result does not depend on threads.
+    Chunks keep temporaries in cache. numpy lets threads run at once, and each call writes its own rows of an output,
+    so that the result does not depend on the number of threads.
+
+    Args:
+        function: works on one slice of rows.
+        n_rows: how many rows there are.
+        rows_per_chunk: at least 1 is taken.
+        n_threads: None is one per processor.
+
+    Example:
+        >>> out = np.zeros(5)
+        >>> map_chunks(lambda rows: out[rows].fill(rows.start), 5, 2)
+        >>> out
+        array([0., 0., 2., 2., 4.])
     """
     step = max(1, int(rows_per_chunk))
     chunks = [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]

@@ -714,7 +714,7 @@ def mutants(module, functions):
         (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
         (curvature, {"curvature_bound"}, check_curvature),
         (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
-        (curve, {"barrier", "barriers_on_grid"}, check_curve),
+        (curve, {"barrier", "level_of_ends", "barriers_on_grid"}, check_curve),
         (smooth_curve, {"_highest", "_hermite", "_hermite_top"}, check_smooth_curve),
         (bounds, {"norm", "derivative_norm", "bend", "_density_of_kinks"}, check_bounds),
         (averages, {"three_point", "four_point"}, check_committee),

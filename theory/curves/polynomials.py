@@ -1,9 +1,9 @@
 """Curves that are polynomials, or polynomials on pieces, and their exact maxima.
 
-The maximum of a polynomial p over an interval is at an end or at a root of p'. Roots are found without
-eigenvalues: between two neighbouring critical points p is monotone, so each root is alone in a bracket, and
-the critical points are the roots of p', one degree lower. This finds every sign change, is indifferent to
-leading coefficients that vanish, and runs for all polynomials of a batch at once.
+The maximum of a polynomial p over an interval is at an end or at a root of p′. Roots are found without eigenvalues:
+between two neighbouring critical points p is monotone, so each root is alone in a bracket, and the critical points are
+the roots of p′, one degree lower. This finds every sign change, is indifferent to leading coefficients that vanish, and
+runs for all polynomials of a batch at once.
 
 Coefficients are ascending: p(α) = Σ_k c_k α^k, array [..., degree + 1].
 """
@@ -16,9 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from theory.curves.curve import Curve
 from theory.layers import Array, finite
 
+MOST_STEPS = 60  # of Newton or bisection; only a multiple root, near which p is flat, may be left at 1e-10
+
 
 def polynomial_value(coefficients: Array, x: Array) -> Array:
-    """p(x) by Horner's rule; coefficients [..., degree + 1], x broadcasts with [...]."""
+    """p(x) by Horner's rule; coefficients [..., degree + 1], x broadcasts with [...].
+
+    Example:
+        >>> polynomial_value(np.array([1.0, 0.0, 2.0]), np.array([0.0, 3.0]))  # 1 + 2x²
+        array([ 1., 19.])
+    """
     shape = np.broadcast_shapes(coefficients.shape[:-1], x.shape)
     value = np.broadcast_to(coefficients[..., -1], shape).copy()
     for k in range(coefficients.shape[-1] - 2, -1, -1):
@@ -28,7 +35,12 @@ def polynomial_value(coefficients: Array, x: Array) -> Array:
 
 
 def polynomial_derivative(coefficients: Array) -> Array:
-    """Coefficients of p', [..., max(degree, 1)]."""
+    """Coefficients of p′, [..., max(degree, 1)].
+
+    Example:
+        >>> polynomial_derivative(np.array([1.0, 5.0, 2.0]))  # of 1 + 5x + 2x²
+        array([5., 4.])
+    """
     if coefficients.shape[-1] == 1:
         return np.zeros_like(coefficients)
     return coefficients[..., 1:] * np.arange(1, coefficients.shape[-1])
@@ -37,33 +49,44 @@ def polynomial_derivative(coefficients: Array) -> Array:
 def sign_changes(coefficients: Array, low: Array, high: Array) -> Array:
     """Points of [low, high] among which is every sign change of p there, ascending, [n, degree].
 
-    coefficients [n, degree + 1], low and high [n]. Columns that are no sign change hold an end of a bracket.
+    Args:
+        coefficients: [n, degree + 1].
+        low: [n].
+        high: [n].
+
+    Returns:
+        One column for each possible root; a column that is no sign change holds an end of a bracket.
+
+    Example:
+        >>> sign_changes(np.array([[-2.0, 0.0, 1.0]]), np.zeros(1), np.full(1, 2.0)).round(6)  # x² − 2 on [0, 2]
+        array([[0.      , 1.414214]])
     """
     degree = coefficients.shape[-1] - 1
     if degree == 0:
         return np.empty((len(coefficients), 0))
-    inner = sign_changes(polynomial_derivative(coefficients), low, high)
-    edges = np.concatenate([low[:, None], inner, high[:, None]], axis=1)
+    critical = sign_changes(polynomial_derivative(coefficients), low, high)
+    edges = np.concatenate([low[:, None], critical, high[:, None]], axis=1)
     return _bracketed_roots(coefficients[:, None, :], edges[:, :-1], edges[:, 1:])
 
 
 def _bracketed_roots(coefficients: Array, left: Array, right: Array) -> Array:
     """The root in each bracket [left, right], on which p is monotone; an end where p does not change sign.
 
-    Newton's step where it stays inside the bracket, else bisection. 60 steps at most: a multiple root, near
-    which p is flat, may be left at 1e-10, any other converges to rounding in a few.
+    Newton's step where it stays inside the bracket, else bisection.
     """
     slopes = polynomial_derivative(coefficients)
-    at_left, at_right = polynomial_value(coefficients, left), polynomial_value(coefficients, right)
-    changes = np.signbit(at_left) != np.signbit(at_right)
-    ascending = at_left < at_right
-    end = np.where(np.abs(at_left) < np.abs(at_right), left, right)
-    left, right = np.where(changes, left, end), np.where(changes, right, end)
+    value_left, value_right = polynomial_value(coefficients, left), polynomial_value(coefficients, right)
+    changes = np.signbit(value_left) != np.signbit(value_right)
+    ascending = value_left < value_right
+    end = np.where(np.abs(value_left) < np.abs(value_right), left, right)
+    left = np.where(changes, left, end)
+    right = np.where(changes, right, end)
     x = (left + right) / 2
-    for _ in range(60):
+    for _ in range(MOST_STEPS):
         value = polynomial_value(coefficients, x)
         above = (value > 0) == ascending
-        right, left = np.where(above, x, right), np.where(above, left, x)
+        right = np.where(above, x, right)
+        left = np.where(above, left, x)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = x - value / polynomial_value(slopes, x)
         following = np.where((newton >= left) & (newton <= right), newton, (left + right) / 2)
@@ -75,19 +98,35 @@ def _bracketed_roots(coefficients: Array, left: Array, right: Array) -> Array:
 
 
 def polynomial_maximum(coefficients: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """max of p over [low, high] and its place, each [n]; coefficients [n, degree + 1]."""
-    inner = sign_changes(polynomial_derivative(coefficients), low, high)
-    points = np.concatenate([low[:, None], high[:, None], inner], axis=1)
+    """max of p over [low, high] and its place, each [n]; coefficients [n, degree + 1].
+
+    Example:
+        >>> polynomial_maximum(np.array([[0.0, 3.0, -2.0]]), np.zeros(1), np.ones(1))  # 3x − 2x²
+        (array([1.125]), array([0.75]))
+    """
+    critical = sign_changes(polynomial_derivative(coefficients), low, high)
+    points = np.concatenate([low[:, None], high[:, None], critical], axis=1)
     values = polynomial_value(coefficients[:, None, :], points)
-    best = np.argmax(values, axis=1)[:, None]
-    return np.take_along_axis(values, best, 1)[:, 0], np.take_along_axis(points, best, 1)[:, 0]
+    highest = np.argmax(values, axis=1)[:, None]
+    return np.take_along_axis(values, highest, 1)[:, 0], np.take_along_axis(points, highest, 1)[:, 0]
 
 
 class PolynomialCurve(Curve):
-    """One polynomial in α for each pair: coefficients [n_pairs, degree + 1], ascending. Maxima are exact.
+    """One polynomial in α for each pair. Maxima are exact.
 
-    Evaluated in the monomial basis: errors are a few ulp of Σ_k |c_k|, which for losses of networks of
-    moderate depth is the loss's own scale.
+    Evaluated in the monomial basis: errors are a few ulp of Σ_k |c_k|, which for losses of networks of moderate depth
+    is the loss's own scale.
+
+    Args:
+        coefficients: [n_pairs, degree + 1], ascending.
+
+    Raises:
+        ValueError: they have another shape, or a number is not finite.
+
+    Example:
+        >>> curve = PolynomialCurve([[0.0, 0.0, 0.5, -1.0, 0.5]])  # ½ α²(1 − α)²
+        >>> curve.barrier().value.item() == 1 / 32, curve.derivative([0.0, 0.5]).tolist()
+        (True, [[0.0, 0.0]])
     """
 
     def __init__(self, coefficients: ArrayLike) -> None:
@@ -112,10 +151,20 @@ class PolynomialCurve(Curve):
 class PiecewisePolynomialCurve(Curve):
     """A continuous curve of polynomial pieces for each pair. Maxima are exact.
 
-    starts       [n_pieces]              left ends, ascending within a pair, the first of each pair 0
-    coefficients [n_pieces, degree + 1]  in powers of α itself (not of α minus the start)
-    offsets      [n_pairs + 1]           pair p holds the pieces offsets[p] … offsets[p + 1] − 1
     A piece ends where the next begins, the last of a pair at 1.
+
+    Args:
+        starts: [n_pieces], left ends, ascending within a pair; the first of each pair is 0.
+        coefficients: [n_pieces, degree + 1], in powers of α itself (not of α minus the start).
+        offsets: [n_pairs + 1]; pair p holds the pieces offsets[p] … offsets[p + 1] − 1.
+
+    Raises:
+        ValueError: shapes or offsets do not fit, starts are out of order, or a number is not finite.
+
+    Example:
+        >>> tent = PiecewisePolynomialCurve([0.0, 0.25], [[0.0, 3.0], [1.0, -1.0]], [0, 2])  # 3α up to ¼, then 1 − α
+        >>> tent([0.1, 0.25, 0.5]).round(6).tolist(), tent.barrier().value.tolist(), tent.barrier().argmax.tolist()
+        ([[0.3, 0.75, 0.5]], [0.75], [0.25])
     """
 
     def __init__(self, starts: ArrayLike, coefficients: ArrayLike, offsets: ArrayLike) -> None:
@@ -124,7 +173,8 @@ class PiecewisePolynomialCurve(Curve):
         self.offsets = np.asarray(offsets, dtype=np.int64)
         if self.starts.ndim != 1 or self.coefficients.shape[:-1] != self.starts.shape:
             raise ValueError(
-                f"starts has shape {self.starts.shape} and coefficients {self.coefficients.shape}; give [n_pieces] and [n_pieces, degree + 1]"
+                f"starts has shape {self.starts.shape} and coefficients {self.coefficients.shape}; "
+                "give [n_pieces] and [n_pieces, degree + 1]"
             )
         counts = np.diff(self.offsets)
         if self.offsets[0] != 0 or self.offsets[-1] != self.starts.size or (counts < 1).any():
@@ -139,6 +189,13 @@ class PiecewisePolynomialCurve(Curve):
             raise ValueError("starts must begin at 0 for each pair and ascend within it")
         self.n_pairs = counts.size
 
+    @property
+    def ends(self) -> Array:
+        """Right ends of the pieces, [n_pieces]."""
+        ends = np.append(self.starts[1:], 1.0)
+        ends[self.offsets[1:] - 1] = 1.0
+        return ends
+
     def _piece(self, alphas: Array) -> NDArray[np.int64]:
         """Index of the last piece that starts at or before each alpha, [n_pairs, n_alphas], by bisection."""
         shape = (self.n_pairs, alphas.shape[1])
@@ -147,7 +204,8 @@ class PiecewisePolynomialCurve(Curve):
         while (high - low > 1).any():
             middle = (low + high) // 2
             before = self.starts[middle] <= alphas
-            low, high = np.where(before, middle, low), np.where(before, high, middle)
+            low = np.where(before, middle, low)
+            high = np.where(before, high, middle)
         return low
 
     def __call__(self, alphas: ArrayLike) -> Array:
@@ -160,36 +218,35 @@ class PiecewisePolynomialCurve(Curve):
 
     def tilted_maxima(self, slopes: Array) -> tuple[Array, Array, None]:
         counts, last = np.diff(self.offsets), self.offsets[1:] - 1
-        ends = np.append(self.starts[1:], 1.0)
-        ends[last] = 1.0
+        ends = self.ends
         width = ends - self.starts
-        at_one = np.ones(self.n_pairs)
-        start_values = polynomial_value(self.coefficients, self.starts)
-        end_values = polynomial_value(self.coefficients[last], at_one)
-        rates = polynomial_value(polynomial_derivative(self.coefficients), self.starts)
-        # K ≥ |p''| on [0, 1]: the sum of its coefficients' magnitudes.
+        ones = np.ones(self.n_pairs)
+        values_at_start = polynomial_value(self.coefficients, self.starts)
+        values_at_one = polynomial_value(self.coefficients[last], ones)
+        rates_at_start = polynomial_value(polynomial_derivative(self.coefficients), self.starts)
+        # K ≥ |p″| on [0, 1]: the sum of the magnitudes of its coefficients
         order = np.arange(self.coefficients.shape[1])
-        bound = np.abs(self.coefficients) @ (order * (order - 1.0))
+        largest_curvature = np.abs(self.coefficients) @ (order * (order - 1.0))
+        pair_of_piece = np.repeat(np.arange(self.n_pairs), counts)
         best, argmax = np.empty(slopes.shape), np.empty(slopes.shape)
         for column in range(slopes.shape[1]):
             slope = slopes[:, column]
             tilt = np.repeat(slope, counts)
-            values = start_values - tilt * self.starts
-            attained = np.maximum(np.maximum.reduceat(values, self.offsets[:-1]), end_values - slope)
-            # Search only pieces that may rise above all breakpoints: p(s + t) ≤ p(s) + t p'(s)₊ + ½ t² K.
-            ceiling = values + width * (np.maximum(rates - tilt, 0.0) + width * bound / 2)
-            searched = np.flatnonzero(ceiling > np.repeat(attained, counts))
+            starts_tilted, ends_tilted = values_at_start - tilt * self.starts, values_at_one - slope
+            attained = np.maximum(np.maximum.reduceat(starts_tilted, self.offsets[:-1]), ends_tilted)
+            # search only pieces that may rise above all breakpoints: p(s + t) ≤ p(s) + t p′(s)₊ + ½ t² K
+            rise = np.maximum(rates_at_start - tilt, 0.0) + width * largest_curvature / 2
+            searched = np.flatnonzero(starts_tilted + width * rise > np.repeat(attained, counts))
             tops, places = polynomial_maximum(
                 _tilt(self.coefficients[searched], tilt[searched]), self.starts[searched], ends[searched]
             )
-            candidates = np.concatenate([values, end_values - slope, tops])
-            where = np.concatenate([self.starts, at_one, places])
-            pair = np.repeat(np.arange(self.n_pairs), counts)
-            owner = np.concatenate([pair, np.arange(self.n_pairs), pair[searched]])
-            np.maximum.at(attained, pair[searched], tops)
-            attains = np.flatnonzero(candidates == attained[owner])
+            np.maximum.at(attained, pair_of_piece[searched], tops)
+            candidates = np.concatenate([starts_tilted, ends_tilted, tops])
+            alphas = np.concatenate([self.starts, ones, places])
+            owner = np.concatenate([pair_of_piece, np.arange(self.n_pairs), pair_of_piece[searched]])
+            highest = np.flatnonzero(candidates == attained[owner])
             best[:, column] = attained
-            argmax[owner[attains], column] = where[attains]
+            argmax[owner[highest], column] = alphas[highest]
         return best, argmax, None
 
 

@@ -1,4 +1,8 @@
-"""Curves given by a function for value and derivative, and their maxima: a bracket, then safeguarded Newton-like steps."""
+"""Curves given by functions for L, L′ and, if known, bounds of L″; their maxima, and how certain those are.
+
+A grid picks a bracket, safeguarded steps on cubic interpolants climb to the top in it, and branch and bound rules out
+that another hill is higher, where it is known how far the curve can bend.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,22 @@ from numpy.typing import ArrayLike, NDArray
 from theory.curves.curve import Curve
 from theory.layers import Array
 
-PARTS = np.linspace(0.0, 1.0, 5)  # a piece that is not ruled out is cut into four
+QUARTERS = np.linspace(0.0, 1.0, 5)  # a piece that is not ruled out is cut into four
 MOST_PIECES = 1024  # evaluations of a pair's curve that the search for other hills may take
+MOST_CLIMBS = 12  # steps to the top of a hill; each about doubles the digits
 
 
 class Bend(NamedTuple):
-    """Bounds on pieces of a path, each [n_pieces].
+    """How far a curve can bend on pieces of its path: bounds, each [n_pieces].
 
-    slope      sup |L′|
-    curvature  sup (−L″)₊ of the part of L without kinks
-    kinks      how far L′ of the part with kinks falls, at most
+    Attributes:
+        slope: sup |L′|.
+        curvature: sup (−L″)₊ of the part of L without kinks.
+        kinks: how far L′ of the part with kinks falls, at most.
+
+    Example:
+        >>> Bend(slope=np.array([1.0]), curvature=np.array([2.0]), kinks=np.array([0.0])).curvature
+        array([2.])
     """
 
     slope: Array
@@ -36,24 +46,44 @@ BendOf = Callable[[NDArray[np.int64], Array, Array], Bend]
 class SmoothCurve(Curve):
     """A curve given by a function for its value and derivative.
 
-    evaluate  (rows [n], alphas [n, k], with_derivative) -> L [n, k] and dL/dα [n, k] (or None) of the pairs `rows`,
-              exact to rounding: that is what kind "exact" refers to
-    bend      (rows [n], pieces [n, 2], losses [n, 2]) -> `Bend`, how far the curves `rows` can bend on the pieces whose
-              ends are given, with L there; None if that is not known
-    tol       how sure the maximum is to be, in units of max |L| on the grid
+    The maximum: cubic Hermite pieces through values and slopes on a grid pick an interval, and safeguarded cubic steps
+    on the sign of the derivative refine it, all pairs at once. The result is a value that the curve attains, to about
+    1e-15 of max L the top of the hill it lies on.
 
-    The maximum: cubic Hermite pieces through values and slopes on `n_grid` equidistant points (odd, so ½ is one) pick an
-    interval, and safeguarded cubic steps on the sign of the derivative refine it, all pairs at once. The result is a
-    value that the curve attains, to about 1e-15 of max L the top of the hill it lies on.
+    With `bend` all other places are then ruled out by branch and bound. On a piece of width h whose ends differ by r,
 
-    With `bend` all other places are then ruled out by branch and bound: on a piece of width h, where the straight line
-    between its ends rises by r, L is at most max(ends) if c = ½ h² curvature + h kinks ≤ |r|, else mean(ends) + c/4 + r²/(4c);
-    and it is at most mean(ends) + ½ h slope. Pieces that could rise above the best value by more than tol are quartered; a
-    higher hill that turns up is climbed. `error` is then a bound, at most tol max |L| unless MOST_PIECES did not suffice.
+        L ≤ max(ends)                      if c = ½ h² curvature + h kinks ≤ |r|,
+        L ≤ mean(ends) + c/4 + r²/(4c)     otherwise,
+        L ≤ mean(ends) + ½ h slope         in any case.
 
-    Without it `error` is an estimate: the Hermite error is measured by predicting every second grid point from the
-    others, and `error` is how far any other piece, so widened, rises above the value returned. It says nothing of
-    features that the grid does not show.
+    Pieces that could rise above the best value by more than tol are quartered; a higher hill that turns up is climbed.
+    The `error` of a barrier is then a bound, at most tol max |L| unless MOST_PIECES did not suffice.
+
+    Without `bend` the `error` is an estimate. The error of the cubic pieces is measured by predicting every second grid
+    point from the others; `error` is how far any other piece, widened by that, rises above the value returned. It says
+    nothing of features that the grid does not show.
+
+    Args:
+        n_pairs: how many curves there are.
+        evaluate: (rows [n], alphas [n, k], with_derivative) → L [n, k] and dL/dα [n, k] (or None) of the pairs `rows`,
+            exact to rounding: that is what kind "exact" refers to.
+        n_grid: points of the grid, 4 j + 1, so that ½ is one also at twice the step.
+        bend: (rows [n], pieces [n, 2], losses [n, 2]) → `Bend` of the curves `rows` on the pieces whose ends are given,
+            with L there; None if nothing is known.
+        tol: how certain the maximum is to be, in units of max |L| on the grid.
+
+    Raises:
+        ValueError: n_grid is not 4 j + 1, or tol is not above 0.
+
+    Example:
+        >>> def sine(rows, alphas, with_derivative):  # L = sin(πα), one pair
+        ...     return np.sin(np.pi * alphas), np.pi * np.cos(np.pi * alphas)
+        >>> def bend(rows, pieces, losses):  # |L′| ≤ π and −L″ ≤ π²
+        ...     ones = np.ones(len(rows))
+        ...     return Bend(np.pi * ones, np.pi**2 * ones, 0 * ones)
+        >>> barrier = SmoothCurve(1, sine, bend=bend).barrier()
+        >>> barrier.value.round(12).tolist(), barrier.argmax.round(6).tolist(), bool(barrier.error[0] <= 1e-6)
+        ([1.0], [0.5], True)
     """
 
     def __init__(
@@ -66,7 +96,8 @@ class SmoothCurve(Curve):
         self.n_pairs = n_pairs
         self._evaluate = evaluate
         self._grid = np.linspace(0.0, 1.0, n_grid)
-        self._bend, self._tol = bend, tol
+        self._bend = bend
+        self._tol = tol
 
     def _on(self, alphas: ArrayLike, with_derivative: bool) -> tuple[Array, Array | None]:
         array = self.alphas_of_shape(alphas)
@@ -88,7 +119,7 @@ class SmoothCurve(Curve):
         return values, slopes
 
     @property
-    def bends(self) -> bool:
+    def bend_is_known(self) -> bool:
         """Is it known how far the curve can bend?"""
         return self._bend is not None
 
@@ -117,8 +148,8 @@ class SmoothCurve(Curve):
         tops, offsets = _hermite_top(
             values[..., :-1], values[..., 1:], rates[..., :-1], rates[..., 1:], grid[1] - grid[0]
         )
-        chosen, at = np.argmax(tops, axis=2), np.argmax(values, axis=2)
-        best, argmax = _pick(values, at), grid[at]
+        chosen, highest = np.argmax(tops, axis=2), np.argmax(values, axis=2)
+        best, argmax = _pick(values, highest), grid[highest]
         left = np.stack([grid[chosen], _pick(values, chosen), _pick(rates, chosen)])
         right = np.stack([grid[chosen + 1], _pick(values, chosen + 1), _pick(rates, chosen + 1)])
         self._climb(np.arange(self.n_pairs), slopes, left, right, best, argmax)
@@ -133,15 +164,20 @@ class SmoothCurve(Curve):
         return np.stack([alphas, value - slopes[pairs] * alphas, rate - slopes[pairs]])
 
     def _values(self, pairs: NDArray[np.int64], alphas: Array) -> Array:
-        """L of `pairs` [n] at alphas [n]: a pair's are evaluated in one row, since a row costs more to begin than an alpha."""
+        """L of `pairs` [n] at alphas [n].
+
+        All alphas of a pair are evaluated in one call's row, since a row costs more to begin than an alpha. Rows of
+        about one length, filled up to a power of two, go together.
+        """
         order = np.argsort(pairs, kind="stable")
         rows, first, counts = np.unique(pairs[order], return_index=True, return_counts=True)
         out = np.empty(len(pairs))
         size = np.ceil(np.log2(counts))
-        for power in np.unique(size):  # rows of about one length together
-            some = np.flatnonzero(size == power)
-            places = first[some][:, None] + np.minimum(np.arange(2**power, dtype=np.int64), counts[some][:, None] - 1)
-            out[order[places]] = self._evaluate(rows[some], alphas[order[places]], False)[0]
+        for power in np.unique(size):
+            alike = np.flatnonzero(size == power)
+            column = np.minimum(np.arange(2**power, dtype=np.int64), counts[alike][:, None] - 1)
+            places = order[first[alike][:, None] + column]
+            out[places] = self._evaluate(rows[alike], alphas[places], False)[0]
         return out
 
     def _climb(
@@ -149,14 +185,14 @@ class SmoothCurve(Curve):
     ) -> None:
         """Raise best and argmax [n_pairs, k] of `pairs` to the top inside the brackets, in place.
 
-        left, right  [3, len(pairs), k]: α, L − slope·α and its derivative at the ends. Each step keeps a top inside: the left
-                     end rises, the right end falls or is where it was.
+        left and right [3, len(pairs), k] hold α, L − slope·α and its derivative at the ends of the brackets. Each step
+        keeps a top inside: the curve rises at the left end, and falls at the right end or that end is where it was.
         """
         width = right[0] - left[0]
         trial = left[0] + _hermite_top(left[1], right[1], left[2], right[2], width)[1]
         tolerance = 1e-15 * self._size[:, None]
         open_rows = np.arange(len(pairs))
-        for _ in range(12):
+        for _ in range(MOST_CLIMBS):
             rows = pairs[open_rows]
             point = self._point(rows, slopes, trial[open_rows])
             better = point[1] > best[rows]
@@ -175,49 +211,54 @@ class SmoothCurve(Curve):
                 break
 
     def _rule_out(self, slopes: Array, best: Array, argmax: Array) -> Array:
-        """How far L − slope·α may lie above `best` anywhere, [n_pairs, k]; best and argmax are raised where it does."""
+        """How far L − slope·α may lie above `best` anywhere, [n_pairs, k]; best and argmax are raised where it does.
+
+        In the loop `pair` [n_pieces], `ends` and `losses` [n_pieces, 2] are the pieces that are not ruled out yet.
+        """
         assert self._bend is not None
         n_pieces = self._grid.size - 1
         values = self._grid_values[0]
         pair = np.repeat(np.arange(self.n_pairs), n_pieces)
         ends = np.tile(np.stack([self._grid[:-1], self._grid[1:]], axis=1), (self.n_pairs, 1))
         losses = np.stack([values[:, :-1].ravel(), values[:, 1:].ravel()], axis=1)
-        ceiling, found, reach = best.copy(), best.copy(), np.ones(best.shape)
-        spent = np.zeros(self.n_pairs, dtype=np.int64)
+        ceiling, best_of_grid = best.copy(), best.copy()
+        reach = np.ones(best.shape)  # how far left and right of argmax a new hill's bracket goes
+        n_evaluated = np.zeros(self.n_pairs, dtype=np.int64)
         while True:
             top = _highest(ends, losses, self._bend(pair, ends, losses), slopes[pair])
-            open_ = (top > best[pair] + self._tol * self._size[pair, None]).any(axis=1)
-            spent += 3 * np.bincount(pair[open_], minlength=self.n_pairs)
-            open_ &= (spent <= MOST_PIECES)[pair] & (ends[:, 1] - ends[:, 0] > 1e-15)
-            np.maximum.at(ceiling, pair[~open_], top[~open_])
-            if not open_.any():
+            may_be_higher = (top > best[pair] + self._tol * self._size[pair, None]).any(axis=1)
+            n_evaluated += 3 * np.bincount(pair[may_be_higher], minlength=self.n_pairs)
+            may_be_higher &= (n_evaluated <= MOST_PIECES)[pair] & (ends[:, 1] - ends[:, 0] > 1e-15)
+            np.maximum.at(ceiling, pair[~may_be_higher], top[~may_be_higher])
+            if not may_be_higher.any():
                 break
-            pair, ends, losses = pair[open_], ends[open_], losses[open_]
-            alphas = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * PARTS  # [n_pieces, 5]
+            pair, ends, losses = pair[may_be_higher], ends[may_be_higher], losses[may_be_higher]
+            alphas = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * QUARTERS  # [n_pieces, 5]
             inner = self._values(np.repeat(pair, 3), alphas[:, 1:-1].ravel()).reshape(-1, 3)
             values = np.concatenate([losses[:, :1], inner, losses[:, 1:]], axis=1)
             tilted = inner[:, :, None] - alphas[:, 1:-1, None] * slopes[pair, None]  # [n_pieces, 3, k]
             highest = tilted.max(axis=1)
             np.maximum.at(best, pair, highest)
-            where, column = np.nonzero((highest == best[pair]) & (highest > found[pair]))
-            argmax[pair[where], column] = alphas[where, 1 + tilted.argmax(axis=1)[where, column]]
-            reach[pair[where], column] = (ends[where, 1] - ends[where, 0]) / 4
+            piece, column = np.nonzero((highest == best[pair]) & (highest > best_of_grid[pair]))
+            argmax[pair[piece], column] = alphas[piece, 1 + tilted.argmax(axis=1)[piece, column]]
+            reach[pair[piece], column] = (ends[piece, 1] - ends[piece, 0]) / 4
             pair = np.repeat(pair, 4)
             ends, losses = (
                 np.stack([table[:, :-1], table[:, 1:]], axis=2).reshape(-1, 2) for table in (alphas, values)
             )
-        again = np.flatnonzero((best > found).any(axis=1))
-        if again.size:
+        raised = np.flatnonzero((best > best_of_grid).any(axis=1))
+        if raised.size:
             left, right = (
-                self._point(again, slopes, np.clip(argmax[again] + side * reach[again], 0.0, 1.0)) for side in (-1, 1)
+                self._point(raised, slopes, np.clip(argmax[raised] + side * reach[raised], 0.0, 1.0))
+                for side in (-1, 1)
             )
-            self._climb(again, slopes, left, right, best, argmax)
+            self._climb(raised, slopes, left, right, best, argmax)
         return np.maximum(ceiling - best, 0.0)
 
     def _estimated_excess(
         self, values: Array, rates: Array, offsets: Array, chosen: NDArray[np.int64], best: Array
     ) -> Array:
-        """How far another Hermite piece, widened by its error of the shape 16 t² (1−t)², t ∈ [0, 1], rises above `best`."""
+        """How far another cubic piece rises above `best`, widened by its error, of the shape 16 t²(1−t)², t ∈ [0, 1]."""
         step = self._grid[1] - self._grid[0]
         excess = np.zeros(best.shape)
         for t in (offsets / step, 0.25, 0.5, 0.75):
@@ -231,8 +272,8 @@ class SmoothCurve(Curve):
     def _interpolation_error(self) -> Array:
         """Estimated error of each cubic piece, [n_pairs, n_grid - 1].
 
-        That at twice the step, measured in the middle, the largest of a piece and its two neighbours, over 4
-        (it falls by 2⁴ where the grid resolves the curve).
+        The error at twice the step is measured in the middle of each wide piece. The largest of a piece and its two
+        neighbours is divided by 4, with a margin: where the grid resolves the curve it falls by 2⁴.
         """
         values, slopes = self._grid_values
         even, even_slopes, step = values[:, ::2], slopes[:, ::2], 2 * (self._grid[1] - self._grid[0])
@@ -243,11 +284,14 @@ class SmoothCurve(Curve):
 
 
 def _highest(ends: Array, losses: Array, bend: Bend, slopes: Array) -> Array:
-    """A bound of L − slope·α on each piece, [n_pieces, k], from L at its ends and how far L can bend between them."""
+    """An upper bound of L − slope·α on each piece, [n_pieces, k], from L at its ends and how far it bends between.
+
+    The formulas are those of `SmoothCurve`; ends and losses [n_pieces, 2], slopes [n_pieces, k].
+    """
     width = (ends[:, 1] - ends[:, 0])[:, None]
     tilted = losses[:, :, None] - ends[:, :, None] * slopes[:, None, :]  # [n_pieces, 2, k]
     middle, rise = tilted.mean(axis=1), tilted[:, 1] - tilted[:, 0]
-    # by L″ ≥ −curvature, L + curvature/2 α² lies below its chord; L′ falls by at most `kinks`, wherever that is
+    # since L″ ≥ −curvature, L + ½ curvature α² lies below its chord; L′ falls by at most `kinks`, wherever they are
     arch = width**2 * bend.curvature[:, None] / 2 + width * bend.kinks[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         bent = np.where(arch > np.abs(rise), middle + arch / 4 + rise**2 / (4 * arch), tilted.max(axis=1))
@@ -256,7 +300,7 @@ def _highest(ends: Array, losses: Array, bend: Bend, slopes: Array) -> Array:
 
 
 def _hermite(value_0: Array, value_1: Array, s0: Array, s1: Array, t: Array | float) -> Array:
-    """The cubic with these values and slopes at t = 0 and 1."""
+    """The cubic Hermite interpolant at t: values value_0, value_1 and slopes s0, s1 at t = 0 and 1."""
     rise = value_1 - value_0
     return np.asarray(value_0 + t * (s0 + t * (3 * rise - 2 * s0 - s1 + t * (s0 + s1 - 2 * rise))))
 
@@ -264,10 +308,10 @@ def _hermite(value_0: Array, value_1: Array, s0: Array, s1: Array, t: Array | fl
 def _hermite_top(
     value_0: Array, value_1: Array, slope_0: Array, slope_1: Array, width: Array | float
 ) -> tuple[Array, Array]:
-    """Maximum over [0, width] of the cubic with these end values and slopes, and the offset of its place."""
+    """Maximum over [0, width] of the cubic with these values and slopes at the ends, and where in [0, width] it is."""
     s0, s1, rise = slope_0 * width, slope_1 * width, value_1 - value_0
     square, cubic = 3 * rise - 2 * s0 - s1, s0 + s1 - 2 * rise
-    # The slope is s0 + 2 square t + 3 cubic t²; of its two roots the one where it falls, in stable form.
+    # the slope is s0 + 2 square t + 3 cubic t²; of its two roots the one where it falls, without cancellation
     root = np.sqrt(np.maximum(square**2 - 3 * cubic * s0, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(square <= 0, s0 / (root - square), -(square + root) / (3 * cubic))

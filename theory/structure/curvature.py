@@ -44,7 +44,7 @@ def curvature_bound(curve: PolynomialCurve | PiecewisePolynomialCurve | SmoothCu
     (`bounds`, on 256 pieces), and a loose one: it adds up the sizes of all units.
     TypeError for other curves, and for a SmoothCurve made without `bend`: nothing is known of their second derivative.
     """
-    if isinstance(curve, SmoothCurve) and curve.bends:
+    if isinstance(curve, SmoothCurve) and curve.bend_is_known:
         edges = np.linspace(0.0, 1.0, 257)
         bend = curve.bend(edges)
         weight = np.clip(0.5, edges[:-1], edges[1:])  # s(1 − s) is largest there
