@@ -28,7 +28,8 @@ from scipy.integrate import solve_ivp
 from theory.curves.smooth_curve import SmoothCurve
 from theory.layers import Array, CheckedLayers, Layers, check_layers, check_pairs, finite
 from theory.online.averages import four_point, three_point
-from theory.population.gaussian_moments import pair_moment
+from theory.population.bivariate_normal import GaussianPair
+from theory.population.erf_moments import erf_moment
 from theory.population.loss import population_path
 
 
@@ -224,6 +225,6 @@ def _rates(
     output_change = np.zeros_like(outputs)
     if output_rate:
         c11, c22 = np.broadcast_to(student[:, :, None], rows.shape), np.broadcast_to(diagonal[:, None, :], rows.shape)
-        pairs = pair_moment("erf", "erf", None, None, c11, rows, c22, 0.0, False).value  # E[g(x_i) g(x_f)]
+        pairs = erf_moment(GaussianPair(None, None, c11, rows, c22)).value  # E[g(x_i) g(x_f)]
         output_change = output_rate * np.einsum("pif,pif->pi", pairs, error).reshape(outputs.shape)
     return change, output_change

@@ -6,7 +6,8 @@ With the residual r = f − f* and ‖·‖ the L² norm over x, L = ½‖r‖²
 
 f = Σ_i v_i σ(u_i) + c with u_i Gaussian and v_i, u_i affine in α gives, by Minkowski and Hölder,
 
-    ‖f′‖ ≤ Σ_i |v_i′| ‖σ(u_i)‖ + |v_i| ‖σ′(u_i) u_i′‖ + |c′|,        ‖f″‖ ≤ Σ_i 2 |v_i′| ‖σ′(u_i) u_i′‖ + |v_i| ‖σ″(u_i) u_i′²‖.
+    ‖f′‖ ≤ Σ_i |v_i′| ‖σ(u_i)‖ + |v_i| ‖σ′(u_i) u_i′‖ + |c′|,
+    ‖f″‖ ≤ Σ_i 2 |v_i′| ‖σ′(u_i) u_i′‖ + |v_i| ‖σ″(u_i) u_i′²‖.
 
 Where σ has a kink of height κ = 1 − negative_slope at 0, σ″ holds κ δ(u), whose share of −L″ is, with k = E u/√Var u,
 
@@ -18,16 +19,16 @@ the integral is that of d/dα of (α − α*) |Δw|²/|w| = |Δw| sin φ: finite
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gamma, ndtr
 
 from theory.curves.smooth_curve import Bend
-from theory.layers import Array
-from theory.population.hermite_series import Activation, Polynomial, degree
-
-TwoLayers = tuple[Array, Array, Array, Array]  # W, means, V, c of networks whose inputs are N(0, 1)
+from theory.layers import Array, known
+from theory.population.hermite_series import Activation, as_polynomial, degree
+from theory.population.whitened import Whitened
 
 # sup |σ|, sup |σ′|, sup |σ″| away from kinks; gelu′ = Φ + uφ is largest at √2
 SUPREMA = {
@@ -39,7 +40,12 @@ SUPREMA = {
 
 
 class Sizes(NamedTuple):
-    """Gaussians with |means| ≤ `mean` and standard deviations ≤ `root`."""
+    """Gaussians with |means| ≤ `mean` and standard deviations ≤ `root`.
+
+    Example:
+        >>> round(float(Sizes(np.array(1.0), np.array(2.0)).norm(4)), 6)  # 1 + 2 · 3^¼
+        3.632148
+    """
 
     mean: Array
     root: Array
@@ -52,107 +58,198 @@ class Sizes(NamedTuple):
 def derivative_norm(
     order: int, activation: Activation, negative_slope: float, centred: bool, units: Sizes, rates: Sizes
 ) -> Array:
-    """A bound of ‖σ^(order)(u) u′^order‖, kinks left out, for units u and their rates u′; order 0, 1 or 2.
+    """A bound of ‖σ^(order)(u) u′^order‖, kinks left out.
 
-    ‖σ^(order)‖_∞ ‖u′^order‖ where that is finite; polynomials by Hölder, ‖·‖_4 ‖·‖_4, and the triangle inequality.
+    It is ‖σ^(order)‖_∞ ‖u′^order‖ where that is finite; for polynomials ‖·‖_4 ‖·‖_4 by Hölder, and the triangle
+    inequality.
+
+    Args:
+        order: 0, 1 or 2.
+        activation: σ.
+        negative_slope: that of leaky relu.
+        centred: all means are zero.
+        units: sizes of u.
+        rates: sizes of u′.
+
+    Raises:
+        ValueError: no bound is known for the activation.
+
+    Example:
+        >>> unit, rate = Sizes(np.array(0.0), np.array(2.0)), Sizes(np.array(0.0), np.array(3.0))
+        >>> float(derivative_norm(0, "identity", 0.0, True, unit, rate))  # √E u²
+        2.0
+        >>> float(derivative_norm(1, "tanh", 0.0, True, unit, rate))  # |tanh′| ≤ 1
+        3.0
     """
-    if isinstance(activation, Polynomial) or activation in ("identity", "square"):
-        powers = (
-            activation.coefficients
-            if isinstance(activation, Polynomial)
-            else {"identity": (0, 1), "square": (0, 0, 1)}[activation]
-        )
-        derivative = np.abs(np.polynomial.polynomial.polyder(powers, order))
+    polynomial = as_polynomial(activation)
+    if polynomial is not None:
+        derivative = np.abs(np.polynomial.polynomial.polyder(polynomial.coefficients, order))
         p = 4 if order else 2
         total = derivative[0] + sum(size * units.norm(p * k) ** k for k, size in enumerate(derivative[1:], 1))
         return np.asarray(total * (rates.norm(4 * order) ** order if order else 1.0))
-    suprema = (np.inf, max(1.0, abs(negative_slope)), 0.0) if activation == "leaky_relu" else SUPREMA[activation]
-    if centred and activation in ("relu", "leaky_relu"):  # u and −u alike: E σ(u)² = ½ (1 + s²) E u²
-        slope = negative_slope if activation == "leaky_relu" else 0.0
-        suprema = (np.inf, np.sqrt((1 + slope**2) / 2), 0.0)
+    suprema = _suprema(str(activation), negative_slope, centred)
     if order == 0:
         return np.minimum(suprema[0], suprema[1] * units.norm(2))
     return np.asarray(suprema[order] * rates.norm(2 * order) ** order)
 
 
+def _suprema(activation: str, negative_slope: float, centred: bool) -> tuple[float, float, float]:
+    """sup |σ|, sup |σ′|, sup |σ″| away from kinks, or what may stand for them where all means are zero."""
+    slope = _slope_below_zero(activation, negative_slope)
+    if slope is not None and centred:  # u and −u alike: E σ(u)² = ½ (1 + s²) E u²
+        return np.inf, np.sqrt((1 + slope**2) / 2), 0.0
+    if activation == "leaky_relu":
+        return np.inf, max(1.0, abs(negative_slope)), 0.0
+    return SUPREMA[known("activation", activation, SUPREMA)]
+
+
+def _slope_below_zero(activation: Activation, negative_slope: float) -> float | None:
+    """The slope of relu or leaky relu below 0, None for activations without a kink."""
+    if activation == "relu":
+        return 0.0
+    return negative_slope if activation == "leaky_relu" else None
+
+
 def bend(
-    start: TwoLayers,
-    change: TwoLayers,
-    teacher: TwoLayers,
+    start: Whitened,
+    change: Whitened,
+    teacher: Whitened,
     activations: tuple[Activation, Activation],
     negative_slope: float,
     centred: bool,
     pieces: Array,
     losses: Array,
 ) -> Bend:
-    """`Bend` of the two-layer networks start + α change against their teachers, piece by piece.
+    """How far the loss of the networks start + α change can bend, piece by piece.
 
-    start, change  W [n_pieces, width, n_inputs], means [n_pieces, width], V [n_pieces, n_outputs, width], c [n_pieces, n_outputs]
-    teacher        the same of its own width; [1, …] serves all
-    activations    the networks', and the teacher's
-    centred        all means are zero
-    pieces, losses [n_pieces, 2] the ends of each piece, and L there
+    Args:
+        start: one network for each piece.
+        change: by how much it changes from α = 0 to 1.
+        teacher: one for each piece, or one for all.
+        activations: the networks', and the teacher's.
+        negative_slope: that of every leaky relu.
+        centred: all means are zero.
+        pieces: [n_pieces, 2], the ends of each piece.
+        losses: [n_pieces, 2], L there.
+
+    Example:
+        >>> one = np.ones((1, 1, 1))
+        >>> start, teacher = (Whitened(w * one, np.zeros((1, 1)), one, np.zeros((1, 1))) for w in (1.0, 3.0))
+        >>> change = Whitened(one, np.zeros((1, 1)), 0 * one, np.zeros((1, 1)))
+        >>> ends = np.array([[0.0, 1.0]])
+        >>> found = bend(start, change, teacher, ("identity", "identity"), 0.0, True, ends, np.array([[2.0, 0.5]]))
+        >>> bool(found.slope[0] >= 2.0), found.curvature.tolist()  # L = ½ (2 − α)² has L′ = −2 at 0, and L″ = 1
+        (True, [0.0])
     """
-    (w, m, v, c), (dw, dm, dv, dc) = start, change
-    activation, of_teacher = activations
-    ends = pieces.T[:, :, None]
-    width = pieces[:, 1] - pieces[:, 0]
-    norms = np.stack([np.linalg.norm(w + t[:, :, None] * dw, axis=2) for t in ends])
-    means = np.abs(m + ends * dm)
-    outputs = np.max([np.linalg.norm(v + t[:, :, None] * dv, axis=1) for t in ends], axis=0)
-    units, rates = Sizes(means.max(axis=0), norms.max(axis=0)), Sizes(np.abs(dm), np.linalg.norm(dw, axis=2))
-    output_rates = np.linalg.norm(dv, axis=1)
-
+    sizes = _PathSizes.of(start, change, pieces)
+    activation, negative = activations[0], negative_slope
     size, by_rate, by_rate_twice = (
-        derivative_norm(order, activation, negative_slope, centred, units, rates) for order in range(3)
+        derivative_norm(order, activation, negative, centred, sizes.units, sizes.rates) for order in range(3)
     )
-    f_rate = np.vecdot(output_rates, size) + np.vecdot(outputs, by_rate) + np.linalg.norm(dc, axis=1)
-    f_rate_twice = 2 * np.vecdot(output_rates, by_rate) + np.vecdot(outputs, by_rate_twice)
+    width = pieces[:, 1] - pieces[:, 0]
+    bias_rate = np.linalg.norm(change.bias, axis=1)
+    f_rate = np.vecdot(sizes.output_rates, size) + np.vecdot(sizes.outputs, by_rate) + bias_rate
+    f_rate_twice = 2 * np.vecdot(sizes.output_rates, by_rate) + np.vecdot(sizes.outputs, by_rate_twice)
     residual = (np.sqrt(2 * np.maximum(losses, 0.0)).sum(axis=1) + width * f_rate) / 2
+    slope = _slope_below_zero(activation, negative_slope)
     kinks = np.zeros(len(width))
-    height = (
-        {"relu": 1.0, "leaky_relu": abs(1 - negative_slope)}.get(activation, 0.0)
-        if isinstance(activation, str)
-        else 0.0
-    )
-    if height:
-        star = Sizes(np.abs(teacher[1]), np.linalg.norm(teacher[0], axis=2))
-        star_outputs = np.linalg.norm(teacher[2], axis=1)
-
-        def sum_of_norms(order: int, ours: Sizes, theirs: Sizes) -> Array:
-            """A bound of the sum of all units' norms, networks and teacher, times their output weights."""
-            own = derivative_norm(order, activation, negative_slope, centred, units, ours)
-            others = derivative_norm(order, of_teacher, negative_slope, centred, star, theirs)
-            return np.vecdot(outputs, own) + np.vecdot(star_outputs, others)
-
-        gap = np.max([np.linalg.norm(c + t * dc - teacher[3], axis=1) for t in ends], axis=0)
-        still = (sum_of_norms(0, rates, star) + gap)[:, None]
-        speed = rates.root
-        nearest = -np.divide(np.vecdot(w, dw), speed**2, out=np.zeros_like(speed), where=speed > 0)  # α*
-        if centred:
-            sines = np.divide(speed * (ends - nearest), norms, out=np.sign(ends - nearest), where=norms > 0)
-            falls = np.sqrt(3 / (2 * np.pi)) * speed * (sines[1] - sines[0]) * still
-        elif (degree(of_teacher) or 0) > 1:
-            falls = np.full_like(speed, np.inf)  # the residual given u = 0 grows faster than k
-        else:
-            growth = sum_of_norms(1, Sizes(0 * means[0], units.root), Sizes(0 * star.mean, star.root))[:, None]
-            closest = np.linalg.norm(w + np.clip(nearest, *ends)[:, :, None] * dw, axis=2)
-            bottom = np.linalg.norm(w + nearest[:, :, None] * dw, axis=2)  # |w⊥|
-            crosses = np.sign(m + ends[0] * dm) != np.sign(m + ends[1] * dm)
-            least_mean = np.where(crosses, 0.0, means.min(axis=0))
-            falls = width[:, None] * _density_of_kinks(least_mean, units, closest, bottom, rates, still, growth)
-        kinks = height * np.multiply(outputs, falls, out=np.zeros_like(falls), where=outputs > 0).sum(axis=1)
+    if slope is not None and slope != 1:
+        falls = _falls_at_kinks(start, change, teacher, activations, negative_slope, centred, pieces, sizes)
+        weighted = np.multiply(sizes.outputs, falls, out=np.zeros_like(falls), where=sizes.outputs > 0)
+        kinks = abs(1 - slope) * weighted.sum(axis=1)
     return Bend(residual * f_rate, residual * f_rate_twice, kinks)
+
+
+@dataclass(frozen=True)
+class _PathSizes:
+    """Sizes of everything on pieces of paths, the larger of both ends; units are [n_pieces, width].
+
+    outputs and output_rates are |v_i| and |v_i′|; norms [2, n_pieces, width] and means are |w_i| and |μ_i| at the ends.
+    """
+
+    units: Sizes
+    rates: Sizes
+    outputs: Array
+    output_rates: Array
+    norms: Array
+    means: Array
+
+    @classmethod
+    def of(cls, start: Whitened, change: Whitened, pieces: Array) -> _PathSizes:
+        (w, m, v, _), (dw, dm, dv, _) = start, change
+        ends = pieces.T[:, :, None]
+        norms = np.stack([np.linalg.norm(w + alpha[:, :, None] * dw, axis=2) for alpha in ends])
+        means = np.abs(m + ends * dm)
+        outputs = np.max([np.linalg.norm(v + alpha[:, :, None] * dv, axis=1) for alpha in ends], axis=0)
+        return cls(
+            units=Sizes(means.max(axis=0), norms.max(axis=0)),
+            rates=Sizes(np.abs(dm), np.linalg.norm(dw, axis=2)),
+            outputs=outputs,
+            output_rates=np.linalg.norm(dv, axis=1),
+            norms=norms,
+            means=means,
+        )
+
+
+def _falls_at_kinks(
+    start: Whitened,
+    change: Whitened,
+    teacher: Whitened,
+    activations: tuple[Activation, Activation],
+    negative_slope: float,
+    centred: bool,
+    pieces: Array,
+    sizes: _PathSizes,
+) -> Array:
+    """How far L′ falls on each piece because of each unit's kink, over κ |v|, [n_pieces, width]; arguments as `bend`'s."""
+    (w, m, _, c), (dw, dm, _, dc) = start, change
+    ends = pieces.T[:, :, None]
+    star = Sizes(np.abs(teacher.mean), np.linalg.norm(teacher.weight, axis=2))
+    star_outputs = np.linalg.norm(teacher.output, axis=1)
+
+    def sum_of_norms(order: int, ours: Sizes, theirs: Sizes) -> Array:
+        """A bound of the sum of all units' norms, networks and teacher, times their output weights."""
+        own = derivative_norm(order, activations[0], negative_slope, centred, sizes.units, ours)
+        others = derivative_norm(order, activations[1], negative_slope, centred, star, theirs)
+        return np.vecdot(sizes.outputs, own) + np.vecdot(star_outputs, others)
+
+    gap = np.max([np.linalg.norm(c + alpha * dc - teacher.bias, axis=1) for alpha in ends], axis=0)
+    still = (sum_of_norms(0, sizes.rates, star) + gap)[:, None]
+    speed = sizes.rates.root
+    nearest = -np.divide(np.vecdot(w, dw), speed**2, out=np.zeros_like(speed), where=speed > 0)  # α*
+    if centred:
+        away = ends - nearest
+        sines = np.divide(speed * away, sizes.norms, out=np.sign(away), where=sizes.norms > 0)
+        return np.asarray(np.sqrt(3 / (2 * np.pi)) * speed * (sines[1] - sines[0]) * still)
+    if (degree(activations[1]) or 0) > 1:
+        return np.full_like(speed, np.inf)  # the residual given u = 0 grows faster than k
+    units = Sizes(0 * sizes.means[0], sizes.units.root)
+    growth = sum_of_norms(1, units, Sizes(0 * star.mean, star.root))[:, None]
+    closest = np.linalg.norm(w + np.clip(nearest, *ends)[:, :, None] * dw, axis=2)
+    bottom = np.linalg.norm(w + nearest[:, :, None] * dw, axis=2)  # |w⊥|
+    crosses = np.sign(m + ends[0] * dm) != np.sign(m + ends[1] * dm)
+    least_mean = np.where(crosses, 0.0, sizes.means.min(axis=0))
+    width = (pieces[:, 1] - pieces[:, 0])[:, None]
+    return width * _density_of_kinks(least_mean, sizes.units, closest, bottom, sizes.rates, still, growth)
 
 
 def _density_of_kinks(
     least_mean: Array, units: Sizes, closest: Array, bottom: Array, rates: Sizes, still: Array, growth: Array
 ) -> Array:
-    """sup p_u(0) √E[u′⁴ | u = 0] √E[|r|² | u = 0] on each piece, for units with means.
+    """sup p_u(0) √E[u′⁴ | u = 0] √E[|r|² | u = 0] on each piece, for units with means, [n_pieces, width].
 
-    With k = |μ|/√c: given u = 0 the mean of u′ is at most |μ′| + k |Δw|, its deviation |Δw| |w⊥|/√c, and ‖r‖ ≤ still + k growth,
-    since there every other unit's mean is at most |μ_j| + k √c_jj. Hence φ(k)/√c times a cubic in k, whose every term
-    k^n φ(k) is largest at √n.
+    With k = |μ|/√c: given u = 0 the mean of u′ is at most |μ′| + k |Δw|, its deviation |Δw| |w⊥|/√c, and
+    ‖r‖ ≤ still + k growth, since there every other unit's mean is at most |μ_j| + k √c_jj. Hence φ(k)/√c times a cubic
+    in k, whose every term k^n φ(k) is largest at √n.
+
+    Args:
+        least_mean: the least |μ| on the piece.
+        units: the largest |μ| and √c.
+        closest: the least √c on the piece.
+        bottom: |w⊥|, the least √c on the whole line.
+        rates: |μ′| and |Δw|.
+        still: the residual's norm where k = 0 [n_pieces, 1].
+        growth: by how much it grows with k [n_pieces, 1].
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         k = np.stack([least_mean / units.root, units.mean / closest])
@@ -170,5 +267,5 @@ def _density_of_kinks(
         )
         density = total / (np.sqrt(2 * np.pi) * closest)
     unmoved = (rates.mean == 0) & (rates.root == 0)
-    off = (units.root == 0) & (least_mean > 0)
-    return np.where(unmoved | off, 0.0, np.where(closest > 0, density, np.inf))
+    constant = (units.root == 0) & (least_mean > 0)
+    return np.where(unmoved | constant, 0.0, np.where(closest > 0, density, np.inf))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 from theory import first_moment, second_moment
+from theory.population.bivariate_normal import GaussianPair
 from theory.population.gaussian_moments import CLOSED_FORM_ACTIVATIONS, pair_moment
 
 FUNCTIONS = {
@@ -128,7 +129,8 @@ def check_partials(pair_moment):
 
             def moment(values, pair=pair, centred=centred):
                 mean_u, mean_w, *c = (np.atleast_1d(value) for value in values)
-                return pair_moment(*pair, *((None, None) if centred else (mean_u, mean_w)), *c, 0.3)
+                means = (None, None) if centred else (mean_u, mean_w)
+                return pair_moment(*pair, GaussianPair(*means, *c), negative_slope=0.3)
 
             at = moment(point)
             partials = [at.mean_u, at.mean_w, at.log_c11 / point[2], at.c12, at.log_c22 / point[4]]
@@ -202,7 +204,8 @@ def test_zero_variances_are_constants(activation):
         one = second_moment(activation, activation, mean_u, mean_w, 0.0, 0.0, 2.0, negative_slope=0.3)
         first = first_moment(activation, mean_w, 2.0, negative_slope=0.3)
         assert one == pytest.approx(float(sigma(mean_u) * first), abs=1e-14)
-        at = pair_moment(activation, activation, *(np.array([v]) for v in (mean_u, mean_w, 0.0, 0.0, 2.0)))
+        pair = GaussianPair(*(np.array([v]) for v in (mean_u, mean_w, 0.0, 0.0, 2.0)))
+        at = pair_moment(activation, activation, pair)
         assert all(np.isfinite(part).all() for part in at)
     assert second_moment(activation, activation, None, None, 0.0, 0.0, 0.0) == 0.0
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import erf, ndtr
 
 from theory import first_moment, population_loss, population_path, second_moment
-from theory.population import hermite_series, loss
+from theory.population import hermite_series, moments
 from theory.population.hermite_series import Polynomial, coefficients, hermite, moment_of, series_moment, terms_needed
 
 CUBIC = Polynomial((1.0, -0.5, 0.3, 0.2))
@@ -208,7 +208,7 @@ def test_error_of_a_barrier_holds_that_of_the_curve(monkeypatch, definition):
     rng = np.random.default_rng(6)
     a, b, teacher = networks(rng, 20, 4, False), networks(rng, 20, 4, False), networks(rng, 1, 2, False)
     fine = population_path(a, b, teacher, "tanh").barrier(definition)
-    monkeypatch.setattr(loss, "terms_needed", lambda *_: 12)
+    monkeypatch.setattr(moments, "terms_needed", lambda *_: 12)
     coarse = population_path(a, b, teacher, "tanh").barrier(definition)
     assert fine.error is not None and coarse.error is not None
     off = np.abs(coarse.value - fine.value)
@@ -284,7 +284,7 @@ def test_refusals():
         Polynomial(())
     with pytest.raises(ValueError, match="coefficients holds 1 non-finite"):
         Polynomial((1.0, float("nan")))
-    with pytest.raises(ValueError, match="c11 or c22 is negative; a variance is at least 0"):
+    with pytest.raises(ValueError, match="c11 holds -1; a variance is at least 0"):
         series_moment("tanh", "tanh", 0, 0, -1, 0, 1)
     with pytest.raises(ValueError, match="no Gaussian has these covariances"):
         series_moment("tanh", "tanh", 0, 0, 1, 1.1, 1)

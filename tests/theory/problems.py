@@ -1,0 +1,49 @@
+"""Networks that tests of several wings share, and their outputs computed the plain way."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+
+def networks(rng, n, widths, biased=True):
+    """n networks of these widths with standard normal weights over √fan_in and biases of standard deviation ½."""
+    return [
+        (
+            rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in),
+            rng.standard_normal((n, fan_out)) / 2 if biased else None,
+        )
+        for fan_in, fan_out in pairwise(widths)
+    ]
+
+
+def interpolate(a, b, alpha):
+    """The networks (1 − α) a + α b."""
+    return [
+        tuple(None if own is None else (1 - alpha) * own + alpha * other for own, other in zip(*layers, strict=True))
+        for layers in zip(a, b, strict=True)
+    ]
+
+
+def forward(layers, x, activation):
+    """f(x) [n, n_samples, n_outputs] of a batch of networks at x [n_samples, n_inputs]."""
+    h = x
+    for index, (weight, bias) in enumerate(layers):
+        if index > 0:
+            h = activation(h)
+        h = h @ weight.swapaxes(1, 2)
+        if bias is not None:
+            h = h + bias[:, None]
+    return h
+
+
+def losses_along(a, b, x, y, alphas, activation):
+    """½ mean ‖f_α(x) − y‖² of the interpolated networks, [n_pairs, n_alphas]."""
+    outputs = (forward(interpolate(a, b, alpha), x, activation) for alpha in alphas)
+    return np.stack([((f - y) ** 2).sum(axis=2).mean(axis=1) / 2 for f in outputs], axis=1)
+
+
+def close(found, expected, tolerance=1e-9):
+    """Equal to `tolerance`, relative or absolute."""
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
