@@ -25,7 +25,8 @@ from theory.curves.curve import BARRIER_DEFINITIONS, Barrier, Curve, barriers_on
 from theory.curves.polynomials import PiecewisePolynomialCurve, PolynomialCurve
 from theory.curves.smooth_curve import SmoothCurve
 from theory.finite_data.deep import deep_piecewise_barriers, deep_piecewise_path
-from theory.finite_data.two_layer import PiecewiseBarriers, piecewise_barriers, piecewise_path
+from theory.finite_data.pieces import PiecewiseBarriers
+from theory.finite_data.two_layer import piecewise_barriers, piecewise_path
 from theory.layers import Layers
 from theory.linear.gradient_flow import aligned_flow, flow_losses, flow_overlaps
 from theory.linear.networks import SecondMoments, depth_two_barrier, gradient_descent_solution, linear_path

@@ -2,4 +2,5 @@
 
 two_layer  piecewise quartics, all breakpoints by one sort
 deep       any depth, breakpoints as roots
+pieces     what both share: jumps summed to pieces, pieces to curves or barriers
 """

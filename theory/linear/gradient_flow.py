@@ -10,13 +10,13 @@ multilayer neural networks", theorem 2; Braun et al. 2022, arXiv 2209.12147, eq.
 
     P(t) = e^{Ft} Q₀ [ 1 + Q₀ᵀ (∫₀ᵗ e^{2Fs} ds) Q₀ ]⁻¹ Q₀ᵀ e^{Ft}
 
-P holds W₂W₁, W₁ᵀW₁ and W₂W₂ᵀ, everything but the hidden basis. Where the start is aligned with S = U diag(s) Vᵀ too,
-W₁ = R diag(√u) Vᵀ, W₂ = U diag(√u) Rᵀ, the weights themselves are closed form, for R stays (Saxe, McClelland & Ganguli
-2014, arXiv 1312.6120, eq. 9, time constant 1):
+P holds W₂W₁, W₁ᵀW₁ and W₂W₂ᵀ, everything but the hidden basis. Where the start is also aligned with S = U diag(s) Vᵀ,
+W₁ = R diag(√u) Vᵀ and W₂ = U diag(√u) Rᵀ, then R stays and the weights themselves have a closed form (Saxe,
+McClelland & Ganguli 2014, arXiv 1312.6120, eq. 9, time constant 1):
 
     u(t) = s e^{2st} / (e^{2st} − 1 + s/u₀)
 
-Gradient descent with a small rate η follows at t = η · steps.
+Gradient descent with a small rate η is near the flow at t = η · steps.
 """
 
 from __future__ import annotations
@@ -27,18 +27,34 @@ from numpy.typing import ArrayLike
 from theory.layers import Array, Layers, check_layers, finite
 from theory.linear.networks import SecondMoments
 
-LARGEST_EXPONENT = 600.0
+LARGEST_EXPONENT = 600.0  # of e^{2st}, below the 709 where float64 overflows
 
 
 def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike, *, tolerance: float = 1e-8) -> Array:
-    """P(t) = [[W₁ᵀW₁, W₁ᵀW₂ᵀ], [W₂W₁, W₂W₂ᵀ]], [n_networks, n_times, n_inputs + n_outputs, n_inputs + n_outputs].
+    """P(t) = [[W₁ᵀW₁, W₁ᵀW₂ᵀ], [W₂W₁, W₂W₂ᵀ]] along the flow.
 
-    start           two layers without biases, balanced to `tolerance` of their norms
-    second_moments  with xx the identity (whitened inputs) and any xy, yy
-    times           [n_times], at least 0
-    The map is P[..., n_inputs:, :n_inputs], and `flow_losses` its loss. Tests hold it to 1e-9 against an ODE solver and to
-    1e-12 against the aligned form. ValueError where the start has biases or is not balanced, the inputs are not whitened, shapes
-    do not fit or a time is negative.
+    Tests hold it to 1e-9 against an ODE solver and to 1e-12 against the aligned form.
+
+    Args:
+        start: two layers without biases, balanced.
+        second_moments: with xx the identity (whitened inputs) and any xy, yy.
+        times: [n_times], at least 0.
+        tolerance: of the balance, in units of the weights' squared norms.
+
+    Returns:
+        [n_networks, n_times, n_inputs + n_outputs, n_inputs + n_outputs]. The end-to-end map is
+        P[..., n_inputs:, :n_inputs]; `flow_losses` is its loss.
+
+    Raises:
+        ValueError: the start has biases or is not balanced, the inputs are not whitened, shapes do not fit, a time is
+            negative or so late that the strongest mode overflows.
+
+    Example:
+        >>> moments = SecondMoments(np.eye(1), [[2.0]], [[4.0]], [0.0], [0.0])  # y = 2x
+        >>> start = [([[0.5]], None), ([[0.5]], None)]
+        >>> overlaps = flow_overlaps(start, moments, [0.0, 10.0])
+        >>> overlaps[0, :, 1, 0].round(6).tolist()  # W₂W₁ goes from 0.25 to 2
+        [0.25, 2.0]
     """
     layers = check_layers(start, "start", depth=2)
     (w1, b1), (w2, b2) = layers
@@ -47,7 +63,8 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
     cross = _whitened_cross(second_moments)
     if (w2.shape[1], w1.shape[2]) != cross.shape:
         raise ValueError(
-            f"start maps {w1.shape[2]} inputs to {w2.shape[1]} outputs, second_moments {cross.shape[1]} to {cross.shape[0]}"
+            f"start maps {w1.shape[2]} inputs to {w2.shape[1]} outputs, "
+            f"second_moments {cross.shape[1]} to {cross.shape[0]}"
         )
     _check_balanced(w1, w2, tolerance)
     t = _times(times)
@@ -56,17 +73,17 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
     generator = np.block([[np.zeros((n_inputs, n_inputs)), cross.T], [cross, np.zeros((n_outputs, n_outputs))]])
     rates, basis = np.linalg.eigh(generator)
     rates, basis = rates[::-1], basis[:, ::-1]
-    # With E = e^{Λt} and D = ∫₀ᵗ e^{2Λs} ds, P = E q (1 + qᵀ D q)⁻¹ qᵀ E in the basis of F. From the QR of [D^½ q; 1],
-    # whose upper block is D^½ q R⁻¹, P = (E D^{-½}) upper upperᵀ (E D^{-½}); nothing there overflows but D, by rows.
+    # With E = e^{Λt} and D = ∫₀ᵗ e^{2Λs} ds, P = E q (1 + qᵀ D q)⁻¹ qᵀ E in the eigenbasis of F. The QR decomposition
+    # of [D^½ q; 1] has the upper block D^½ q R⁻¹, and P = (E D^{-½}) upper upperᵀ (E D^{-½}): only rows of D can overflow.
     q = basis.T @ np.broadcast_to(q, (max(len(w1), len(w2)), *q.shape[1:]))
     growth = 2 * rates * t[:, None]  # [n_times, inputs + outputs]
     if growth.max(initial=0.0) > LARGEST_EXPONENT:
         raise ValueError(
-            f"times reach {t.max():.3g}, where e^(2st) of the strongest mode, s = {rates[0]:.3g}, overflows; give earlier ones"
+            f"times reach {t.max():.3g}, where e^(2st) of the strongest mode, s = {rates[0]:.3g}, overflows; "
+            "give earlier ones"
         )
-    ratio = np.divide(
-        -np.expm1(-growth), 2 * rates, out=np.broadcast_to(t[:, None], growth.shape).copy(), where=growth != 0
-    )  # E⁻¹ D E⁻¹
+    limit = np.broadcast_to(t[:, None], growth.shape).copy()  # of rate 0
+    ratio = np.divide(-np.expm1(-growth), 2 * rates, out=limit, where=growth != 0)  # E⁻¹ D E⁻¹
     weighted = (np.exp(growth / 2) * np.sqrt(ratio))[:, :, None] * q[:, None]
     width = q.shape[2]
     stacked = np.concatenate([weighted, np.broadcast_to(np.eye(width), (*weighted.shape[:2], width, width))], axis=2)
@@ -78,28 +95,49 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
 
 
 def flow_losses(start: Layers, second_moments: SecondMoments, times: ArrayLike, *, tolerance: float = 1e-8) -> Array:
-    """L(t) = ½ tr E y yᵀ − tr(M Sᵀ) + ½ ‖M‖_F² of M = W₂W₁ along the flow, [n_networks, n_times]; as `flow_overlaps`."""
+    """L(t) = ½ tr E y yᵀ − tr(M Sᵀ) + ½ ‖M‖_F² of M = W₂W₁ along the flow, [n_networks, n_times].
+
+    Arguments and errors as `flow_overlaps`.
+
+    Example:
+        >>> moments = SecondMoments(np.eye(1), [[2.0]], [[4.0]], [0.0], [0.0])  # y = 2x
+        >>> flow_losses([([[1.0]], None), ([[1.0]], None)], moments, [0.0, 10.0]).round(6) + 0.0  # ½ (1 − 2)² to 0
+        array([[0.5, 0. ]])
+    """
     cross = second_moments.xy.T
-    end_to_end = flow_overlaps(start, second_moments, times, tolerance=tolerance)[
-        :, :, cross.shape[1] :, : cross.shape[1]
-    ]
-    return np.asarray(
-        np.trace(second_moments.yy) / 2 - (end_to_end * cross).sum(axis=(2, 3)) + (end_to_end**2).sum(axis=(2, 3)) / 2
-    )
+    n_inputs = cross.shape[1]
+    overlaps = flow_overlaps(start, second_moments, times, tolerance=tolerance)
+    end_to_end = overlaps[:, :, n_inputs:, :n_inputs]
+    energy, gain = np.trace(second_moments.yy) / 2, (end_to_end * cross).sum(axis=(2, 3))
+    return np.asarray(energy - gain + (end_to_end**2).sum(axis=(2, 3)) / 2)
 
 
 def aligned_flow(
     second_moments: SecondMoments, strengths: ArrayLike, hidden_basis: ArrayLike, times: ArrayLike
 ) -> Layers:
-    """The weights along the flow from an aligned, balanced start, as two layers of n_networks · n_times networks.
+    """The weights along the flow from an aligned, balanced start, exact to rounding.
 
-    strengths     u₀ [rank] or [n_networks, rank], above 0: the start is W₁ = R diag(√u₀) Vᵀ, W₂ = U diag(√u₀) Rᵀ for
-                  S = U diag(s) Vᵀ, singular values descending, rank = min(n_inputs, n_outputs)
-    hidden_basis  R [n_networks, width, rank], orthonormal columns, or one [width, rank]
-    times         [n_times], at least 0
-    Network n at time k is row n · n_times + k; W₁ [rows, width, n_inputs], W₂ [rows, n_outputs, width]. Exact to
-    rounding. Two runs that differ in R alone have the same map at every time, so that at convergence `depth_two_barrier`
-    between them is exact. ValueError where the inputs are not whitened, R is not orthonormal, a strength is not above 0, or shapes do not fit.
+    Two runs that differ in R alone have the same map at every time, so that at convergence `depth_two_barrier` between
+    them is exact.
+
+    Args:
+        second_moments: with xx the identity (whitened inputs) and any xy, yy; S = U diag(s) Vᵀ with singular values
+            descending has rank = min(n_inputs, n_outputs).
+        strengths: u₀ [rank] or [n_networks, rank], above 0; the start is W₁ = R diag(√u₀) Vᵀ, W₂ = U diag(√u₀) Rᵀ.
+        hidden_basis: R [n_networks, width, rank] with orthonormal columns, or one [width, rank].
+        times: [n_times], at least 0.
+
+    Returns:
+        Two layers of n_networks · n_times networks; network n at time k is row n · n_times + k.
+
+    Raises:
+        ValueError: the inputs are not whitened, R is not orthonormal, a strength is not above 0, or shapes do not fit.
+
+    Example:
+        >>> moments = SecondMoments(np.eye(1), [[2.0]], [[4.0]], [0.0], [0.0])  # y = 2x
+        >>> (w1, _), (w2, _) = aligned_flow(moments, [0.25], [[1.0]], [0.0, 10.0])
+        >>> (w2 @ w1).ravel().round(6).tolist()
+        [0.25, 2.0]
     """
     cross = _whitened_cross(second_moments)
     rank = min(cross.shape)
@@ -113,14 +151,14 @@ def aligned_flow(
         raise ValueError("hidden_basis has columns that are not orthonormal; the modes decouple only where they are")
     if u0.shape not in ((rank,), (len(basis), rank)) or (u0 <= 0).any():
         raise ValueError(
-            f"strengths has shape {u0.shape} and minimum {u0.min():.3g}; give [{rank}] or [{len(basis)}, {rank}], above 0"
+            f"strengths has shape {u0.shape} and minimum {u0.min():.3g}; "
+            f"give [{rank}] or [{len(basis)}, {rank}], above 0"
         )
     left, s, right = np.linalg.svd(cross, full_matrices=False)
     decay = np.exp(-2 * s * t[:, None])  # [n_times, rank]
     # u = u₀ / (u₀ (1 − e^{−2st})/s + e^{−2st}), whose limit at s = 0 is u₀/(1 + 2 u₀ t)
-    saturation = np.divide(
-        -np.expm1(-2 * s * t[:, None]), s, out=np.broadcast_to(2 * t[:, None], decay.shape).copy(), where=s > 0
-    )
+    limit = np.broadcast_to(2 * t[:, None], decay.shape).copy()
+    saturation = np.divide(-np.expm1(-2 * s * t[:, None]), s, out=limit, where=s > 0)
     u0 = np.broadcast_to(u0, (len(basis), rank))[:, None]
     root = np.sqrt(u0 / (u0 * saturation + decay))[:, :, None, :]  # [n, n_times, 1, rank]
     scaled = basis[:, None] * root
@@ -131,14 +169,14 @@ def aligned_flow(
 def _whitened_cross(moments: SecondMoments) -> Array:
     """S = E y xᵀ, if E x xᵀ is the identity."""
     n_inputs = moments.x_mean.size
-    if np.abs(moments.xx - np.eye(n_inputs)).max() > 1e-8:
-        raise ValueError(
-            f"second_moments.xx differs from the identity by {np.abs(moments.xx - np.eye(n_inputs)).max():.3g}; whiten the inputs first"
-        )
+    off = np.abs(moments.xx - np.eye(n_inputs)).max()
+    if off > 1e-8:
+        raise ValueError(f"second_moments.xx differs from the identity by {off:.3g}; whiten the inputs first")
     return np.ascontiguousarray(moments.xy.T)
 
 
 def _check_balanced(w1: Array, w2: Array, tolerance: float) -> None:
+    """ValueError unless W₂ᵀW₂ = W₁W₁ᵀ, to `tolerance` of the squared norms."""
     unbalanced = np.linalg.norm(w2.swapaxes(1, 2) @ w2 - w1 @ w1.swapaxes(1, 2), axis=(1, 2))
     size = (w1**2).sum(axis=(1, 2)) + (w2**2).sum(axis=(1, 2))
     if (unbalanced > tolerance * size).any():
@@ -148,6 +186,7 @@ def _check_balanced(w1: Array, w2: Array, tolerance: float) -> None:
 
 
 def _times(times: ArrayLike) -> Array:
+    """`times` as [n_times]; ValueError unless all are at least 0."""
     t = np.atleast_1d(finite("times", times))
     if t.ndim != 1 or (t < 0).any():
         raise ValueError("times must be [n_times] of at least 0")

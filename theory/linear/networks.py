@@ -1,7 +1,7 @@
 """Linear networks of any depth along straight paths: polynomials; and gradient descent on linear regression.
 
-With every layer W_l(α) = (1−α) W_l^A + α W_l^B the end-to-end map M(α) = W_L(α) … W_1(α) (with biases: an
-affine map, written on inputs augmented by a 1) is a matrix polynomial of degree L, so the squared loss
+With every layer W_l(α) = (1−α) W_l^A + α W_l^B the end-to-end map M(α) = W_L(α) … W_1(α) (with biases: an affine map,
+written on inputs augmented by a 1) is a matrix polynomial of degree L, so the squared loss
 
     L(α) = ½ E‖M(α) x − y‖² = ½ tr[ M(α) E[x xᵀ] M(α)ᵀ ] − tr[ M(α) E[x yᵀ] ] + ½ tr E[y yᵀ]
 
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from theory.curves.polynomials import PolynomialCurve
 from theory.layers import (
+    SYMMETRY_TOLERANCE,
     Array,
     CheckedLayers,
     Layers,
@@ -32,11 +33,20 @@ from theory.layers import (
 class SecondMoments:
     """Moments of a data set or distribution, all that the squared loss of a linear map depends on.
 
-    xx [n_inputs, n_inputs]    E x xᵀ (not centred)      x_mean [n_inputs]   E x
-    xy [n_inputs, n_outputs]   E x yᵀ                    y_mean [n_outputs]  E y
-    yy [n_outputs, n_outputs]  E y yᵀ
+    Attributes:
+        xx: E x xᵀ (not centred) [n_inputs, n_inputs].
+        xy: E x yᵀ [n_inputs, n_outputs].
+        yy: E y yᵀ [n_outputs, n_outputs].
+        x_mean: E x [n_inputs].
+        y_mean: E y [n_outputs].
 
-    ValueError where shapes do not fit, xx or yy is not symmetric, or a number is not finite.
+    Raises:
+        ValueError: shapes do not fit, xx or yy is not symmetric, or a number is not finite.
+
+    Example:
+        >>> moments = SecondMoments.from_data([[1.0], [3.0]], [[2.0], [0.0]])
+        >>> moments.xx.tolist(), moments.xy.tolist(), moments.y_mean.tolist()
+        ([[5.0]], [[1.0]], [1.0])
     """
 
     xx: Array
@@ -53,15 +63,16 @@ class SecondMoments:
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(
-                    f"{name} has shape {getattr(self, name).shape}; with {d} inputs (x_mean) and {o} outputs (y_mean) give {list(shape)}"
+                    f"{name} has shape {getattr(self, name).shape}; "
+                    f"with {d} inputs (x_mean) and {o} outputs (y_mean) give {list(shape)}"
                 )
         for name, matrix in (("xx", self.xx), ("yy", self.yy)):
-            if np.abs(matrix - matrix.T).max(initial=0) > 1e-12 * np.abs(matrix).max(initial=0):
+            if np.abs(matrix - matrix.T).max(initial=0) > SYMMETRY_TOLERANCE * np.abs(matrix).max(initial=0):
                 raise ValueError(f"{name} is not symmetric; a second moment is")
 
     @classmethod
     def from_data(cls, x: ArrayLike, y: ArrayLike) -> SecondMoments:
-        """Moments of samples x [n_samples, n_inputs], y [n_samples, n_outputs]; else ValueError."""
+        """Moments of samples x [n_samples, n_inputs] and y [n_samples, n_outputs], one at least."""
         inputs, targets = finite("x", x), finite("y", y)
         if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets) or len(inputs) == 0:
             raise ValueError(
@@ -81,10 +92,15 @@ class SecondMoments:
     def gaussian_teacher(
         cls, covariance: ArrayLike | None, teacher_layers: Layers, mean: ArrayLike | None = None
     ) -> SecondMoments:
-        """Moments of x with this mean and covariance and y the output of one linear network.
+        """Moments of x with this mean and covariance, and of y the output of one linear network.
 
-        covariance None is the identity, mean None zero. ValueError for several teachers, or a covariance
-        that is not one.
+        Args:
+            covariance: [n_inputs, n_inputs]; None is the identity.
+            teacher_layers: one network.
+            mean: [n_inputs]; None is zero.
+
+        Raises:
+            ValueError: there are several teachers, or the covariance is not one.
         """
         teacher = check_layers(teacher_layers, "teacher_layers")
         if n_networks(teacher) != 1:
@@ -107,8 +123,19 @@ class SecondMoments:
 def linear_path(a: Layers, b: Layers, second_moments: SecondMoments) -> PolynomialCurve:
     """The exact curve ½ E‖f_α(x) − y‖² between linear networks a and b of any depth L, of degree 2L in α.
 
-    a, b: any number of layers, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None, or single
-    networks. Raises ValueError where shapes do not fit each other or the moments, or a number is not finite.
+    Args:
+        a: any number of layers, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or a single network.
+        b: the same architecture.
+        second_moments: of the data.
+
+    Raises:
+        ValueError: shapes do not fit each other or the moments, or a number is not finite.
+
+    Example:
+        >>> moments = SecondMoments.gaussian_teacher(None, [([[1.0]], None)])  # y = x
+        >>> a, b = [([[1.0]], None), ([[1.0]], None)], [([[-1.0]], None), ([[-1.0]], None)]
+        >>> linear_path(a, b, moments).coefficients.tolist()  # ½ ((1 − 2α)² − 1)² = 8α²(1 − α)²
+        [[0.0, 0.0, 8.0, -16.0, 8.0]]
     """
     first, second, _ = check_pairs(a, b)
     moments = second_moments
@@ -133,7 +160,10 @@ def linear_path(a: Layers, b: Layers, second_moments: SecondMoments) -> Polynomi
 
 
 def _end_to_end(a: CheckedLayers, b: CheckedLayers) -> Array:
-    """Coefficients in α of the affine map [M | c] along the path, [n, L + 1, n_outputs, n_inputs + 1]."""
+    """Coefficients in α of the affine map [M | c] along the path, for f(x) = M x + c.
+
+    [n_pairs, L + 1, n_outputs, n_inputs + 1].
+    """
     n = max(n_networks(a), n_networks(b))
     d = a[0][0].shape[2]
     maps = np.broadcast_to(np.eye(d, d + 1), (n, 1, d, d + 1))
@@ -151,14 +181,23 @@ def _end_to_end(a: CheckedLayers, b: CheckedLayers) -> Array:
 def depth_two_barrier(a: Layers, b: Layers, covariance: ArrayLike | None = None, *, tolerance: float = 1e-8) -> Array:
     """Barrier ‖ΔW₂ ΔW₁ Σ^½‖_F² / 32 between two exact solutions of depth two, [n_pairs]; attained at α = ½.
 
-    Exact means W₂W₁ = M* at both endpoints, where y = M* x and E x xᵀ = Σ. Then M(α) − M* = −α(1−α) ΔW₂ ΔW₁
-    and L(α) = ½ α²(1−α)² ‖ΔW₂ ΔW₁ Σ^½‖_F²: the same barrier under all four definitions. (Follows by expanding
-    the product; no biases.)
+    Exact means W₂W₁ = M* at both endpoints, where y = M* x and E x xᵀ = Σ. Then M(α) − M* = −α(1−α) ΔW₂ ΔW₁, by
+    expanding the product, and L(α) = ½ α²(1−α)² ‖ΔW₂ ΔW₁ Σ^½‖_F²: the same barrier under all four definitions.
 
-    a, b        two layers without biases, [n_pairs, ...] or single
-    covariance  [n_inputs, n_inputs] the second moment Σ of the inputs; None is the identity
-    Raises ValueError where the endpoints' end-to-end maps differ by more than `tolerance` of their norms (so
-    they cannot both be exact), where there are biases, or shapes do not fit.
+    Args:
+        a: two layers without biases, [n_pairs, ...] or single.
+        b: the same architecture.
+        covariance: Σ [n_inputs, n_inputs], the second moment of the inputs; None is the identity.
+        tolerance: of the difference between the end-to-end maps, in units of their norms.
+
+    Raises:
+        ValueError: the end-to-end maps of the endpoints differ, so that they cannot both be exact; there are biases; or
+            shapes do not fit.
+
+    Example:
+        >>> a, b = [([[1.0]], None), ([[1.0]], None)], [([[-1.0]], None), ([[-1.0]], None)]
+        >>> depth_two_barrier(a, b)  # (2 · 2)²/32
+        array([0.5])
     """
     first, second, _ = check_pairs(a, b, depth=2)
     if any(bias is not None for _, bias in first):
@@ -183,19 +222,33 @@ def gradient_descent_solution(
 ) -> Array:
     """w_t = w* + (I − η H)^t (w_0 − w*): full-batch gradient descent on ½ (w − w*)ᵀ H (w − w*).
 
-    w0, w_star  [..., d]         hessian [d, d], symmetric
-    lr          scalar or [...]  one learning rate for each run
-    steps       whole numbers, a scalar (the result is [..., d]) or [n_steps] (then [n_steps, ..., d])
-    Through the eigenvectors of H; no condition on η (it may diverge). ValueError where shapes do not fit, H
-    is not symmetric, or steps are negative or not whole.
+    Computed through the eigenvectors of H; there is no condition on η (the descent may diverge).
+
+    Args:
+        w0: [..., d].
+        hessian: H [d, d], symmetric.
+        w_star: w* [..., d].
+        lr: η, a scalar, or [...] with one learning rate for each run.
+        steps: whole numbers, a scalar or [n_steps].
+
+    Returns:
+        [..., d] after a scalar number of steps, [n_steps, ..., d] after several.
+
+    Raises:
+        ValueError: shapes do not fit, H is not symmetric, or steps are negative or not whole.
+
+    Example:
+        >>> gradient_descent_solution([1.0], [[1.0]], [3.0], 0.5, [0, 1, 2]).ravel()  # halves the distance to 3
+        array([1. , 2. , 2.5])
     """
     start, target, h = finite("w0", w0), finite("w_star", w_star), finite("hessian", hessian)
     d = start.shape[-1]
     if h.shape != (d, d) or target.shape[-1] != d:
         raise ValueError(
-            f"hessian has shape {h.shape} and w_star {target.shape}; with w0 {start.shape} give [{d}, {d}] and [..., {d}]"
+            f"hessian has shape {h.shape} and w_star {target.shape}; "
+            f"with w0 {start.shape} give [{d}, {d}] and [..., {d}]"
         )
-    if np.abs(h - h.T).max() > 1e-12 * np.abs(h).max():
+    if np.abs(h - h.T).max() > SYMMETRY_TOLERANCE * np.abs(h).max():
         raise ValueError("hessian is not symmetric; give H = E x xᵀ")
     t = finite("steps", steps)
     if (t < 0).any() or (t != np.floor(t)).any() or t.ndim > 1:

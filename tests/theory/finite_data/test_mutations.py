@@ -7,7 +7,7 @@ import pytest
 
 from tests.theory.mutations import assert_every_constant_is_needed
 from tests.theory.problems import close, losses_along, networks
-from theory.finite_data import deep, two_layer
+from theory.finite_data import deep, pieces, two_layer
 
 
 def check_two_layer():
@@ -32,8 +32,9 @@ def check_deep():
 @pytest.mark.parametrize(
     ("module", "functions", "check"),
     [
-        (two_layer, {"pieces", "_square", "_add_jumps"}, check_two_layer),
-        (deep, {"pieces", "_sum_of_samples"}, check_deep),
+        (two_layer, {"pieces", "_half_mean_square", "_add_jumps"}, check_two_layer),
+        (pieces, {"sum_jumps"}, check_deep),
+        (deep, {"pieces", "_squared_norm"}, check_deep),
     ],
     ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
 )
