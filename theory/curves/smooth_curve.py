@@ -258,7 +258,10 @@ class SmoothCurve(Curve):
     def _estimated_excess(
         self, values: Array, rates: Array, offsets: Array, chosen: NDArray[np.int64], best: Array
     ) -> Array:
-        """How far another cubic piece rises above `best`, widened by its error, of the shape 16 t²(1−t)², t ∈ [0, 1]."""
+        """How far another cubic piece rises above `best`, [n_pairs, k].
+
+        Each is widened by its error, of the shape 16 t²(1 − t)² for t ∈ [0, 1].
+        """
         step = self._grid[1] - self._grid[0]
         excess = np.zeros(best.shape)
         for t in (offsets / step, 0.25, 0.5, 0.75):

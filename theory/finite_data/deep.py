@@ -1,11 +1,12 @@
 """Exact training loss along the straight path between relu networks of any depth, on finite data, by region sweep.
 
-While no pre-activation of a sample changes sign, its activation pattern is fixed and layer l is a polynomial of degree l
-in α: z_l(α) = W_l(α) h_{l−1}(α) + b_l(α), h_l = z_l or s z_l (leaky relu of negative slope s). So each sample cuts [0, 1]
-into regions, layer by layer: the regions of layer l − 1 are cut at the sign changes of the polynomials z_l, found as
-bracketed roots. Outputs are polynomials of degree L, the loss ½ mean ‖f − y‖² is one of degree 2L on each region of all
-samples together; its pieces are summed from the jumps of single samples, in the order of α. There is no grid, and no
-tolerance but the rounding of a root; the loss is continuous there, so that an error ε of a root is one of order ε in it.
+While no pre-activation of a sample changes sign, its activation pattern is fixed and layer l is a polynomial of degree
+l in α: z_l(α) = W_l(α) h_{l−1}(α) + b_l(α), h_l = z_l or s z_l (leaky relu of negative slope s). So each sample cuts
+[0, 1] into regions, layer by layer: the regions of layer l − 1 are cut at the sign changes of the polynomials z_l,
+found as bracketed roots. Outputs are polynomials of degree L, the loss ½ mean ‖f − y‖² is one of degree 2L on each
+region of all samples together; its pieces are summed from the jumps of single samples, in the order of α. There is no
+grid, and no tolerance but the rounding of a root; the loss is continuous there, so that an error ε of a root is one of
+order ε in it.
 """
 
 from __future__ import annotations

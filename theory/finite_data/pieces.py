@@ -117,7 +117,8 @@ def stream_barriers(problem: PieceMaker, alphas: ArrayLike, n_threads: int | Non
         >>> class Arches:
         ...     n_pairs, pairs_per_chunk = 2, 1
         ...     def pieces(self, rows):  # (n + 1) α(1 − α) for pair n
-        ...         return Pieces(np.zeros(1), (rows.start + 1) * np.array([[0.0, 1.0, -1.0]]), np.ones(1, dtype=np.int64))
+        ...         arch = (rows.start + 1) * np.array([[0.0, 1.0, -1.0]])
+        ...         return Pieces(np.zeros(1), arch, np.ones(1, dtype=np.int64))
         >>> stream_barriers(Arches(), [0.5], n_threads=1).barriers["linear"].value
         array([0.25, 0.5 ])
     """

@@ -1,14 +1,14 @@
 """Exact training loss along the straight path between two-layer relu networks, on finite data.
 
-On the path each pre-activation z(α) = z_A + α Δ, Δ = z_B − z_A, and each second-layer weight v(α) = v_A + α δ is affine.
-So a sample's output is a quadratic in α between breakpoints α₀ = z_A/(z_A − z_B), one for each (sample, unit) whose
-pre-activation changes sign in (0, 1), and there the output gains
+On the path each pre-activation z(α) = z_A + α Δ, Δ = z_B − z_A, and each second-layer weight v(α) = v_A + α δ is
+affine. So a sample's output is a quadratic in α between breakpoints α₀ = z_A/(z_A − z_B), one for each (sample, unit)
+whose pre-activation changes sign in (0, 1), and there the output gains
 
     j(α) = sign(Δ) z(α) v(α) (1 − s)        (leaky relu of negative slope s; relu s = 0, identity s = 1)
 
-The loss L = ½ mean_samples ‖f − y‖² is a quartic on each piece. A sample's residual r = f − y turns from r to r + j, its
-square gains j (2r + j): a quartic, so that sweeping each sample's breakpoints gives all jumps of L, and summing these in
-the order of α gives all its pieces. No grid and no tolerance is involved.
+The loss L = ½ mean_samples ‖f − y‖² is a quartic on each piece. A sample's residual r = f − y turns from r to r + j,
+its square gains j (2r + j): a quartic, so that sweeping each sample's breakpoints gives all jumps of L, and summing
+these in the order of α gives all its pieces. No grid and no tolerance is involved.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def piecewise_path(
 ) -> PiecewisePolynomialCurve:
     """The exact curve L(α) = ½ mean_i ‖f_α(x_i) − y_i‖² of two-layer relu or leaky relu networks.
 
-    Holds 56 bytes a piece, and at most n_samples · width + 1 pieces a pair; for many pairs `piecewise_barriers` needs no
-    such memory.
+    Holds 56 bytes a piece, and at most n_samples · width + 1 pieces a pair; for many pairs `piecewise_barriers` needs
+    no such memory.
 
     Args:
         a: two layers, W_1 [n_pairs, width, n_inputs], b_1 [n_pairs, width] or None, W_2 [n_pairs, n_outputs, width],

@@ -74,7 +74,7 @@ def flow_overlaps(start: Layers, second_moments: SecondMoments, times: ArrayLike
     rates, basis = np.linalg.eigh(generator)
     rates, basis = rates[::-1], basis[:, ::-1]
     # With E = e^{Λt} and D = ∫₀ᵗ e^{2Λs} ds, P = E q (1 + qᵀ D q)⁻¹ qᵀ E in the eigenbasis of F. The QR decomposition
-    # of [D^½ q; 1] has the upper block D^½ q R⁻¹, and P = (E D^{-½}) upper upperᵀ (E D^{-½}): only rows of D can overflow.
+    # of [D^½ q; 1] has the upper block D^½ q R⁻¹, and P = (E D^{-½}) upper upperᵀ (E D^{-½}): only D can overflow.
     q = basis.T @ np.broadcast_to(q, (max(len(w1), len(w2)), *q.shape[1:]))
     growth = 2 * rates * t[:, None]  # [n_times, inputs + outputs]
     if growth.max(initial=0.0) > LARGEST_EXPONENT:

@@ -1,19 +1,19 @@
 """Twin students: the loss barrier between two online learners, predicted by ordinary differential equations.
 
 Online SGD on fresh x ~ N(0, I_d): two students f_S(x) = Σ_k v_k g(w_k·x), g(u) = erf(u/√2), learn from a teacher
-f*(x) = Σ_m a_m g(w*_m·x) by steps on ½ (f_S − f*)² with rate η/d for first layers and η_v/d for second ones. As d → ∞ at
-t = steps/d, the overlaps of all weight vectors, the Gram matrix G [n, n] of (student A's units, student B's units, the
+f*(x) = Σ_m a_m g(w*_m·x) by steps on ½ (f_S − f*)² with rate η/d for first layers and η_v/d for second ones. As d → ∞
+at t = steps/d, the overlaps of all weight vectors, the Gram matrix G [n, n] of (student A's units, student B's units, the
 teacher's), follow (Saad & Solla 1995, eqs. 5 – 7; second layers: Riegler & Biehl 1995)
 
     dG_ij/dt = η (F_ij + F_ji) + η² [i and j see one sample] v_i v_j E[g′(x_i) g′(x_j) Δ_i Δ_j]
     F_ij     = v_i E[g′(x_i) Δ_i x_j] for i a student's unit, 0 for the teacher's
     dv_i/dt  = η_v E[g(x_i) Δ_i]
 
-with Δ_i = f* − f of i's own student and the averages of `averages`. Students that share their samples until `spawn_time`
-see one sample until then; afterwards the overlap of the two students has no η² term (Miyoshi, Hara & Okada 2004 for
-ensembles of perceptrons). The straight path between the students has order parameters that are polynomials of G, so its
-population loss, and the barrier, are functions of t. Siblings start alike; independent students start from their own
-overlaps, and share nothing (spawn_time 0).
+with Δ_i = f* − f of i's own student and the averages of `averages`. Students that share their samples until
+`spawn_time` see one sample until then; afterwards the overlap of the two students has no η² term (Miyoshi, Hara & Okada
+2004 for ensembles of perceptrons). The straight path between the students has order parameters that are polynomials of
+G, so its population loss, and the barrier, are functions of t. Siblings start alike; independent students start from
+their own overlaps, and share nothing (spawn_time 0).
 
 Holds for d → ∞, erf, two layers, one output, no biases. For relu the η² average is not known in closed form: refused.
 """
@@ -40,7 +40,8 @@ class TwinStudents:
 
     Attributes:
         times: [n_times], steps/d.
-        overlaps: [n_times, n_pairs, n, n], the Gram matrix of A's units, B's, the teacher's; n = 2 width + teacher width.
+        overlaps: [n_times, n_pairs, n, n], the Gram matrix of A's units, B's and the teacher's; n = 2 width + teacher
+            width.
         outputs: [n_times, n_pairs, 2, width], second layers v of A and B.
         teacher_outputs: [teacher width].
 

@@ -13,8 +13,8 @@ Where σ has a kink of height κ = 1 − negative_slope at 0, σ″ holds κ δ(
 
     κ p_u(0) |E[u′² r·v | u = 0]| ≤ κ φ(k)/√(Var u) |v| √E[u′⁴ | u = 0] √E[|r|² | u = 0].
 
-Its integral over [l, r] bounds how far L′ falls there. With zero means, u′ given u = 0 has variance |w⊥|² |Δw|²/|w|², so
-the integral is that of d/dα of (α − α*) |Δw|²/|w| = |Δw| sin φ: finite also where the unit passes through zero.
+Its integral over [l, r] bounds how far L′ falls there. With zero means, u′ given u = 0 has variance |w⊥|² |Δw|²/|w|²,
+so the integral is that of d/dα of (α − α*) |Δw|²/|w| = |Δw| sin φ: finite also where the unit passes through zero.
 """
 
 from __future__ import annotations
@@ -201,7 +201,10 @@ def _falls_at_kinks(
     pieces: Array,
     sizes: _PathSizes,
 ) -> Array:
-    """How far L′ falls on each piece because of each unit's kink, over κ |v|, [n_pieces, width]; arguments as `bend`'s."""
+    """How far L′ falls on each piece because of each unit's kink, over κ |v|, [n_pieces, width].
+
+    Arguments as `bend`'s, with the sizes of everything on the pieces.
+    """
     (w, m, _, c), (dw, dm, _, dc) = start, change
     ends = pieces.T[:, :, None]
     star = Sizes(np.abs(teacher.mean), np.linalg.norm(teacher.weight, axis=2))

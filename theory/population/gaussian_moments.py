@@ -1,7 +1,7 @@
 """Moments E σ(u) and E σ_u(u) σ_w(w) of activations under Gaussians, in closed form.
 
-(u, w) is Gaussian with means μ_u, μ_w and covariance [[c11, c12], [c12, c22]]. Activations: identity, square (u²), relu,
-leaky_relu, and "erf", which is erf(u/√2) = 2Φ(u) − 1.
+(u, w) is Gaussian with means μ_u, μ_w and covariance [[c11, c12], [c12, c22]]. Activations: identity, square (u²),
+relu, leaky_relu, and "erf", which is erf(u/√2) = 2Φ(u) − 1.
 
     pair                              module          formula
     identity or square with any       stein_moments   E u F(w) = μ_u E F + c12 E F′, once or twice (Stein 1981)

@@ -39,7 +39,7 @@ def stein_moment(activation: str, other: str, pair: GaussianPair, negative_slope
     known("activation", activation, STEIN_ACTIVATIONS)
     mean_u, mean_w, c11, c12, c22 = np.broadcast_arrays(*pair.means(), pair.c11, pair.c12, pair.c22)
     derivatives = smoothed(other, mean_w, c22, 4, negative_slope)
-    # the moment is Σ_k factors_k F^(k), its derivative by μ_u is Σ_k slopes_k F^(k), that by c12 is Σ_k slopes_k F^(k+1)
+    # the moment is Σ_k factors_k F^(k); its derivative by μ_u is Σ_k slopes_k F^(k), by c12 Σ_k slopes_k F^(k+1)
     if activation == "identity":
         factors, slopes = [mean_u, c12], [np.ones_like(c12)]
         by_c11 = np.zeros_like(c12)

@@ -1,4 +1,4 @@
-"""Cross-entropy along a path, split into what interpolated logits gain and what the network departs from them.
+"""Cross-entropy along a path: what interpolated logits would gain, and how far the network's depart from them.
 
 With z(α) the network's logits, z̄ = (1−α) z(0) + α z(1), LSE = log Σ exp and the mean over samples,
 
@@ -25,11 +25,18 @@ from theory.layers import Array, finite
 class CrossEntropyParts(NamedTuple):
     """height = lse_shift − jensen_gap − label_shift ≤ bound, each [n_pairs, n_alphas], in nats.
 
-    height       CE(α) − [(1−α) CE(0) + α CE(1)], from the losses themselves
-    lse_shift    mean[LSE(z) − LSE(z̄)]
-    jensen_gap   J
-    label_shift  mean[(z − z̄)_y]
-    bound        2 mean ‖z − z̄‖_∞ − J
+    Attributes:
+        height: CE(α) − [(1−α) CE(0) + α CE(1)], from the losses themselves.
+        lse_shift: mean[LSE(z) − LSE(z̄)].
+        jensen_gap: J.
+        label_shift: mean[(z − z̄)_y].
+        bound: 2 mean ‖z − z̄‖_∞ − J.
+
+    Example:
+        >>> opposite = [[[[2.0, 0.0]], [[1.0, 1.0]], [[0.0, 2.0]]]]  # logits that interpolate
+        >>> parts = cross_entropy_parts([0.0, 0.5, 1.0], opposite, [0])
+        >>> bool(np.allclose(parts.height, -parts.jensen_gap)), parts.bound.round(3).tolist()
+        (True, [[0.0, -0.434, 0.0]])
     """
 
     height: Array
@@ -40,11 +47,22 @@ class CrossEntropyParts(NamedTuple):
 
 
 def cross_entropy_parts(alphas: ArrayLike, logits: ArrayLike, labels: ArrayLike) -> CrossEntropyParts:
-    """The decomposition at alphas [n_alphas], which begin with 0 and end with 1.
+    """The decomposition of the module, at each α.
 
-    logits  [n_pairs, n_alphas, n_samples, n_classes] of the interpolated networks
-    labels  [n_samples] or [n_pairs, n_samples], whole numbers
-    ValueError where shapes do not fit, alphas do not begin with 0 and end with 1, a label is no class, or a number is not finite.
+    Args:
+        alphas: [n_alphas], beginning with 0 and ending with 1.
+        logits: [n_pairs, n_alphas, n_samples, n_classes] of the interpolated networks.
+        labels: [n_samples] or [n_pairs, n_samples], whole numbers.
+
+    Raises:
+        ValueError: shapes do not fit, alphas do not begin with 0 and end with 1, a label is no class, or a number is
+            not finite.
+
+    Example:
+        >>> logits = [[[[0.0, 0.0]], [[0.0, 2.0]], [[0.0, 0.0]]]]  # z leaves z̄ = (0, 0) by (0, 2); label 0
+        >>> parts = cross_entropy_parts([0.0, 0.5, 1.0], logits, [0])
+        >>> bool(np.isclose(parts.height[0, 1], np.log1p(np.e**2) - np.log(2))), parts.bound[0, 1].item()
+        (True, 4.0)
     """
     alpha, z, y = finite("alphas", alphas), finite("logits", logits), finite("labels", labels)
     if alpha.ndim != 1 or alpha.size < 2 or alpha[0] != 0 or alpha[-1] != 1:
@@ -53,13 +71,15 @@ def cross_entropy_parts(alphas: ArrayLike, logits: ArrayLike, labels: ArrayLike)
         )
     if z.ndim != 4 or z.shape[1] != alpha.size or y.shape not in (z.shape[2:3], (z.shape[0], z.shape[2])):
         raise ValueError(
-            f"logits has shape {z.shape} and labels {y.shape}; give [n_pairs, {alpha.size}, n_samples, n_classes] and [n_samples]"
+            f"logits has shape {z.shape} and labels {y.shape}; "
+            f"give [n_pairs, {alpha.size}, n_samples, n_classes] and [n_samples]"
         )
     if (y != np.floor(y)).any() or y.min() < 0 or y.max() >= z.shape[3]:
         raise ValueError(f"labels holds numbers that are no class; logits have {z.shape[3]} classes, numbered from 0")
     label = np.broadcast_to(y.astype(np.int64), (z.shape[0], z.shape[2]))[:, None, :, None]
 
     def of_label(logits: Array) -> Array:
+        """The label's logit of each sample, [n_pairs, n_alphas, n_samples]."""
         return np.asarray(np.take_along_axis(logits, np.broadcast_to(label, (*logits.shape[:3], 1)), axis=3)[..., 0])
 
     weight = alpha[:, None]

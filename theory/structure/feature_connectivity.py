@@ -11,7 +11,7 @@ and the second is exact: with bars for the interpolation of endpoints, expanding
 
     z_l(α) − z̄_l = W_l(α) [h_{l−1}(α) − h̄_{l−1}] − α(1−α) ΔW_l Δh_{l−1}.
 
-Where it holds up to the output, the squared loss is convex along the path and the barrier `linear` is 0.
+Where LLFC holds up to the output, the squared loss is convex along the path and the barrier `linear` is 0.
 """
 
 from __future__ import annotations
@@ -38,10 +38,17 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 class FeatureResiduals(NamedTuple):
     """How far features are from interpolating; layers are hidden ones and, last, the output.
 
-    residual       [n_pairs, n_layers, n_alphas]  mean_i ‖h_l(α) − h̄_l‖² / mean_i ‖h̄_l‖² (0 where both are 0)
-    cosine         [n_pairs, n_layers, n_alphas]  mean_i cos(h_l(α), h̄_l), what Zhou et al. plot (0 for a zero vector)
-    commutativity  [n_pairs, n_layers − 1]        mean_i ‖ΔW_l Δh_{l−1}‖², l = 2 … L
-    additivity     [n_pairs, n_layers − 1, n_alphas]  mean_i ‖σ(z̄_l) − h̄_l‖² of the hidden layers
+    Attributes:
+        residual: [n_pairs, n_layers, n_alphas], mean_i ‖h_l(α) − h̄_l‖² / mean_i ‖h̄_l‖² (0 where both are 0).
+        cosine: [n_pairs, n_layers, n_alphas], mean_i cos(h_l(α), h̄_l), what Zhou et al. plot (0 for a zero vector).
+        commutativity: [n_pairs, n_layers − 1], mean_i ‖ΔW_l Δh_{l−1}‖², l = 2 … L.
+        additivity: [n_pairs, n_layers − 1, n_alphas], mean_i ‖σ(z̄_l) − h̄_l‖² of the hidden layers.
+
+    Example:
+        >>> same = [([[1.0], [2.0]], None), ([[1.0, 1.0]], None)]
+        >>> found = feature_residuals(same, same, [[1.0]], "relu", [0.5])
+        >>> found.residual.ravel().tolist(), found.commutativity.tolist(), found.cosine.round(6).ravel().tolist()
+        ([0.0, 0.0], [[0.0]], [1.0, 1.0])
     """
 
     residual: Array
@@ -59,12 +66,28 @@ def feature_residuals(
     *,
     negative_slope: float = 0.01,
 ) -> FeatureResiduals:
-    """Residuals of LLFC along the paths from a to b on inputs x [n_samples, n_inputs], or [n_pairs, n_samples, n_inputs], any depth.
+    """Residuals of LLFC along the paths from a to b, networks of any depth.
 
-    a, b        W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or single networks
-    activation  identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh, gelu (u Φ(u))
-    Holds the features of all pairs and alphas at once: n_pairs · n_alphas · n_samples · width numbers. ValueError where
-    shapes do not fit, the activation is unknown, or a number is not finite.
+    Holds the features of all pairs and alphas at once: n_pairs · n_alphas · n_samples · width numbers.
+
+    Args:
+        a: W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or a single network.
+        b: the same architecture.
+        x: [n_samples, n_inputs] or [n_pairs, n_samples, n_inputs].
+        activation: identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh or gelu (u Φ(u)).
+        alphas: [n_alphas].
+        negative_slope: that of leaky relu.
+
+    Raises:
+        ValueError: shapes do not fit, the activation is unknown, or a number is not finite.
+
+    Example:
+        >>> a, b = [([[1.0]], None), ([[2.0]], None)], [([[3.0]], None), ([[1.0]], None)]  # 2 relu(x), relu(3x)
+        >>> found = feature_residuals(a, b, [[1.0]], "relu", [0.5])
+        >>> found.commutativity.tolist()  # (ΔW₂ Δh)² = (−1 · 2)²
+        [[4.0]]
+        >>> found.residual.ravel().tolist()  # hidden: 0; output: (2 · 1.5 − 2.5)²/2.5²
+        [0.0, 0.04]
     """
     known("activation", activation, (*FUNCTIONS, "leaky_relu"))
     slope = float(finite("negative_slope", negative_slope))
@@ -74,35 +97,33 @@ def feature_residuals(
     fits = inputs.ndim == 2 or (inputs.ndim == 3 and len(inputs) == len(first[0][0]))
     if not fits or inputs.shape[-1] != first[0][0].shape[2] or alpha.ndim != 1:
         raise ValueError(
-            f"x has shape {inputs.shape} and alphas {alpha.shape}; give [n_samples, {first[0][0].shape[2]}] and [n_alphas]"
+            f"x has shape {inputs.shape} and alphas {alpha.shape}; "
+            f"give [n_samples, {first[0][0].shape[2]}] and [n_alphas]"
         )
-    at = np.concatenate([[0.0, 1.0], alpha])[:, None, None]  # endpoints first
+    place = np.concatenate([[0.0, 1.0], alpha])[:, None, None]  # endpoints first
     t = alpha[:, None, None]
     h = inputs[None, None] if inputs.ndim == 2 else inputs[:, None]  # [n_pairs, 2 + n_alphas, n_samples, units]
     residual, cosine, commutativity, additivity = [], [], [], []
     for layer, ((wa, ba), (wb, bb)) in enumerate(zip(first, second, strict=True)):
         if layer:
             change = (h[:, 1] - h[:, 0]) @ (wb - wa).swapaxes(1, 2)
-            commutativity.append((change**2).sum(axis=2).mean(axis=1))
-        weight = (1 - at) * wa[:, None] + at * wb[:, None]
+            commutativity.append(_mean_square(change))
+        weight = (1 - place) * wa[:, None] + place * wb[:, None]
         z = h @ weight.swapaxes(2, 3)
         if ba is not None and bb is not None:
-            z = z + (1 - at) * ba[:, None, None] + at * bb[:, None, None]
-        if wa is not first[-1][0]:
-            h = sigma(z)
-            straight = sigma((1 - t) * z[:, :1] + t * z[:, 1:2])
-            bar = (1 - t) * h[:, :1] + t * h[:, 1:2]
-            additivity.append(((straight - bar) ** 2).sum(axis=3).mean(axis=2))
-        else:
-            h = z
-            bar = (1 - t) * h[:, :1] + t * h[:, 1:2]
-        here = h[:, 2:]
-        gap, size = ((here - bar) ** 2).sum(axis=3).mean(axis=2), (bar**2).sum(axis=3).mean(axis=2)
+            z = z + (1 - place) * ba[:, None, None] + place * bb[:, None, None]
+        is_output = layer == len(first) - 1
+        h = z if is_output else sigma(z)
+        bar = (1 - t) * h[:, :1] + t * h[:, 1:2]
+        if not is_output:
+            of_mean = sigma((1 - t) * z[:, :1] + t * z[:, 1:2])
+            additivity.append(_mean_square(of_mean - bar))
+        between = h[:, 2:]
+        gap, size = _mean_square(between - bar), _mean_square(bar)
         residual.append(np.divide(gap, size, out=np.where(gap > 0, np.inf, 0.0), where=size > 0))
-        norms = np.linalg.norm(here, axis=3) * np.linalg.norm(bar, axis=3)
-        cosine.append(
-            np.divide((here * bar).sum(axis=3), norms, out=np.zeros_like(norms), where=norms > 0).mean(axis=2)
-        )
+        norms = np.linalg.norm(between, axis=3) * np.linalg.norm(bar, axis=3)
+        products = (between * bar).sum(axis=3)
+        cosine.append(np.divide(products, norms, out=np.zeros_like(norms), where=norms > 0).mean(axis=2))
     n, k = len(residual[0]), alpha.size
     return FeatureResiduals(
         np.stack(residual, axis=1),
@@ -110,3 +131,8 @@ def feature_residuals(
         np.stack(commutativity, axis=1) if commutativity else np.empty((n, 0)),
         np.stack(additivity, axis=1) if additivity else np.empty((n, 0, k)),
     )
+
+
+def _mean_square(features: Array) -> Array:
+    """mean_i ‖features_i‖², for features [..., n_samples, units]."""
+    return np.asarray((features**2).sum(axis=-1).mean(axis=-1))

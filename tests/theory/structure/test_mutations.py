@@ -89,9 +89,9 @@ def check_rebasin():
     ("module", "functions", "check"),
     [
         (cross_entropy, {"cross_entropy_parts"}, check_cross_entropy),
-        (feature_connectivity, {"feature_residuals"}, check_features),
+        (feature_connectivity, {"feature_residuals", "_mean_square"}, check_features),
         (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
-        (curvature, {"curvature_bound"}, check_curvature),
+        (curvature, {"_of_smooth_curve", "_of_pieces"}, check_curvature),
         (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
     ],
     ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
