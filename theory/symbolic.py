@@ -1,8 +1,9 @@
 """Derivations: formulas of this room arrived at from their definitions by sympy, step by step.
 
-Each function returns a `Derivation`: the definition, the steps, and the result as a sympy expression in named symbols, which prints as
-LaTeX (`str`) and becomes a numpy function (`function()`). They share no code with the numeric modules, which the tests hold against them.
-Gaussian averages are taken monomial by monomial, E z^2k = (2k − 1)!!; sizes are small but the entries are free symbols.
+Each function returns a `Derivation`: the definition, the steps, and the result as a sympy expression in named symbols,
+which prints as LaTeX (`str`) and becomes a numpy function (`function()`). They share no code with the numeric modules,
+which the tests hold against them. Gaussian averages are taken monomial by monomial, E z^2k = (2k − 1)!!; sizes are
+small, but the entries are free symbols.
 """
 
 from __future__ import annotations
@@ -21,8 +22,18 @@ from theory.layers import known
 class Derivation:
     """A formula and how it was found.
 
-    statement: in words; steps: (what is done, the expression it gives), the definition first; symbols: the arguments of `function`, in order;
-    result: the formula.
+    Attributes:
+        statement: the result in words.
+        steps: (what is done, the expression it gives), the definition first.
+        symbols: the arguments of `function`, in order.
+        result: the formula.
+
+    Example:
+        >>> derivation = derive("square-moment")
+        >>> derivation.symbols, derivation.result
+        ((c_11, c_12, c_22), c_11*c_22 + 2*c_12**2)
+        >>> derivation.function()(2.0, 0.5, 3.0)
+        6.5
     """
 
     statement: str
@@ -42,7 +53,20 @@ class Derivation:
 
 
 def gaussian_mean(expression: sp.Expr, *standard: sp.Symbol) -> sp.Expr:
-    """E of a polynomial in independent standard normals. ValueError if it is not a polynomial in them."""
+    """E of a polynomial in independent standard normals.
+
+    Args:
+        expression: the polynomial.
+        standard: its variables that are standard normal; all others are constants.
+
+    Raises:
+        ValueError: the expression is not a polynomial in them.
+
+    Example:
+        >>> z, a = sp.symbols("z a")
+        >>> gaussian_mean(a * z**4 + z, z)
+        3*a
+    """
     if not expression.is_polynomial(*standard):
         raise ValueError(f"{expression} is not a polynomial in {', '.join(map(str, standard))}")
     total = sp.Integer(0)
@@ -53,6 +77,7 @@ def gaussian_mean(expression: sp.Expr, *standard: sp.Symbol) -> sp.Expr:
 
 
 def _pair_moment(name: str, activation: Callable[[sp.Expr], sp.Expr]) -> Derivation:
+    """E σ(u) σ(w) of a polynomial activation."""
     c11, c22 = sp.symbols("c_11 c_22", positive=True)
     c12 = sp.Symbol("c_12", real=True)
     z, w = sp.symbols("z_1 z_2", real=True)
@@ -67,17 +92,32 @@ def _pair_moment(name: str, activation: Callable[[sp.Expr], sp.Expr]) -> Derivat
 
 
 def identity_moment() -> Derivation:
-    """E u w = c₁₂."""
+    """E u w = c₁₂.
+
+    Example:
+        >>> identity_moment().result
+        c_12
+    """
     return _pair_moment("identity", lambda u: u)
 
 
 def square_moment() -> Derivation:
-    """E u² w² = c₁₁ c₂₂ + 2 c₁₂²."""
+    """E u² w² = c₁₁ c₂₂ + 2 c₁₂².
+
+    Example:
+        >>> square_moment().result
+        c_11*c_22 + 2*c_12**2
+    """
     return _pair_moment("square", lambda u: u**2)
 
 
 def square_population() -> Derivation:
-    """L = ½ E(xᵀ D x)² = ‖D‖_F² + ½ (tr D)², D = M − M*, M = Wᵀ diag(v) W, x ~ N(0, I), for three inputs."""
+    """L = ½ E(xᵀ D x)² = ‖D‖_F² + ½ (tr D)², D = M − M*, M = Wᵀ diag(v) W, x ~ N(0, I), for three inputs.
+
+    Example:
+        >>> square_population().function()(1.0, 0.0, 0.0, 1.0, 0.0, 1.0)  # D = 1: 3 + 9/2
+        7.5
+    """
     x = sp.Matrix(sp.symbols("x_1:4", real=True))
     entries = sp.symbols("d_11 d_12 d_13 d_22 d_23 d_33", real=True)
     d11, d12, d13, d22, d23, d33 = entries
@@ -95,7 +135,12 @@ def square_population() -> Derivation:
 
 
 def linear_population() -> Derivation:
-    """L = ½ E‖D x‖² = ½ tr(D Σ Dᵀ), D = M − M*, x = F z ~ N(0, Σ = F Fᵀ), for two inputs and two outputs."""
+    """L = ½ E‖D x‖² = ½ tr(D Σ Dᵀ), D = M − M*, x = F z ~ N(0, Σ = F Fᵀ), for two inputs and two outputs.
+
+    Example:
+        >>> linear_population().function()(1.0, 0.0, 0.0, 1.0, 2.0, 0.5, 4.0)  # D = 1: ½ tr Σ
+        3.0
+    """
     z = sp.Matrix(sp.symbols("z_1 z_2", real=True))
     d = sp.Matrix(2, 2, sp.symbols("d_11 d_12 d_21 d_22", real=True))
     a, b, c = sp.symbols("f_11 f_21 f_22", real=True)
@@ -115,7 +160,13 @@ def linear_population() -> Derivation:
 
 
 def linear_path() -> Derivation:
-    """W₃(α) W₂(α) W₁(α) is a polynomial of degree three in α, and the loss ½ s (… − m)² of units of width one has degree six."""
+    """W₃(α) W₂(α) W₁(α) is a polynomial of degree three in α; for width one the loss ½ s (… − m)² has degree six.
+
+    Example:
+        >>> path = linear_path()
+        >>> sp.degree(path.result, path.symbols[0])
+        6
+    """
     alpha, m, s = sp.symbols("alpha m s", real=True)
     matrices = [sp.Symbol(name, commutative=False) for name in ("A_3", "A_2", "A_1")]
     changes = [sp.Symbol(name, commutative=False) for name in ("D_3", "D_2", "D_1")]
@@ -123,7 +174,8 @@ def linear_path() -> Derivation:
     a, b = sp.symbols("a_1:4", real=True), sp.symbols("b_1:4", real=True)
     scalar = sp.prod([(1 - alpha) * first + alpha * second for first, second in zip(a, b, strict=True)])
     return Derivation(
-        "The path between linear networks of depth three: matrices A_l + α D_l, then the loss for width one, E x² = s and target m x",
+        "The path between linear networks of depth three: matrices A_l + α D_l, "
+        "then the loss for width one, E x² = s and target m x",
         (("the end-to-end map", product), ("for width one, from a to b", scalar)),
         (alpha, *a, *b, m, s),
         s * (scalar - m) ** 2 / 2,
@@ -131,7 +183,14 @@ def linear_path() -> Derivation:
 
 
 def depth_two_barrier() -> Derivation:
-    """L(α) = ½ α²(1 − α)² N with N = ‖ΔW₂ ΔW₁ Σ^½‖_F² between exact solutions of depth two: the barrier is N/32, at α = ½."""
+    """L(α) = ½ α²(1 − α)² N between exact solutions of depth two: the barrier is N/32, at α = ½.
+
+    N = ‖ΔW₂ ΔW₁ Σ^½‖_F².
+
+    Example:
+        >>> depth_two_barrier().result
+        N/32
+    """
     alpha, n = sp.Symbol("alpha", real=True), sp.Symbol("N", positive=True)
     a1, a2, b1, b2, m = (sp.Symbol(name, commutative=False) for name in ("A_1", "A_2", "B_1", "B_2", "M"))
     exact = {a2 * a1: m, b2 * b1: m}
@@ -166,7 +225,18 @@ DERIVATIONS: dict[str, Callable[[], Derivation]] = {
 
 
 def derive(name: str) -> Derivation:
-    """The derivation called `name`; ValueError with the nearest name if there is none."""
+    """The derivation of this name, one of `DERIVATIONS`.
+
+    Raises:
+        ValueError: there is none; the message has the nearest name.
+
+    Example:
+        >>> print(derive("identity-moment"))  # doctest: +ELLIPSIS
+        E σ(u) σ(w) for σ = identity and (u, w) Gaussian with covariances c₁₁, c₁₂, c₂₂ (Isserlis 1918)
+        ...
+        result:
+            c_{12}
+    """
     return DERIVATIONS[known("derivation", name, DERIVATIONS)]()
 
 

@@ -1,10 +1,10 @@
 """Certified barriers of any small network on data: [lo, hi] that holds the true value, with hi − lo ≤ tol.
 
-For tanh, erf, gelu, relu, ... at any depth, squared loss or cross-entropy, L(α) has no closed form to maximise. Interval
-branch-and-bound (Moore 1966; Hansen & Walster 2004, ch. 12) encloses max_α [L(α) − s α] instead: L is bounded on pieces
-of [0, 1] by `path_jets`, pieces whose bound is not below (best value found) + tol are halved, and the pieces that
-remain, which cover [0, 1], are the proof. All rounding is outward (`intervals`), so the result is a theorem about the
-real-valued L of these float64 networks; `checker.objections` checks it by other arithmetic.
+For tanh, erf, gelu, relu and others at any depth, squared loss or cross-entropy, L(α) has no closed form to maximise.
+Interval branch and bound (Moore 1966; Hansen & Walster 2004, ch. 12) encloses max_α [L(α) − s α] instead: L is bounded
+on pieces of [0, 1] by `path_jets`, pieces whose bound is not below (best value found) + tol are halved, and the pieces
+that remain, which cover [0, 1], are the proof. All rounding is outward (`intervals`), so that the result is a theorem
+about the real-valued L of these float64 networks; `checker.objections` checks it by other arithmetic.
 
 The four barriers follow from four enclosed numbers, max L, max [L − s α] with s ≈ L(1) − L(0), L(0), L(1) and L(½).
 """
@@ -17,25 +17,37 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.certified.intervals import UNIT
 from theory.certified.path_jets import Bound, PathProblem, half_width
 from theory.curves.curve import BARRIER_DEFINITIONS, Barrier, Curve
 from theory.layers import Array, Layers, known
 
 FIRST_PIECES = 16
-MOST_HALVINGS = 46
-UNIT = 2.0**-53
+MOST_HALVINGS = 46  # a piece is then 2⁻⁵⁰ wide
 
 
 @dataclass(frozen=True)
 class Proof:
-    """That one pair's barrier under `definition` lies in `barrier` [2]: everything a checker needs.
+    """That one pair's barrier lies in an interval: everything a checker needs.
 
-    It is read off max over [0, 1] of L(α) − tilt·α, which lies in [low, high], and the losses at the ends.
+    The barrier is read off max over [0, 1] of L(α) − tilt·α, which lies in [low, high], and the losses at the ends.
 
-    edges   [n_pieces + 1] from 0 to 1, ascending: the pieces [edges[i], edges[i + 1]]
-    bounds  [n_pieces]     no value of L(α) − tilt·α on piece i exceeds bounds[i] ≤ high
-    witness                an α with L(α) − tilt·α ≥ low
-    endpoints [3, 2]       enclosures of L(0), L(½), L(1)
+    Attributes:
+        definition: of the barrier; not `midpoint`.
+        barrier: [2], the interval.
+        tilt: the slope that is taken off.
+        edges: [n_pieces + 1] from 0 to 1, ascending; piece i is [edges[i], edges[i + 1]].
+        bounds: [n_pieces]; no value of L(α) − tilt·α on piece i exceeds bounds[i] ≤ high.
+        witness: an α with L(α) − tilt·α ≥ low.
+        low: a lower bound of the maximum.
+        high: an upper bound of the maximum.
+        endpoints: [3, 2], enclosures of L(0), L(½), L(1).
+
+    Example:
+        >>> curve = certified_path([([[0.0]], None)], [([[1.0]], None)], [[1.0]], [[0.0]], "identity")
+        >>> proof = curve.proof(0, "linear")  # L = ½ α² is convex: no barrier
+        >>> proof.edges[0], proof.edges[-1], proof.barrier.round(6).tolist()
+        (np.float64(0.0), np.float64(1.0), [0.0, 0.0])
     """
 
     definition: str
@@ -52,18 +64,33 @@ class Proof:
 class CertifiedCurve(Curve):
     """Losses along paths with certified maxima; made by `certified_path`.
 
-    kind is "certified". Called at alphas it returns the middles of enclosures, `error` [n_pairs] bounds how far the
-    values at 0, ½ and 1 may be off. `barrier(definition)` returns lo as `value` and hi − lo as `error`: the truth lies in
-    [value, value + error]. `proof(pair, definition)` is the list of pieces behind it.
+    Called at alphas it returns the middles of enclosures. `barrier(definition)` has lo as `value` and hi − lo as
+    `error`: the truth lies in [value, value + error]. `proof(pair, definition)` is the list of pieces behind it.
+
+    Attributes:
+        kind: "certified".
+        error: [n_pairs], bounds how far the values at 0, ½ and 1 may be off.
+        tol: the width asked for.
+
+    Example:
+        >>> a, b = ([([[w]], None), ([[1.0]], None)] for w in (1.0, -1.0))
+        >>> curve = certified_path(a, b, [[1.0]], [[1.0]], "square")  # ((1 − 2α)²  − 1)²/2 = 8α²(1 − α)²
+        >>> low, high = curve.enclosure("linear")[0]
+        >>> bool(low <= 0.5 <= high), bool(high - low <= 1e-6)
+        (True, True)
     """
 
     kind = "certified"
 
     def __init__(self, problem: PathProblem, tol: float, most_pieces: int) -> None:
-        self.problem, self.n_pairs, self.tol, self.most_pieces = problem, problem.n_pairs, tol, most_pieces
+        self.problem = problem
+        self.n_pairs = problem.n_pairs
+        self.tol = tol
+        self.most_pieces = most_pieces
         self.error = np.nextafter((self._ends[:, :, 1] - self._ends[:, :, 0]).max(axis=1), np.inf)
 
     def _bound(self, alphas: ArrayLike) -> tuple[Bound, tuple[int, int]]:
+        """The bound at every (pair, alpha), flat, and its shape (n_pairs, n_alphas)."""
         spread = np.broadcast_to(self.alphas_of_shape(alphas), (self.n_pairs, np.shape(alphas)[-1]))
         pair = np.repeat(np.arange(self.n_pairs), spread.shape[1])
         return self.problem.bounds(pair, spread.ravel(), spread.ravel()), spread.shape
@@ -78,7 +105,7 @@ class CertifiedCurve(Curve):
 
     @cached_property
     def _ends(self) -> Array:
-        """[n_pairs, 3, 2] enclosures of L(0), L(½), L(1)."""
+        """Enclosures of L(0), L(½), L(1), [n_pairs, 3, 2]."""
         bound, shape = self._bound(np.array([0.0, 0.5, 1.0]))
         spare = self.tol / 64  # so that a checker's own, differently rounded enclosures fit inside
         return np.stack([bound.value.low.reshape(shape) - spare, bound.value.high.reshape(shape) + spare], axis=2)
@@ -103,15 +130,15 @@ class CertifiedCurve(Curve):
         if definition == "mean_endpoints":
             return _minus(top, _mean(start, end))
         if definition == "max_endpoint":
-            found = _minus(top, np.maximum(start, end))
-        else:
-            # max [L − L(0) − (L(1) − L(0)) α] differs from max [L − s α] − L(0) by at most |L(1) − L(0) − s|.
+            return np.maximum(_minus(top, np.maximum(start, end)), 0.0)  # attained at an end
+        if definition == "linear":
+            # max [L − L(0) − (L(1) − L(0)) α] differs from max [L − s α] − L(0) by at most |L(1) − L(0) − s|
             rise = _minus(end, start)
             tilt = self._search.tilts[:, 1]
             off = np.nextafter(np.maximum(np.abs(rise[:, 0] - tilt), np.abs(rise[:, 1] - tilt)), np.inf)
-            found = _minus(top, start) + np.stack([-off, off], axis=1)
-            found = np.stack([np.nextafter(found[:, 0], -np.inf), np.nextafter(found[:, 1], np.inf)], axis=1)
-        return np.maximum(found, 0.0)  # attained at an end
+            height = _outward(_minus(top, start) + np.stack([-off, off], axis=1))
+            return np.maximum(height, 0.0)  # attained at an end
+        raise ValueError(f"the barrier {definition!r} has no enclosure; {', '.join(BARRIER_DEFINITIONS)} have one")
 
     def barrier(self, definition: str = "linear") -> Barrier:
         interval = self.enclosure(definition)
@@ -120,8 +147,11 @@ class CertifiedCurve(Curve):
         return Barrier(definition, interval[:, 0], argmax, np.nextafter(interval[:, 1] - interval[:, 0], np.inf))
 
     def proof(self, pair: int, definition: str = "linear") -> Proof:
-        """The proof behind the enclosure of one pair; ValueError for an unknown definition, and for `midpoint`, whose
-        proof is two or three evaluations and no pieces."""
+        """The proof behind the enclosure of one pair.
+
+        Raises:
+            ValueError: the definition is unknown, or `midpoint`, whose proof is three evaluations and no pieces.
+        """
         known("barrier definition", definition, BARRIER_DEFINITIONS)
         if definition == "midpoint":
             raise ValueError(
@@ -131,19 +161,19 @@ class CertifiedCurve(Curve):
         of_pair = np.flatnonzero(search.pair == pair)
         rows = of_pair[np.argsort(search.left[of_pair])]
         high = search.high[pair, column]
-        # Half of what a piece has to spare goes to the checker, whose bounds are not the same.
+        # half of what a piece has to spare goes to the checker, whose bounds are not the same
         bounds = np.minimum(search.top[rows, column] / 2 + high / 2, high)
         edges = np.append(search.left[rows], 1.0)
         return Proof(
-            definition,
-            self.enclosure(definition)[pair],
-            float(search.tilts[pair, column]),
-            edges,
-            bounds,
-            float(search.witness[pair, column]),
-            float(search.low[pair, column]),
-            float(high),
-            self._ends[pair],
+            definition=definition,
+            barrier=self.enclosure(definition)[pair],
+            tilt=float(search.tilts[pair, column]),
+            edges=edges,
+            bounds=bounds,
+            witness=float(search.witness[pair, column]),
+            low=float(search.low[pair, column]),
+            high=float(high),
+            endpoints=self._ends[pair],
         )
 
 
@@ -161,12 +191,26 @@ def certified_path(
 ) -> CertifiedCurve:
     """The loss along the path between a and b on data x, y, with every barrier enclosed to `tol`.
 
-    a, b        any depth, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or single networks
-    x, y        [n_samples, n_inputs], and [n_samples, n_outputs] (mse) or classes [n_samples] (cross_entropy)
-    activation  identity, square, relu, leaky_relu, erf, tanh or gelu
-    tol         width of the enclosures, in units of the loss; below about 1e-11 of the loss rounding forbids it
-    most_pieces a pair's search stops there, with a wider enclosure that is still certified: read `error`
-    Raises ValueError where shapes do not fit, a name is unknown, a number is not finite, or tol is not above 0.
+    Args:
+        a: any depth, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or a single network.
+        b: the same architecture.
+        x: [n_samples, n_inputs].
+        y: [n_samples, n_outputs] for mse, or classes [n_samples] for cross_entropy.
+        activation: identity, square, relu, leaky_relu, erf, tanh or gelu.
+        loss: "mse", ½ mean_i ‖f(x_i) − y_i‖², or "cross_entropy", in nats.
+        tol: width of the enclosures, in units of the loss; below about 1e-11 of the loss rounding forbids it.
+        negative_slope: that of leaky relu.
+        most_pieces: a pair's search stops there, with a wider enclosure that is still certified: read `error`.
+
+    Raises:
+        ValueError: shapes do not fit, a name is unknown, a number is not finite, or tol is not above 0.
+
+    Example:
+        >>> a, b = ([([[w]], None), ([[w], [0.0]], None)] for w in (2.0, -2.0))  # logits (w tanh(w x), 0)
+        >>> barrier = certified_path(a, b, [[1.0]], [0], "tanh", loss="cross_entropy").barrier()
+        >>> height = np.log(2) - np.log1p(np.exp(-2 * np.tanh(2)))  # the network is 0 at α = ½
+        >>> bool(barrier.value[0] <= height <= barrier.value[0] + barrier.error[0]), bool(barrier.error[0] < 2e-6)
+        (True, True)
     """
     if not tol > 0:
         raise ValueError(f"tol is {tol}; an enclosure has a width above 0")
@@ -176,7 +220,12 @@ def certified_path(
 class _Search:
     """Branch and bound for all pairs and tilts at once.
 
-    tilts [n_pairs, k]; results low, high, witness [n_pairs, k]; pieces pair, left, right [n], their bounds top [n, k].
+    Attributes:
+        tilts: [n_pairs, k], the slopes s.
+        low, high: [n_pairs, k], bounds of max [L(α) − s α].
+        witness: [n_pairs, k], an α that attains `low`.
+        pair, left, right: [n_pieces], the pieces that cover each pair's path.
+        top: [n_pieces, k], upper bounds of L(α) − s α on them.
     """
 
     def __init__(self, problem: PathProblem, tilts: Array, tol: float, most_pieces: int) -> None:
@@ -191,10 +240,10 @@ class _Search:
         n_pieces = np.full(n_pairs, FIRST_PIECES)
         ends = np.tile([0.0, 1.0], n_pairs)
         owner = np.repeat(np.arange(n_pairs), 2)
-        self._visit(owner, ends, problem.bounds(owner, ends, ends))
+        self._try_points(owner, ends, problem.bounds(owner, ends, ends))
         for halving in range(MOST_HALVINGS + 1):
             bound = problem.bounds(pair, left, right)
-            self._visit(pair, (left + right) / 2, bound)
+            self._try_points(pair, (left + right) / 2, bound)
             top = upper_bounds(bound, (left + right) / 2, half_width(left, right), tilts[pair])
             keep = (top <= self.low[pair] + (tol - 2 * spare)).all(axis=1) | (n_pieces[pair] >= most_pieces)
             if halving == MOST_HALVINGS:
@@ -205,18 +254,15 @@ class _Search:
                 break
             n_pieces += np.bincount(pair, minlength=n_pairs)
             middle = (left + right) / 2
-            pair, left, right = (
-                np.repeat(pair, 2),
-                np.stack([left, middle], 1).ravel(),
-                np.stack([middle, right], 1).ravel(),
-            )
+            pair = np.repeat(pair, 2)
+            left, right = np.stack([left, middle], 1).ravel(), np.stack([middle, right], 1).ravel()
         self.pair, self.left, self.right, self.top = (np.concatenate(parts) for parts in zip(*done, strict=True))
         self.high = np.full((n_pairs, k), -np.inf)
         np.maximum.at(self.high, self.pair, self.top)
         self.high += spare / 2
         self.low -= spare / 2
 
-    def _visit(self, pair: NDArray[np.int64], alpha: Array, bound: Bound) -> None:
+    def _try_points(self, pair: NDArray[np.int64], alpha: Array, bound: Bound) -> None:
         """Raise `low` where L(α) − s α at these points is higher."""
         for column in range(self.tilts.shape[1]):
             tilted = self.tilts[pair, column] * alpha
@@ -229,7 +275,20 @@ class _Search:
 
 
 def upper_bounds(bound: Bound, centre: Array, radius: Array, tilts: Array) -> Array:
-    """max over |t| ≤ r of L(c) + G t + ½ M t² − s (c + t), rounded up, [n, k] for tilts s [n, k]."""
+    """max over |t| ≤ r of L(c) + G t + ½ M t² − s (c + t), rounded up, [n, k].
+
+    Args:
+        bound: L(c), G and M of each piece.
+        centre: c [n].
+        radius: r [n].
+        tilts: s [n, k].
+
+    Example:
+        >>> from theory.certified.intervals import Ball
+        >>> parabola = Bound(Ball.exact(np.array([1.0])), Ball.exact(np.array([0.0])), np.array([-2.0]))  # 1 − t²
+        >>> upper_bounds(parabola, np.array([0.5]), np.array([0.5]), np.array([[0.0]])).round(9).tolist()
+        [[1.0]]
+    """
     most = np.full(tilts.shape, 0.0)
     r, m = radius[:, None], bound.curvature[:, None]
     for slope in (bound.slope.high[:, None] - tilts, tilts - bound.slope.low[:, None]):  # to the right, to the left
@@ -244,11 +303,16 @@ def upper_bounds(bound: Bound, centre: Array, radius: Array, tilts: Array) -> Ar
     return np.asarray(base - tilted + most + 8 * UNIT * (np.abs(base) + np.abs(tilted) + np.abs(most)))
 
 
+def _outward(interval: Array) -> Array:
+    """Intervals [n, 2], one rounding wider at each end."""
+    return np.stack([np.nextafter(interval[:, 0], -np.inf), np.nextafter(interval[:, 1], np.inf)], axis=1)
+
+
 def _minus(a: Array, b: Array) -> Array:
-    """[a] − [b], outward, for intervals [..., 2]."""
-    return np.stack([np.nextafter(a[:, 0] - b[:, 1], -np.inf), np.nextafter(a[:, 1] - b[:, 0], np.inf)], axis=1)
+    """[a] − [b] for intervals [n, 2], rounded outward."""
+    return _outward(a - b[:, ::-1])
 
 
 def _mean(a: Array, b: Array) -> Array:
-    total = a + b
-    return np.stack([np.nextafter(total[:, 0], -np.inf), np.nextafter(total[:, 1], np.inf)], axis=1) / 2
+    """([a] + [b])/2 for intervals [n, 2], rounded outward; halving is exact."""
+    return _outward(a + b) / 2

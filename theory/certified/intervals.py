@@ -1,11 +1,11 @@
 """Ball arithmetic: arrays of real intervals [mid − rad, mid + rad] that no rounding can leave.
 
 Every operation returns a ball that holds the result for all members of its operands (Rump 1999; Rump 2010, Acta
-Numerica 19, sec. 2.4 and 9). Outward rounding is by error analysis, not by the processor's rounding mode: with
-u = 2⁻⁵³ a rounded sum or product is off by u of itself, a rounded sum of n products by γ_n = n u/(1 − n u) of the sum of
-their magnitudes in whatever order it is taken, and each radius is enlarged by what its own rounding can lose. Results
-below 1e-300 are covered by adding that. Functions (tanh, erf, exp, log of numpy and scipy) are taken to be
-right to `FUNCTION_ERROR` of max(1, |f|), some 250 times what is measured.
+Numerica 19, sec. 2.4 and 9). Outward rounding is by error analysis, not by the processor's rounding mode. With u = 2⁻⁵³
+a rounded sum or product is off by u of itself; a rounded sum of n products by γ_n = n u/(1 − n u) of the sum of their
+magnitudes, in whatever order it is taken; and each radius is enlarged by what its own rounding can lose. Results below
+1e-300 are covered by adding that. Functions (tanh, erf, exp, log of numpy and scipy) are taken to be right to
+`FUNCTION_ERROR` of max(1, |f|), some 250 times what is measured.
 """
 
 from __future__ import annotations
@@ -23,10 +23,24 @@ UNIT = 2.0**-53
 TINY = 1e-300
 FUNCTION_ERROR = 2.0**-44
 
+ENCLOSED_ACTIVATIONS = ("identity", "square", "relu", "leaky_relu", "erf", "tanh", "gelu")
+GELU_MINIMUM = -0.7517915246935645  # where Φ(u) + u φ(u) = 0
+TANH_TURN = float(np.arctanh(1 / np.sqrt(3)))  # where |tanh″| is largest
+
 
 @dataclass(frozen=True)
 class Ball:
-    """Intervals mid ± rad, two arrays of one shape; +, −, × and @ broadcast as numpy's do."""
+    """Intervals mid ± rad, two arrays of one shape; +, −, × and @ broadcast as numpy's do.
+
+    Example:
+        >>> third, three = Ball.exact(np.array(1 / 3)), Ball.exact(np.array(3.0))
+        >>> product = third * three
+        >>> bool(product.low < 1 < product.high)  # 1/3 is stored rounded, and so is the product
+        True
+        >>> wide = Ball.between(np.array(-1.0), np.array(2.0))
+        >>> bool((wide * wide).low <= -2.0), bool((wide * wide).high >= 4.0)
+        (True, True)
+    """
 
     mid: Array
     rad: Array
@@ -44,15 +58,17 @@ class Ball:
 
     @property
     def low(self) -> Array:
+        """A lower bound of all members."""
         return np.nextafter(self.mid - self.rad, -np.inf)
 
     @property
     def high(self) -> Array:
+        """An upper bound of all members."""
         return np.nextafter(self.mid + self.rad, np.inf)
 
     @property
     def magnitude(self) -> Array:
-        """The largest |value|."""
+        """An upper bound of |value|."""
         return np.nextafter(np.abs(self.mid) + self.rad, np.inf)
 
     def widened(self, by: Array) -> Ball:
@@ -71,9 +87,8 @@ class Ball:
 
     def __mul__(self, other: Ball) -> Ball:
         mid = self.mid * other.mid
-        return Ball(
-            mid, _up(np.abs(self.mid) * other.rad + self.rad * (np.abs(other.mid) + other.rad) + UNIT * np.abs(mid))
-        )
+        rad = np.abs(self.mid) * other.rad + self.rad * (np.abs(other.mid) + other.rad) + UNIT * np.abs(mid)
+        return Ball(mid, _up(rad))
 
     def __matmul__(self, other: Ball) -> Ball:
         n = self.mid.shape[-1]
@@ -84,6 +99,7 @@ class Ball:
         return Ball(self.mid @ other.mid, _up(rad, n))
 
     def sum(self, axis: int) -> Ball:
+        """The sum along an axis."""
         n = self.mid.shape[axis]
         return Ball(self.mid.sum(axis), _up(self.rad.sum(axis) + _gamma(n) * np.abs(self.mid).sum(axis), n))
 
@@ -103,9 +119,19 @@ def _gamma(n: int) -> float:
 
 
 def range_of(function: Callable[[Array], Array], turns: Sequence[float], argument: Ball) -> Ball:
-    """The range of a function that is monotone between its turning points `turns`, on each interval.
+    """The range of a function on each interval.
 
     A turning point is stored rounded: the function there is off by the square of that, far below `FUNCTION_ERROR`.
+
+    Args:
+        function: monotone between its turning points.
+        turns: the turning points.
+        argument: the intervals.
+
+    Example:
+        >>> squares = range_of(np.square, (0.0,), Ball.between(np.array(-1.0), np.array(2.0)))
+        >>> [round(float(end), 9) + 0.0 for end in (squares.low, squares.high)]
+        [0.0, 4.0]
     """
     low, high = argument.low, argument.high
     at_low, at_high = function(low), function(high)
@@ -120,12 +146,23 @@ def range_of(function: Callable[[Array], Array], turns: Sequence[float], argumen
 
 
 def _phi(u: Array) -> Array:
+    """The standard normal density."""
     return np.asarray(np.exp(-u * u / 2) / np.sqrt(2 * np.pi))
 
 
 @dataclass(frozen=True)
 class Smooth:
-    """An activation: σ, σ', σ'' with their turning points, and where σ' jumps (None: nowhere)."""
+    """An activation with what it takes to enclose its values.
+
+    Attributes:
+        derivatives: σ, σ′ and σ″, each with its turning points.
+        kink: where σ′ jumps; None for nowhere.
+
+    Example:
+        >>> slopes = activation_named("relu").range(1, Ball.between(np.array(-1.0), np.array(1.0)))
+        >>> bool(slopes.low <= 0 and slopes.high >= 1)  # both one-sided derivatives at the kink
+        True
+    """
 
     derivatives: tuple[tuple[Callable[[Array], Array], tuple[float, ...]], ...]
     kink: float | None = None
@@ -137,24 +174,38 @@ class Smooth:
 
 
 def activation_named(name: str, negative_slope: float = 0.01) -> Smooth:
-    """identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh or gelu (u Φ(u)); ValueError for another name."""
+    """One of `ENCLOSED_ACTIVATIONS`; erf is erf(u/√2), gelu u Φ(u).
+
+    Args:
+        name: the activation.
+        negative_slope: that of leaky relu.
+
+    Raises:
+        ValueError: the name is another.
+
+    Example:
+        >>> sigma, turns = activation_named("square").derivatives[0]
+        >>> float(sigma(np.array(3.0))), turns
+        (9.0, (0.0,))
+    """
     known("activation", name, ENCLOSED_ACTIVATIONS)
-    turn = float(np.arctanh(1 / np.sqrt(3)))
     if name in ("relu", "leaky_relu"):
         slope = 0.0 if name == "relu" else float(negative_slope)
-        bent = (
-            (lambda u: np.where(u > 0, u, slope * u), (0.0,)),
-            (lambda u: np.where(u > 0, 1.0, slope), ()),
-            (np.zeros_like, ()),
+        return Smooth(
+            (
+                (lambda u: np.where(u > 0, u, slope * u), (0.0,)),
+                (lambda u: np.where(u > 0, 1.0, slope), ()),
+                (np.zeros_like, ()),
+            ),
+            kink=0.0,
         )
-        return Smooth(bent, kink=0.0)
     table: dict[str, tuple[tuple[Callable[[Array], Array], tuple[float, ...]], ...]] = {
         "identity": ((lambda u: u, ()), (np.ones_like, ()), (np.zeros_like, ())),
         "square": ((lambda u: u * u, (0.0,)), (lambda u: 2 * u, ()), (lambda u: np.full_like(u, 2.0), ())),
         "tanh": (
             (np.tanh, ()),
             (lambda u: (1 - np.tanh(u)) * (1 + np.tanh(u)), (0.0,)),
-            (lambda u: -2 * np.tanh(u) * (1 - np.tanh(u)) * (1 + np.tanh(u)), (-turn, turn)),
+            (lambda u: -2 * np.tanh(u) * (1 - np.tanh(u)) * (1 + np.tanh(u)), (-TANH_TURN, TANH_TURN)),
         ),
         "erf": (
             (lambda u: erf(u / np.sqrt(2)), ()),
@@ -168,7 +219,3 @@ def activation_named(name: str, negative_slope: float = 0.01) -> Smooth:
         ),
     }
     return Smooth(table[name])
-
-
-GELU_MINIMUM = -0.7517915246935645  # Φ(u) + u φ(u) = 0
-ENCLOSED_ACTIVATIONS = ("identity", "square", "relu", "leaky_relu", "erf", "tanh", "gelu")

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.certified.intervals import FUNCTION_ERROR, Ball, activation_named
+from theory.certified.intervals import FUNCTION_ERROR, UNIT, Ball, activation_named
 from theory.layers import Array, Layers, check_pairs, finite, known
 
 LOSSES = ("mse", "cross_entropy")
@@ -30,32 +30,61 @@ CHUNK = 2**18  # elements of a hidden layer's balls at a time
 
 
 class Bound(NamedTuple):
-    """L(c + t) ≤ value.high + G t + ½ M t² for |t| ≤ r, with G the one of slope.low, slope.high that is worse for t."""
+    """L(c + t) ≤ value.high + G t + ½ curvature t² on the piece |t| ≤ r, each [n_pieces].
 
-    value: Ball  # L(c)
+    G is slope.high where t > 0 and slope.low where t < 0.
+
+    Attributes:
+        value: encloses L(c).
+        slope: encloses dL/dα at c, widened by the slopes of samples that cross a kink.
+        curvature: an upper bound of d²L/dα² of the other samples.
+
+    Example:
+        >>> bound = Bound(Ball.exact(np.array([1.0])), Ball.exact(np.array([2.0])), np.array([0.0]))
+        >>> bound.value.mid.tolist(), bound.slope.mid.tolist()
+        ([1.0], [2.0])
+    """
+
+    value: Ball
     slope: Ball
     curvature: Array
 
 
 class _State(NamedTuple):
-    """A layer's quantities for some pieces, [n_pieces, n_samples, width]: at c, and over the piece."""
+    """A layer's quantities for some pieces, [n_pieces, n_samples, width], and their derivatives by α.
+
+    value and slope are at c, value_over, slope_over and curvature_over over the piece; None stands for zero. smooth
+    [n_pieces, n_samples, 1] says where no kink was crossed so far; elsewhere curvatures mean nothing.
+    """
 
     value: Ball
-    slope: Ball | None  # None: zero
+    slope: Ball | None
     value_over: Ball
     slope_over: Ball | None
     curvature_over: Ball | None
-    smooth: NDArray[np.bool_]  # [n_pieces, n_samples, 1] no kink so far; curvatures elsewhere mean nothing
+    smooth: NDArray[np.bool_]
 
 
 class PathProblem:
     """Checked networks and data; `bounds` encloses their loss on any pieces of their paths.
 
-    a, b  any number of layers, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or single networks
-    x     [n_samples, n_inputs]
-    y     mse: [n_samples, n_outputs]; cross_entropy: [n_samples] whole numbers, the classes
-    loss  "mse", ½ mean_i ‖f(x_i) − y_i‖², or "cross_entropy", the mean softmax cross-entropy in nats
-    ValueError where shapes do not fit, a name is unknown, or a number is not finite.
+    Args:
+        a: any number of layers, W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or a single network.
+        b: the same architecture.
+        x: [n_samples, n_inputs].
+        y: [n_samples, n_outputs] for mse, [n_samples] whole numbers, the classes, for cross_entropy.
+        activation: one of `intervals.ENCLOSED_ACTIVATIONS`.
+        loss: "mse", ½ mean_i ‖f(x_i) − y_i‖², or "cross_entropy", the mean softmax cross-entropy in nats.
+        negative_slope: that of leaky relu.
+
+    Raises:
+        ValueError: shapes do not fit, a name is unknown, or a number is not finite.
+
+    Example:
+        >>> problem = PathProblem([([[0.0]], None)], [([[2.0]], None)], [[1.0]], [[0.0]], "identity", "mse")
+        >>> bound = problem.bounds(np.array([0]), np.array([0.0]), np.array([1.0]))  # L = ½ (2α)² at c = ½
+        >>> bound.value.mid.tolist(), bound.slope.mid.tolist(), bound.curvature.round(9).tolist()
+        ([0.5], [2.0], [4.0])
     """
 
     def __init__(
@@ -63,17 +92,18 @@ class PathProblem:
     ) -> None:
         self.a, self.b, self.n_pairs = check_pairs(a, b)
         self.loss = known("loss", loss, LOSSES)
-        self.activation_name, self.negative_slope = activation, float(finite("negative_slope", negative_slope))
-        self.activation = activation_named(activation, self.negative_slope)
+        self.activation = activation_named(activation, float(finite("negative_slope", negative_slope)))
         self.x, self.y = finite("x", x), finite("y", y)
         n_inputs, n_outputs = self.a[0][0].shape[2], self.a[-1][0].shape[1]
         if self.x.ndim != 2 or self.x.shape[1] != n_inputs or len(self.x) == 0:
             raise ValueError(
-                f"x has shape {self.x.shape}; the networks take {n_inputs} inputs, so give [n_samples, {n_inputs}], one sample at least"
+                f"x has shape {self.x.shape}; the networks take {n_inputs} inputs, "
+                f"so give [n_samples, {n_inputs}], one sample at least"
             )
         if loss == "mse" and self.y.shape != (len(self.x), n_outputs):
             raise ValueError(
-                f"y has shape {self.y.shape}; for {len(self.x)} samples and {n_outputs} outputs give [{len(self.x)}, {n_outputs}]"
+                f"y has shape {self.y.shape}; for {len(self.x)} samples and {n_outputs} outputs "
+                f"give [{len(self.x)}, {n_outputs}]"
             )
         if loss == "cross_entropy":
             if self.y.shape != (len(self.x),):
@@ -87,18 +117,11 @@ class PathProblem:
 
     def bounds(self, pair: NDArray[np.int64], left: Array, right: Array) -> Bound:
         """Bounds on the pieces [left, right] [n] of the paths `pair` [n]; each field [n]."""
-        parts = [
-            self._bound(
-                pair[start : start + self.pieces_per_chunk],
-                left[start : start + self.pieces_per_chunk],
-                right[start : start + self.pieces_per_chunk],
-            )
-            for start in range(0, len(pair), self.pieces_per_chunk)
-        ]
-        value, slope = (
-            Ball(np.concatenate([ball.mid for ball in balls]), np.concatenate([ball.rad for ball in balls]))
-            for balls in ([p.value for p in parts], [p.slope for p in parts])
-        )
+        starts = range(0, len(pair), self.pieces_per_chunk)
+        chunks = [slice(start, start + self.pieces_per_chunk) for start in starts]
+        parts = [self._bound(pair[rows], left[rows], right[rows]) for rows in chunks]
+        value = _joined([part.value for part in parts])
+        slope = _joined([part.slope for part in parts])
         return Bound(value, slope, np.concatenate([part.curvature for part in parts]))
 
     def _bound(self, pair: NDArray[np.int64], left: Array, right: Array) -> Bound:
@@ -111,16 +134,17 @@ class PathProblem:
             if index > 0:
                 state = self._activate(state)
             state = _affine(state, layer_a, layer_b, pair, centre, radius)
-        losses = _mse if self.loss == "mse" else _cross_entropy
-        value, slope, slope_over, curvature = losses(state, self.y)
+        of_samples = {"mse": _mse, "cross_entropy": _cross_entropy}[self.loss]
+        value, slope, slope_over, curvature = of_samples(state, self.y)
         smooth = state.smooth[:, :, 0]
         n = Ball.exact(np.array(float(len(self.x))))
-        inverse = Ball(1 / n.mid, 2.0**-53 / n.mid)
+        inverse = Ball(1 / n.mid, UNIT / n.mid)
         gradient = slope.where(smooth, slope_over)
         bent = Ball.exact(np.where(smooth, curvature, 0.0)).sum(1)
         return Bound(value.sum(1) * inverse, gradient.sum(1) * inverse, (bent * inverse).high)
 
     def _activate(self, z: _State) -> _State:
+        """The activations of a layer, from its pre-activations."""
         sigma = self.activation
         assert z.slope is not None and z.slope_over is not None
         smooth = z.smooth
@@ -137,13 +161,29 @@ class PathProblem:
         )
 
 
+def _joined(balls: list[Ball]) -> Ball:
+    return Ball(np.concatenate([ball.mid for ball in balls]), np.concatenate([ball.rad for ball in balls]))
+
+
 def half_width(left: Array, right: Array) -> Array:
-    """r with [left, right] ⊂ [c − r, c + r], c the rounded middle."""
+    """r with [left, right] ⊂ [c − r, c + r], c the rounded middle.
+
+    Example:
+        >>> bool(half_width(np.array(0.25), np.array(0.75)) > 0.25)  # a quarter, rounded up
+        True
+    """
     centre = (left + right) / 2
     return np.asarray(np.nextafter(np.maximum(right - centre, centre - left), np.inf))
 
 
-def _affine(h: _State, layer_a: tuple, layer_b: tuple, pair: NDArray[np.int64], centre: Array, radius: Array) -> _State:
+def _affine(
+    h: _State,
+    layer_a: tuple[Array, Array | None],
+    layer_b: tuple[Array, Array | None],
+    pair: NDArray[np.int64],
+    centre: Array,
+    radius: Array,
+) -> _State:
     """The pre-activations of a layer, from the activations before it."""
     start, end = Ball.exact(layer_a[0][pair].swapaxes(1, 2)), Ball.exact(layer_b[0][pair].swapaxes(1, 2))
     change = end - start
@@ -151,7 +191,7 @@ def _affine(h: _State, layer_a: tuple, layer_b: tuple, pair: NDArray[np.int64], 
     value = h.value @ weight
     slope = h.value @ change
     slope_over = h.value_over @ change
-    if layer_a[1] is not None:
+    if layer_a[1] is not None and layer_b[1] is not None:
         bias, bias_end = Ball.exact(layer_a[1][pair][:, None]), Ball.exact(layer_b[1][pair][:, None])
         value = value + bias + Ball.exact(centre[:, None, None]) * (bias_end - bias)
         slope, slope_over = slope + (bias_end - bias), slope_over + (bias_end - bias)
@@ -166,7 +206,10 @@ def _affine(h: _State, layer_a: tuple, layer_b: tuple, pair: NDArray[np.int64], 
 
 
 def _mse(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
-    """Of each sample: ℓ(c), ℓ'(c), ℓ' over the piece, and the top of ℓ'' there: ½‖e‖², e·f', ‖f'‖² + e·f''."""
+    """Of each sample ℓ(c), ℓ'(c), ℓ' over the piece, and the largest ℓ'' there, each [n_pieces, n_samples].
+
+    With e = f − y: ℓ = ½‖e‖², ℓ' = e·f', ℓ'' = ‖f'‖² + e·f''.
+    """
     assert f.slope is not None and f.slope_over is not None
     half, target = Ball.exact(np.array(0.5)), Ball.exact(y)
     residual, residual_over = f.value - target, f.value_over - target
@@ -182,7 +225,10 @@ def _mse(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
 
 
 def _cross_entropy(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
-    """As `_mse`: LSE(f) − f_y, Σ p (f' − f'_y), and Σ p (f'' − f''_y) + Var_p f', where Var_p f' ≤ Σ p (f' − a)² for any a."""
+    """As `_mse`, for ℓ = LSE(f) − f_y with softmax probabilities p.
+
+    ℓ' = Σ p (f' − f'_y) and ℓ'' = Σ p (f'' − f''_y) + Var_p f', where Var_p f' ≤ Σ p (f' − a)² for any a.
+    """
     assert f.slope is not None and f.slope_over is not None
     label = np.broadcast_to(y.astype(np.int64)[:, None], (*f.value.mid.shape[:2], 1))
 

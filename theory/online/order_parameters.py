@@ -1,8 +1,8 @@
 """Twin students: the loss barrier between two online learners, predicted by ordinary differential equations.
 
-Online SGD on fresh x ~ N(0, I_d): two students f_S(x) = Σ_k v_k g(w_k·x), g(u) = erf(u/√2), learn from a teacher
-f*(x) = Σ_m a_m g(w*_m·x) by steps on ½ (f_S − f*)² with rate η/d for first layers and η_v/d for second ones. As d → ∞
-at t = steps/d, the overlaps of all weight vectors, the Gram matrix G [n, n] of (student A's units, student B's units, the
+Online SGD on fresh x ~ N(0, I_d): two students f_S(x) = Σ_k v_k g(w_k·x), g(u) = erf(u/√2), learn from a teacher f*(x)
+= Σ_m a_m g(w*_m·x) by steps on ½ (f_S − f*)² with rate η/d for first layers and η_v/d for second ones. As d → ∞ at t =
+steps/d, the overlaps of all weight vectors, the Gram matrix G [n, n] of (student A's units, student B's units, the
 teacher's), follow (Saad & Solla 1995, eqs. 5 – 7; second layers: Riegler & Biehl 1995)
 
     dG_ij/dt = η (F_ij + F_ji) + η² [i and j see one sample] v_i v_j E[g′(x_i) g′(x_j) Δ_i Δ_j]

@@ -95,7 +95,7 @@ def check_proofs():
     close(dip.low, -0.1699712075, 1e-8)
     assert dip.low <= -0.169971207479990
     bent = checker._activation("leaky_relu", checker._Interval(np.array([-2.0]), np.array([1.0])), -0.5)
-    close([part.item() for interval in bent for part in interval], [0.0, 1.0, -0.5, 1.0])
+    close([end.item() for interval in bent for end in (interval.low, interval.high)], [0.0, 1.0, -0.5, 1.0])
     points = np.array([[1.0, 1.0], [0.0, 0.0], [3.0, 3.0]])
 
     def follows(definition, barrier, tilt, top):
