@@ -1,0 +1,60 @@
+"""The examples in docstrings run and give what they say, and every public function and class of a room has one."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+
+import pytest
+
+ROOMS = ("theory",)
+WITHOUT_EXAMPLE: dict[str, str] = {}  # full name: why it needs none
+
+
+def modules_of(room: str) -> list[str]:
+    """The names of the package `room` and of all modules in it."""
+    package = importlib.import_module(room)
+    return [room, *(module.name for module in pkgutil.walk_packages(package.__path__, f"{room}."))]
+
+
+MODULES = [name for room in ROOMS for name in modules_of(room)]
+
+
+def public_objects(module: ModuleType) -> list[type | object]:
+    """Functions and classes without an underscore that the module defines, and those in a package's `__all__`."""
+    defined = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    named = [getattr(module, name) for name in getattr(module, "__all__", ())]
+    found = [value for value in (*defined, *named) if inspect.isfunction(value) or inspect.isclass(value)]
+    return [value for value in found if not value.__name__.startswith("_")]
+
+
+def has_example(value: object) -> bool:
+    """Does the docstring of a function or class, or of one of the methods that it defines, hold an example?"""
+    members = [member for member in vars(value).values() if inspect.isroutine(member)] if inspect.isclass(value) else []
+    parser = doctest.DocTestParser()
+    return any(parser.get_examples(inspect.getdoc(member) or "") for member in (value, *members))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_give_what_they_say(name):
+    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0, f"{results.failed} of {results.attempted} examples of {name} fail: see the output above"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_name_has_an_example(name):
+    bare = {
+        f"{value.__module__}.{value.__name__}"
+        for value in public_objects(importlib.import_module(name))
+        if not has_example(value)
+    }
+    assert not bare - set(WITHOUT_EXAMPLE), f"without an example: {', '.join(sorted(bare))}"
+
+
+def test_exceptions_are_of_things_that_exist_and_have_no_example():
+    for full_name, reason in WITHOUT_EXAMPLE.items():
+        module, _, name = full_name.rpartition(".")
+        assert not has_example(getattr(importlib.import_module(module), name)) and reason
