@@ -1,0 +1,63 @@
+"""An installed wheel has everything that the command needs: studies, style, template."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import testbed
+
+ROOT = Path(testbed.__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder that holds the installed wheel, built from a copy of the sources without a C++ compiler."""
+    source = tmp_path_factory.mktemp("source")
+    for name in ("setup.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    for package in ("kernels", "theory", "testbed"):
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    wheels = source / "dist"
+    site = source / "site"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source)]
+    no_compiler = os.environ | {"CC": "false", "CXX": "false"}  # the kernel is optional, and takes two minutes
+    subprocess.run(build, env=no_compiler, check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    return site
+
+
+@pytest.mark.slow
+def test_the_command_runs_from_a_wheel_in_an_empty_folder(installed, tmp_path):
+    """`testbed studies` lists them all; a shipped study runs by its name, and its report has figures."""
+    environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "testbed"]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = run("studies")
+    for study in (ROOT / "testbed" / "studies").glob("*.toml"):
+        assert study.stem in listed
+    small = ["--set", "training.steps=800", "--set", 'vary."architecture.hidden"=[[2],[3]]', "--backend", "reference"]
+    run("run", "teacher_student", "--quick", *small)
+    report = tmp_path / "runs" / "teacher_student-quick" / "report.html"
+    assert report.stat().st_size > 100_000
+    assert (report.parent / "figures" / "curves.png").is_file()
+
+
+def test_the_studies_of_the_benchmarks_are_those_of_the_package():
+    """`testbed run benchmarks/studies/x.toml`, as the README has it, reads the file that the wheel carries."""
+    linked = {path.resolve() for path in (ROOT / "benchmarks" / "studies").glob("*.toml")}
+    assert linked == set((ROOT / "testbed" / "studies").glob("*.toml"))
