@@ -20,7 +20,7 @@ from rich.table import Table
 import theory
 from kernels import SGD, Architecture, Training, path_losses, train
 from testbed import alignment
-from testbed.sections.spec import TeacherSpec
+from testbed.data.teacher_student import TeacherSpec
 
 ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
 CHUNK = 2**15  # pairs

@@ -14,8 +14,8 @@ import re
 import shutil
 from pathlib import Path
 
-from testbed.report.report import claims_table
-from testbed.results.results import Results
+from testbed.report import claims_table
+from testbed.results import Results
 from testbed.run import run_study
 from testbed.study import Study
 

@@ -1,9 +1,10 @@
-"""Paths beyond one segment: the barrier of the straight line, after weight matching, through a trained bend, and through a star's centre.
+"""Paths beyond one segment: barriers of straight lines, after weight matching, through a trained bend, over a star's centre.
 
     python benchmarks/segments.py [--quick] [--json]
 
-Networks of two hidden layers learn two spirals; barriers are of the training loss (linear definition, largest of a chain's segments), medians and
-10 % and 90 % quantiles over pairs. The study segments.toml asks the same of more networks; here the centre is also held against its own leaves.
+Networks of two hidden layers learn two spirals. Barriers are of the training loss (linear definition, the largest of a
+chain's segments): medians, and 10 % and 90 % quantiles over pairs. The study segments.toml asks the same of more
+networks; here the centre is also held against its own leaves.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from kernels import Adam, Architecture, Training, train
-from testbed import alignment
+from testbed import PairSet, alignment
 from testbed.data.tasks import SpiralsData
-from testbed.measures import chains as segments
+from testbed.measures.segments import Descent, chain_barriers, star_centre, trained_bends
 
-ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
+ARCHITECTURE = Architecture((2, 32, 32, 2))
+LOSS = "cross_entropy"
+N_ALPHAS = 25
+N_LEAVES = 8
 
 
 def main() -> None:
@@ -30,44 +35,46 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer networks and steps")
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
-    n, steps, bends = (8, 500, 100) if options.quick else (24, 4000, 1500)
-    architecture = Architecture((2, 32, 32, 2))
-    x, y = (torch.from_numpy(array) for array in SpiralsData(kind="spirals", n_train=256).train())
-    data, loss = (x, y), "cross_entropy"
-    params = train(
-        architecture,
-        architecture.initial(2 * n + 8, 0, dtype=torch.float64),
-        data,
-        Training(steps, Adam(lr=0.005), loss),
-    ).params
-    a, b, others = params[:n], params[n : 2 * n], params[2 * n :]
-    matched = alignment.match_weights(architecture, a, b).params
-    bend = segments.trained_bends(architecture, a, b, data, loss, steps=bends)
-    centre = segments.star_centre(architecture, others, data, loss, steps=bends).expand_as(a)
-    chains = {
-        "straight": [a, b],
-        "straight, after weight matching": [a, matched],
-        "through a trained bend": [a, bend, b],
-        "through the centre of a star of 8 others": [a, centre, b],
-        "from that centre to its own 8": [centre[: len(others)], others],
-    }
+    n_pairs, steps, bend_steps = (8, 500, 100) if options.quick else (24, 4000, 1500)
     table = Table("path", "median barrier (nats)", "10 %", "90 %", "segments", box=None)
-    for name, points in chains.items():
-        barriers = segments.chain_barriers(architecture, points, data, loss, ALPHAS)
-        low, middle, high = np.quantile(barriers, [0.1, 0.5, 0.9])
-        row = {
-            "path": name,
-            "median": float(middle),
-            "p10": float(low),
-            "p90": float(high),
-            "segments": len(points) - 1,
-            "pairs": len(barriers),
-        }
+    for row in rows(n_pairs, steps, Descent(bend_steps)):
         if options.json:
             print(json.dumps(row))
-        table.add_row(name, f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", str(len(points) - 1))
+        quantiles = (f"{row[name]:.3g}" for name in ("median", "p10", "p90"))
+        table.add_row(str(row["path"]), *quantiles, str(row["segments"]))
     if not options.json:
         Console().print(table)
+
+
+def rows(n_pairs: int, steps: int, descent: Descent) -> list[dict[str, str | float]]:
+    """Quantiles of the barriers of each kind of path."""
+    x, y = (torch.from_numpy(array) for array in SpiralsData(kind="spirals", n_train=256).train())
+    samples = (x, y)
+    initial = ARCHITECTURE.initial(2 * n_pairs + N_LEAVES, 0, dtype=torch.float64)
+    params = train(ARCHITECTURE, initial, samples, Training(steps, Adam(lr=0.005), LOSS)).params
+    a = params[:n_pairs]
+    b = params[n_pairs : 2 * n_pairs]
+    leaves = params[2 * n_pairs :]
+    matched = alignment.match_weights(ARCHITECTURE, a, b).params
+    bend = trained_bends(ARCHITECTURE, (a, b), samples, LOSS, descent)
+    centre = star_centre(ARCHITECTURE, leaves, samples, LOSS, descent)
+
+    def barriers(start: Tensor, end: Tensor, middle: Tensor | None = None) -> np.ndarray:
+        return chain_barriers(PairSet.of(ARCHITECTURE, start, end, samples, LOSS, N_ALPHAS), middle)
+
+    found = {
+        "straight": (1, barriers(a, b)),
+        "straight, after weight matching": (1, barriers(a, matched)),
+        "through a trained bend": (2, barriers(a, b, bend)),
+        "through the centre of a star of 8 others": (2, barriers(a, b, centre.expand_as(a))),
+        "from that centre to its own 8": (1, barriers(centre.expand_as(leaves), leaves)),
+    }
+    result: list[dict[str, str | float]] = []
+    for path, (n_segments, values) in found.items():
+        low, middle, high = np.quantile(values, [0.1, 0.5, 0.9]).tolist()
+        row = {"path": path, "median": middle, "p10": low, "p90": high, "segments": n_segments, "pairs": len(values)}
+        result.append(row)
+    return result
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from matplotlib.lines import Line2D
 
 import theory
 from kernels import SGD, Adam, Architecture, Teacher, Training, path_losses, train
-from testbed.ensemble.measuring import layers
-from testbed.report.figures.figures import STYLE
+from testbed.pair_set import layers
+from testbed.report.figures.draw import STYLE
 
 ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
 FINE = np.linspace(0, 1, 401)

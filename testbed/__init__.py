@@ -1,9 +1,10 @@
-"""Asks the questions: studies in TOML, trained ensembles, measured paths beside predicted ones, tables, figures, a report.
+"""Asks the questions: studies in TOML, trained ensembles, measured paths beside predicted ones, tables, figures, a page.
 
     study.toml → Study → data, seeds → kernels.train → parameters → pairs → kernels.path_losses → measured curves
     → comparison ← theory curves ← parameters → store → figures, report.html
 
 `run_study(Study.load("teacher_student"), out)` is the whole of it; `testbed run teacher_student` is the same from a shell.
+docs/architecture.md says which wing holds what.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ def _check_neighbours() -> None:
         if found != home / name:
             raise ImportError(
                 f"testbed needs the package '{name}' of this project, at {home / name}, but Python finds "
-                f"{found or 'none'}: other projects publish a '{name}' too. Uninstall that one, or put {home} on PYTHONPATH."
+                f"{found or 'none'}: other projects publish a '{name}' too. Uninstall that one, or put {home} on "
+                "PYTHONPATH."
             )
 
 
 _check_neighbours()
 
 from testbed.errors import StudyError  # noqa: E402
-from testbed.report.report import write_report  # noqa: E402
-from testbed.run import run_study  # noqa: E402
-from testbed.study.study import Study  # noqa: E402
+from testbed.pair_set import PairSet  # noqa: E402
+from testbed.run import run_study, write_report  # noqa: E402
+from testbed.study import Study  # noqa: E402
 
-__all__ = ["Study", "StudyError", "run_study", "write_report"]
+__all__ = ["PairSet", "Study", "StudyError", "run_study", "write_report"]

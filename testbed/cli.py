@@ -14,12 +14,12 @@ from rich.table import Table
 
 from testbed import doctor
 from testbed.errors import StudyError
-from testbed.report.report import answers, write_report
+from testbed.report import answers, write_report
 from testbed.results.comparison import group_means, interval
 from testbed.results.results import Results
 from testbed.run import run_study
-from testbed.study import fields
-from testbed.study.study import SHIPPED, Study, find
+from testbed.study import Study, fields
+from testbed.study.study import SHIPPED, find
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ def path_error(widths: tuple[int, ...]) -> float:
 
 def gpu_speeds(n_networks: int = 2**18, seconds: float = 1.0) -> Table:
     """Measured network-steps a second of this GPU, beside the bound and the estimate from machine code for the GPU that it is named after."""
-    from kernels.gpu.cost import GPUS
     from kernels.gpu.compile import training_cost
+    from kernels.gpu.cost import GPUS
 
     name = torch.cuda.get_device_name()
     known = next((gpu for key, gpu in GPUS.items() if key in name), None)

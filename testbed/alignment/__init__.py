@@ -1,26 +1,24 @@
-"""Bringing one network near another without changing its function: matching, exhaustive search, rescaling."""
+"""Bringing one network near another without changing its function: matching, exhaustive search, rescaling.
 
-from testbed.alignment.matching import (
-    ODD,
-    RESCALED,
-    Aligned,
-    canonical,
-    exhaustive,
-    groups,
-    match_activations,
-    match_weights,
-    n_choices,
-    permute,
-    to_reference,
-)
+`ALIGNMENTS` holds what a study may ask for by name; the functions are for arrays of networks.
+"""
+
+from testbed.alignment.canonical import RESCALED, canonical
+from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
+from testbed.alignment.matching import match_activations, match_weights, to_reference
+from testbed.alignment.registry import ALIGNMENTS
+from testbed.alignment.symmetries import ODD, Aligned, groups, has_signs, permute
 
 __all__ = [
+    "ALIGNMENTS",
+    "MOST_CHOICES",
     "ODD",
     "RESCALED",
     "Aligned",
     "canonical",
     "exhaustive",
     "groups",
+    "has_signs",
     "match_activations",
     "match_weights",
     "n_choices",

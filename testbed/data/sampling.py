@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import model_validator
 from scipy import special
 
 from kernels import streams
+from testbed.section import Count, NotNegative, Section, Seed, Share
 
 Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
 Seeds: TypeAlias = Sequence[int | np.ndarray]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A table of a study: unknown keys and values of the wrong type are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
 
 class Sampled(Section):
@@ -35,6 +26,8 @@ class Sampled(Section):
         are of different sides in turn, and independent pairs are those of different sides.
     """
 
+    if TYPE_CHECKING:  # each family has a name of its own, in the place that its fields give it
+        kind: str
     n_train: Count | None = None
     shared: Share = 1.0
     shift: NotNegative = 0.0

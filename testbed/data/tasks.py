@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from kernels import streams
-from testbed.data.sampling import Arrays, Count, NotNegative, Sampled, Seeds, Share, normals, uniforms
+from testbed.data.sampling import Arrays, Sampled, Seeds, normals, uniforms
+from testbed.section import Count, NotNegative, Share
 
 
 class Task(Sampled):
@@ -271,17 +272,3 @@ class DigitsData(Task):
         if self.shared != 1 or self.shift:
             raise ValueError("shared and shift are not for digits, of which there are too few for sets of their own.")
         return self
-
-
-TASKS = (
-    GaussianMixtureData,
-    SpiralsData,
-    CirclesData,
-    XorData,
-    ParityData,
-    HierarchicalData,
-    HiddenManifoldData,
-    DynamicSignalData,
-    RebasinCounterexampleData,
-    DigitsData,
-)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -12,86 +13,115 @@ from torch import Tensor
 
 import kernels
 from testbed.ensemble import structure
-from testbed.ensemble.plan import Launch
+from testbed.ensemble.launch import Launch
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Where networks begin: params `[n, n_parameters]`, and the mask of those that exist (None: all)."""
+
+    params: Tensor
+    mask: Tensor | None
 
 
 def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progress | None = None) -> dict[str, Tensor]:
     """Train these networks of a launch (rows of its table).
 
-    params `[n, n_parameters]` in the dtype of training; losses float64 `[n, n_records]`, of batches; diverged_at int64 `[n]`
-    (−1: never); train_loss float64 `[n]`: of the final network on the whole training set (NaN if it diverged, or if training is
-    online).
+    params `[n, n_parameters]` in the dtype of training; losses float64 `[n, n_records]`, of batches; diverged_at and
+    stopped_at int64 `[n]` (−1: never); train_loss float64 `[n]`: of the final network on the whole training set (NaN if
+    it diverged, or if training is online).
     """
-    samples, training = launch.train_sets, launch.training(networks)
-    data = samples if samples is not None else launch.teacher
+    options = _options(launch, networks, backend)
+    start = _Start(launch.initial(networks), launch.mask(networks))
+    pruning = launch.study.architecture.pruning
+    if pruning is not None:
+        start, dense = _pruned(launch, networks, start, options)
+    if pruning is None or pruning.retrain:
+        run = kernels.train(
+            launch.architecture,
+            start.params,
+            _data(launch),
+            launch.training(networks),
+            mask=start.mask,
+            progress=progress,
+            **options,
+        )
+    else:
+        assert start.mask is not None
+        run = dataclasses.replace(dense, params=dense.params * start.mask)
+    return {
+        "params": run.params,
+        "stopped_at": run.stopped_at,
+        "losses": run.losses.double(),
+        "diverged_at": run.diverged_at,
+        "train_loss": _final_losses(launch, networks, run, backend),
+    }
+
+
+def _data(launch: Launch) -> tuple[Tensor, Tensor] | kernels.Teacher:
+    """The training sets, or the teacher where training is online."""
+    data = launch.train_sets or launch.teacher
     assert data is not None
-    dataset = networks["dataset" if samples is None else "train_set"].to_numpy(writable=True)
-    options: dict[str, Any] = {
+    return data
+
+
+def _options(launch: Launch, networks: pl.DataFrame, backend: str) -> dict[str, Any]:
+    """What `kernels.train` is told of these networks besides their parameters and masks."""
+    numbered = "dataset" if launch.train_sets is None else "train_set"
+    return {
         "data_seeds": networks["data_seed"].to_numpy(writable=True),
         "spawn_steps": networks["spawn_step"].to_numpy(writable=True),
         "spawn_seeds": networks["spawn_seed"].to_numpy(writable=True),
-        "dataset": dataset,
+        "dataset": networks[numbered].to_numpy(writable=True),
         "trainable": launch.trainable(networks),
         "tied": launch.tied,
         "backend": backend,
     }
-    params, mask, pruning = launch.initial(networks), launch.mask(networks), launch.study.architecture.pruning
-    if pruning is not None:
-        params, mask, dense = _pruned(launch, networks, params, mask, data, options)
-    if pruning is None or pruning.retrain:
-        run = kernels.train(launch.architecture, params, data, training, mask=mask, progress=progress, **options)
-    else:
-        assert mask is not None
-        run = dataclasses.replace(dense, params=dense.params * mask)
+
+
+def _final_losses(launch: Launch, networks: pl.DataFrame, run: kernels.Run, backend: str) -> Tensor:
+    """Loss of each network on its whole training set, float64 `[n]`; NaN where it diverged, or there is no such set."""
     final = torch.full((len(networks),), torch.nan, dtype=torch.float64)
     good = run.diverged_at < 0
-    if samples is not None and bool(good.any()):
+    if launch.train_sets is not None and bool(good.any()):
         params = run.params[good]
         final[good] = kernels.path_losses(
             launch.architecture,
             params,
             params,
             [0.0],
-            samples,
-            training.loss,
-            dataset=dataset[good.numpy()],
+            launch.train_sets,
+            launch.study.training.loss,
+            dataset=networks["train_set"].to_numpy(writable=True)[good.numpy()],
             backend=backend,
         ).loss[:, 0]
-    return {
-        "params": run.params,
-        "stopped_at": run.stopped_at,
-        "losses": run.losses.double(),
-        "diverged_at": run.diverged_at,
-        "train_loss": final,
-    }
+    return final
 
 
 def _pruned(
-    launch: Launch, networks: pl.DataFrame, params: Tensor, mask: Tensor | None, data: Any, options: dict[str, Any]
-) -> tuple[Tensor, Tensor, kernels.Run]:
-    """Where these networks begin, and their masks, after iterative magnitude pruning (PruningSpec); and the last round's training."""
-    pruning, architecture = launch.study.architecture.pruning, launch.architecture
+    launch: Launch, networks: pl.DataFrame, start: _Start, options: dict[str, Any]
+) -> tuple[_Start, kernels.Run]:
+    """Where these networks begin after iterative magnitude pruning (PruningSpec), and the last round's training."""
+    architecture = launch.architecture
+    pruning = launch.study.architecture.pruning
     assert pruning is not None
     if pruning.mask == "family":  # the family's own data order and rate, the same for every sibling
-        networks, options = (
-            networks.with_columns(sibling=pl.lit(0)),
-            options | {"spawn_steps": None, "spawn_seeds": None},
-        )
+        networks = networks.with_columns(sibling=pl.lit(0))
+        options = options | {"spawn_steps": None, "spawn_seeds": None}
     training = launch.training(networks)
-    stop_below = None if pruning.retrain else training.stop_below  # a setting of the training that is measured
     training = dataclasses.replace(
-        training, snapshots=(min(pruning.rewind_step, training.steps),), stop_below=stop_below
+        training,
+        snapshots=(min(pruning.rewind_step, training.steps),),
+        stop_below=None if pruning.retrain else training.stop_below,  # a setting of the training that is measured
     )
-    weights = (
-        structure.is_weight(architecture).expand(params.shape)
-        if mask is None
-        else structure.is_weight(architecture) & mask
-    )
-    for k in range(pruning.rounds):
-        dense = kernels.train(architecture, params, data, training, mask=mask, **options)
-        keep = round(pruning.density ** ((k + 1) / pruning.rounds) * int(weights[0].sum()))
-        params, mask = dense.snapshots[0], structure.pruned(architecture, dense.params, mask, keep)
-    assert mask is not None
-    return params, mask, dense
+    weights = structure.is_weight(architecture)
+    first = weights if start.mask is None else (weights & start.mask)[0]
+    n_weights = int(first.sum())  # the same in every network
+    for k in range(1, pruning.rounds + 1):
+        dense = kernels.train(architecture, start.params, _data(launch), training, mask=start.mask, **options)
+        keep = round(pruning.density ** (k / pruning.rounds) * n_weights)
+        mask = structure.pruned(architecture, dense.params, start.mask, keep)
+        start = _Start(dense.snapshots[0], mask)
+    return start, dense

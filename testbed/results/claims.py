@@ -4,74 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import Field, model_validator
 
-from testbed.data.sampling import Section
 from testbed.results.comparison import CONFIDENCE, bootstrap_means, difference_interval
-
-
-class Claim(Section):
-    """One line of the table "claim, source, here, agrees?".
-
-    expects, of the mean of `column` over the pairs of a kind, against `factor`: `rises` or `falls` from its first level to its last;
-    `rises then falls`: some level between is above both ends (`falls then rises`: below); `smaller`: at levels[0] than at levels[1];
-    `at most` or `at least` `value` at every level, or of all pairs if no factor is named; `power`: the mean goes as level^value, by a straight line
-    through the logarithms; `power at most`: it falls at least as fast as that, a bound O(level^value). where: factor, or column of the pairs, =
-    value to look at alone.
-    """
-
-    claim: str
-    source: str
-    expects: Literal[
-        "rises",
-        "falls",
-        "rises then falls",
-        "falls then rises",
-        "smaller",
-        "at most",
-        "at least",
-        "power",
-        "power at most",
-    ]
-    column: str = "test_error_barrier_linear"
-    pairs: Literal["independent", "siblings"] = "independent"
-    factor: str | None = None
-    levels: list[Any] = Field(default_factory=list)
-    value: float | None = None
-    where: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Claim:
-        if self.expects in ("at most", "at least"):
-            if self.value is None:
-                raise ValueError(f"value is missing: {self.expects!r} what?")
-        elif self.expects.startswith("power") and self.value is None:
-            raise ValueError("value is missing: the exponent.")
-        elif self.factor is None:
-            raise ValueError(f"factor is missing: {self.expects!r} with what?")
-        if self.expects == "smaller" and len(self.levels) != 2:
-            raise ValueError(f"levels must be two for 'smaller', the smaller one first, not {self.levels}.")
-        return self
-
-    def check(self, factors: dict[str, list[Any]]) -> None:
-        """ValueError if the claim speaks of a factor or level that the study does not have."""
-        asked = {
-            key: [level] for key, level in self.where.items() if key in factors or "." in key
-        }  # others are columns of the pairs
-        if self.factor is not None:
-            asked[self.factor] = self.levels
-        for key, levels in asked.items():
-            if key not in factors:
-                raise ValueError(
-                    f"claims: {key!r} does not vary in this study; its factors are {', '.join(factors) or 'none'}."
-                )
-            for level in levels:
-                if level not in factors[key]:
-                    raise ValueError(f"claims: {key} has no level {level!r}; it has {factors[key]}.")
+from testbed.study.claim import Claim
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from testbed.ensemble.plan import levels
+from testbed import columns
 from testbed.errors import StudyError
 from testbed.results.comparison import with_families
 from testbed.results.store import Store
-from testbed.study.study import BASELINE, Study, tomllib
+from testbed.study import Study
+from testbed.study.dotted import tomllib
+from testbed.study.levels import levels
+from testbed.study.study import BASELINE
 
 LABELS = {
     "architecture.hidden": "hidden width (units)",
@@ -109,12 +112,18 @@ class Results:
     @property
     def part(self) -> str:
         """`test`, or `train` where there is nothing to test on."""
-        return "test" if self.has("test_loss_barrier_linear") else "train"
+        return "test" if self.has(columns.barrier("test_loss")) else "train"
+
+    @property
+    def main_barrier(self) -> str:
+        """The barrier that the answer is about: of the exact population loss, or else of the measured one."""
+        predicted = columns.barrier("population")
+        return predicted if self.has(predicted) else columns.barrier(f"{self.part}_loss")
 
     @property
     def ranked_by(self) -> str:
         """The barrier that components are ranked by: of the share of training samples misclassified, or of the training loss."""
-        names = (f"{name}_barrier_linear" for name in ("train_error", "train_loss", "test_error", "test_loss"))
+        names = (columns.barrier(name) for name in ("train_error", "train_loss", "test_error", "test_loss"))
         return next(name for name in names if self.has(name))
 
     @property

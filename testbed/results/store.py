@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from testbed.errors import StudyError
-from testbed.study.study import Study
+from testbed.study import Study
 
 PARTIAL = ".partial"
 

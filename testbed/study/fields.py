@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import kernels
-from testbed.data.sampling import Section
 from testbed.errors import StudyError, suggestion
+from testbed.section import Section
 from testbed.study.study import Study
 
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "table"}

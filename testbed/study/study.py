@@ -1,7 +1,7 @@
 """A study: a base setting and the factors that vary, the same in TOML, in Python and on the command line.
 
-`Study.load("study.toml", ["training.steps=100"])` or `Study.make({...})`; `study.cells()` is the full factorial of `[vary]`,
-every cell a complete Study of its own, checked before anything runs.
+`Study.load("study.toml", ["training.steps=100"])` or `Study.make({...})`; `study.cells()` is the full factorial of
+`[vary]`, every cell a complete Study of its own, checked before anything runs.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import copy
 import hashlib
 import itertools
 import json
-import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,42 +19,31 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from testbed.data.families import DataSpec
 from testbed.errors import StudyError, sentences, suggestion
-from testbed.results.claims import Claim
-from testbed.sections.spec import (
-    ArchitectureSpec,
-    DataSpec,
-    EnsembleSpec,
-    MeasureSpec,
-    Section,
-    Seed,
-    TrainingSpec,
-)
+from testbed.section import Section, Seed
+from testbed.sections.architecture import ArchitectureSpec
+from testbed.sections.ensemble import EnsembleSpec
+from testbed.sections.setting import Setting
+from testbed.sections.training import TrainingSpec
+from testbed.study.claim import Claim
 from testbed.study.conditions import check
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+from testbed.study.dotted import parse_setting, set_dotted, tomllib
+from testbed.study.measure_section import MeasureSpec
+from testbed.study.sizes import enlarge, shrink
 
 SHIPPED = Path(__file__).resolve().parent.parent / "studies"
-SCALED = ("ensemble.families", "ensemble.independent_pairs")
 BASELINE = "baseline"
-QUICK = {  # dotted key: (divided by, but at least)
-    "ensemble.families": (10, 4),
-    "ensemble.independent_pairs": (20, 6),
-    "ensemble.spawn_step": (20, 0),
-    "architecture.pruning.rewind_step": (20, 0),
-    "training.steps": (20, 20),
-    "measure.test_samples": (8, 512),
-}
+NOT_FACTORS = ("vary", "component", "claims", "quick", "question", "seed")  # tables and keys that cannot vary
+NOT_FACTORS_BELOW = ("measure.alphas", "measure.alignment")  # nor what begins so: one table holds all cells
 
 
 class Study(Section):
     """One question: data, architecture, training, ensemble, what varies, what is measured.
 
     vary: dotted keys to lists of values; the cells are all combinations, the last key varying fastest.
-    component: by group and name, settings (dotted keys) that are changed together and alone: besides the baseline there is one cell for each.
+    component: by group and name, settings (dotted keys) that are changed together and alone: besides the baseline there
+        is one cell for each.
     claims: what is known or expected, held against what is found.
     quick: the study was shrunk by `shrink`; a label for the report.
     """
@@ -74,7 +62,19 @@ class Study(Section):
 
     @classmethod
     def make(cls, raw: dict[str, Any]) -> Study:
-        """A study from nested tables; StudyError, in sentences, if it is not one."""
+        """A study from nested tables; StudyError, in sentences, if it is not one.
+
+        >>> study = Study.make({
+        ...     "question": "Does width help?",
+        ...     "data": {"kind": "circles", "n_train": 50},
+        ...     "architecture": {"hidden": [4]},
+        ...     "training": {"steps": 100, "batch_size": 10, "loss": "cross_entropy", "optimizer": {"kind": "sgd"}},
+        ...     "ensemble": {"families": 3},
+        ...     "vary": {"architecture.hidden": [[4], [8]]},
+        ... })
+        >>> [cell.factors for cell in study.cells()]
+        [{'architecture.hidden': [4]}, {'architecture.hidden': [8]}]
+        """
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -82,7 +82,13 @@ class Study(Section):
 
     @classmethod
     def load(cls, source: str | Path, settings: Sequence[str] = (), quick: bool = False, scale: float = 1.0) -> Study:
-        """The study in a TOML file, or the shipped one of that name, with `key=value` settings applied, shrunk if `quick`, `scale` times as large."""
+        """The study in a TOML file, or the shipped one of that name; StudyError, in sentences, if it cannot be used.
+
+        settings: `key=value`, in place of the file's. quick: shrunk to a few seconds. scale: as many times as large.
+
+        >>> Study.load("teacher_student", ["training.steps=100", "ensemble.spawn_step=0"], quick=True).training.steps
+        20
+        """
         path = find(source)
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +98,7 @@ class Study(Section):
             key, value = parse_setting(setting)
             if key in raw.get("vary", {}):
                 raise StudyError(f"{key} varies in this study: set vary.'{key}' to a list, or take it out of [vary].")
-            set_dotted(raw, key, value)
+            set_dotted(raw, key, value, KEYS)
         _fill_file(raw, path.parent)
         if quick:
             raw = shrink(raw)
@@ -106,7 +112,7 @@ class Study(Section):
         if len({BASELINE, *names}) <= len(names):
             raise ValueError(f"component: every component needs a name of its own, other than {BASELINE!r}.")
         if not self.factors:
-            check(self)
+            check(self.setting, self.measure)
         elif len({json.dumps(list(cell.factors.values())) for cell in self.cells()}) < len(self.cells()):
             raise ValueError("vary: a value stands twice in a list.")
         for claim in self.claims:
@@ -114,10 +120,22 @@ class Study(Section):
         return self
 
     @property
+    def setting(self) -> Setting:
+        """The sections that say what is trained; of a study without vary."""
+        return Setting(self.data, self.architecture, self.training, self.ensemble)
+
+    @property
     def factors(self) -> dict[str, list[Any]]:
-        """What tells the cells apart: `component`, if there are any, and dotted keys, with their values in the study's order."""
-        names = [name for group in self.component.values() for name in group]
-        return ({"component": [BASELINE, *names]} if names else {}) | self.vary
+        """What tells the cells apart, with its values in the study's order.
+
+        `component`, if there are any, and dotted keys.
+        """
+        return ({"component": [BASELINE, *self.components]} if self.components else {}) | self.vary
+
+    @property
+    def components(self) -> dict[str, dict[str, Any]]:
+        """The settings of each component, by its name."""
+        return {name: settings for group in self.component.values() for name, settings in group.items()}
 
     def resolved(self) -> dict[str, Any]:
         """The whole study as plain tables, defaults included; what study.toml in a run folder holds."""
@@ -133,49 +151,53 @@ class Study(Section):
         return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
 
     def cells(self) -> list[Cell]:
-        """All combinations of what varies; one cell if nothing does. StudyError names the combination that is not a study."""
-        changes = {name: settings for group in self.component.values() for name, settings in group.items()}
-        for place, keys in {
-            "vary": list(self.vary),
-            **{f"component {name!r}": list(settings) for name, settings in changes.items()},
-        }.items():
+        """All combinations of what varies; one cell if nothing does. StudyError names the combination that is no study."""
+        self._check_factors()
+        base = self.resolved() | {"vary": {}, "component": {}, "claims": []}
+        return [
+            self._cell(index, dict(zip(self.factors, levels, strict=True)), base)
+            for index, levels in enumerate(itertools.product(*self.factors.values()))
+        ]
+
+    def _check_factors(self) -> None:
+        """StudyError where [vary] or a component names a key that cannot vary, or no value for it."""
+        named = {"vary": list(self.vary)}
+        named |= {f"component {name!r}": list(settings) for name, settings in self.components.items()}
+        for place, keys in named.items():
             for key in keys:
-                fixed = ("vary", "component", "claims", "quick", "question", "seed")
-                if (
-                    key not in KEYS
-                    or key.split(".")[0] in fixed
-                    or key.startswith(("measure.alphas", "measure.alignment"))
-                ):
+                table = key.split(".")[0]
+                if key not in KEYS or table in NOT_FACTORS or key.startswith(NOT_FACTORS_BELOW):
                     raise StudyError(
                         f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}"
                     )
         for key, values in self.vary.items():
             if not values:
                 raise StudyError(f"vary.{key!r} must hold at least one value.")
-        base = self.resolved() | {"vary": {}, "component": {}, "claims": []}
-        cells = []
-        for index, levels in enumerate(itertools.product(*self.factors.values())):
-            factors = dict(zip(self.factors, levels, strict=True))
-            raw = copy.deepcopy(base)
-            changed = changes.get(factors.get("component", BASELINE), {})
-            for key, value in changed.items():  # a whole table first, then what is set within it
-                set_dotted(raw, key, copy.deepcopy(value))
-            for key, value in factors.items():
-                if key != "component" and key not in changed:
-                    set_dotted(raw, key, value)
-            try:
-                cells.append(Cell(index, factors, Study.make(raw)))
-            except StudyError as error:
-                if not factors:
-                    raise
-                where = ", ".join(f"{key} = {json.dumps(value)}" for key, value in factors.items())
-                raise StudyError(f"In the cell {where}: {error}") from None
-        return cells
+
+    def _cell(self, index: int, factors: dict[str, Any], base: dict[str, Any]) -> Cell:
+        """The cell of these levels; what a component sets is not varied besides."""
+        raw = copy.deepcopy(base)
+        changed = self.components.get(factors.get("component", BASELINE), {})
+        for key, value in changed.items():  # a whole table first, then what is set within it
+            set_dotted(raw, key, copy.deepcopy(value), KEYS)
+        for key, value in factors.items():
+            if key != "component" and key not in changed:
+                set_dotted(raw, key, value, KEYS)
+        try:
+            return Cell(index, factors, Study.make(raw))
+        except StudyError as error:
+            if not factors:
+                raise
+            levels = ", ".join(f"{key} = {json.dumps(value)}" for key, value in factors.items())
+            raise StudyError(f"In the cell {levels}: {error}") from None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of the factors: its number, the factors' values by dotted key, and the study (without vary) that it is."""
+    """One combination of the factors: its number, the factors' values by dotted key, and the study that it is.
+
+    The study has no factors of its own.
+    """
 
     index: int
     factors: dict[str, Any]
@@ -183,7 +205,11 @@ class Cell:
 
 
 def find(source: str | Path) -> Path:
-    """The file of a study: a path, or the name of a shipped one."""
+    """The file of a study: a path, or the name of a shipped one; StudyError with the nearest name if there is none.
+
+    >>> find("teacher_student").name
+    'teacher_student.toml'
+    """
     path = Path(source)
     if path.is_file():
         return path
@@ -191,86 +217,9 @@ def find(source: str | Path) -> Path:
         return shipped
     names = [p.stem for p in sorted(SHIPPED.glob("*.toml"))]
     raise StudyError(
-        f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}.{suggestion(str(source), names)}"
+        f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}."
+        f"{suggestion(str(source), names)}"
     )
-
-
-def parse_setting(setting: str) -> tuple[str, Any]:
-    """`key=value`, the value read as TOML: ("training.steps", 100) of "training.steps=100"."""
-    key, equals, value = setting.partition("=")
-    if not equals or not key.strip():
-        raise StudyError(f"--set takes key=value, such as training.steps=100, not {setting!r}.")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        raise StudyError(
-            f"--set {key.strip()}: {value.strip()!r} is not a TOML value; a text needs quotes, as in {key.strip()}='\"text\"'."
-        ) from None
-
-
-def set_dotted(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Put a value at a dotted key of nested tables; what follows `vary.` is one key."""
-    parts = key.split(".") if not key.startswith("vary.") else ["vary", key[5:].strip("\"'")]
-    for i, part in enumerate(parts[:-1]):
-        raw = raw.setdefault(part, {})
-        if not isinstance(raw, dict):
-            raise StudyError(
-                f"{'.'.join(parts[: i + 1])} is a value, not a table: there is no key {key!r}.{suggestion(key, sorted(KEYS))}"
-            )
-    raw[parts[-1]] = value
-
-
-def shrink(raw: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a study, small enough for a few seconds: every number of QUICK divided, in the base, in [vary], components and claims."""
-    raw = copy.deepcopy(raw) | {"quick": True}
-    if "test_samples" not in raw.setdefault("measure", {}):
-        raw["measure"]["test_samples"] = MeasureSpec().test_samples
-    for key, (by, least) in QUICK.items():
-        _change(raw, key, lambda value, by=by, least=least: min(value, max(value // by, least)))  # type: ignore[misc]
-    ensemble = raw.get("ensemble", {})
-    if all(isinstance(ensemble.get(name), int) for name in ("families", "siblings", "independent_pairs")):
-        possible = ensemble["families"] * (ensemble["families"] - 1) // 2 * ensemble["siblings"] ** 2
-        ensemble["independent_pairs"] = max(1, min(ensemble["independent_pairs"], possible))
-    return raw
-
-
-def enlarge(raw: dict[str, Any], scale: float) -> dict[str, Any]:
-    """A copy of a study with `scale` times as many families and independent pairs, in the base, in [vary], components and claims."""
-    if not scale > 0:
-        raise StudyError(f"--scale must be above 0, not {scale}.")
-    raw = copy.deepcopy(raw)
-    for key in SCALED:
-        _change(raw, key, lambda value: max(2, round(scale * value)))
-    return raw
-
-
-def _change(raw: dict[str, Any], key: str, new: Callable[[int], int]) -> None:
-    """Put new(value) for every whole number that stands at a dotted key anywhere in a raw study."""
-
-    def within(table: Any, path: str) -> None:
-        if not isinstance(table, dict):
-            return
-        if isinstance(value := table.get(path), int) and not isinstance(value, bool):
-            table[path] = new(value)
-        for name, value in table.items():
-            if path.startswith(f"{name}."):
-                within(value, path[len(name) + 1 :])
-
-    def changed(values: list[Any]) -> list[Any]:
-        return list(dict.fromkeys(new(value) if isinstance(value, int) else value for value in values))
-
-    within(raw, key)
-    components, claims = raw.get("component", {}), raw.get("claims", [])
-    for group in components.values() if isinstance(components, dict) else ():
-        for settings in group.values() if isinstance(group, dict) else ():
-            within(settings, key)
-    if isinstance(values := raw.get("vary", {}).get(key), list):
-        raw["vary"][key] = changed(values)
-    for claim in claims if isinstance(claims, list) else ():
-        if claim.get("factor") == key and isinstance(claim.get("levels"), list):
-            claim["levels"] = [new(level) if isinstance(level, int) else level for level in claim["levels"]]
-        if isinstance(where := claim.get("where"), dict):
-            where.update({name: new(level) for name, level in where.items() if name == key and isinstance(level, int)})
 
 
 def _fill_file(raw: dict[str, Any], folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed import Study
-from testbed.study.study import set_dotted
+from testbed.study.dotted import set_dotted
 
 TEACHER_STUDENT: dict[str, Any] = {
     "question": "Does it run?",

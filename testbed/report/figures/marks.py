@@ -1,26 +1,41 @@
-"""How pairs, alignments and other measures look in every figure: colours, marks and names."""
+"""How pairs and paths look in every figure: colours, markers and names. Those of paths are read off the registries."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
+
+from testbed.alignment.registry import ALIGNMENTS
+from testbed.kinds import Mark
+from testbed.measures.registry import MEASURES
+
 COLORS = {"independent": "C1", "siblings": "C0"}
-MARKS = {"independent": "o", "siblings": "s"}
+MARKERS = {"independent": "o", "siblings": "s"}
 PAIRS = {"independent": "independent pairs", "siblings": "sibling pairs"}
 POINTS: dict[str, Any] = {"s": 5, "alpha": 0.4, "lw": 0, "rasterized": True}
+AS_TRAINED = Mark("o", "as trained")
 
-# by what stands before the name of a barrier's column
-ALIGNMENTS = {
-    "": ("o", "as trained"),
-    "weights_": ("D", "after weight matching"),
-    "activations_": ("s", "after activation matching"),
-}
-ALIGNMENTS |= {
-    "exhaustive_": ("*", "best of all permutations"),
-    "canonical_weights_": ("P", "after rescaling and matching"),
-}
-BESIDE = {
-    "bend_": ("^", "over a trained bend"),
-    "star_": ("v", "over a star's centre"),
-    "calibrated_": ("x", "at the best temperature"),
-}
+
+def aligned_paths() -> dict[str, Mark]:
+    """The mark of each alignment, by the path's name in columns.
+
+    >>> aligned_paths()["weights"].label
+    'after weight matching'
+    """
+    return {name: alignment.mark for name, alignment in ALIGNMENTS.items()}
+
+
+def other_paths() -> dict[str, Mark]:
+    """The mark of each measure that is of another path than the straight one, by the path's name in columns.
+
+    >>> other_paths()["bend"].label
+    'over a trained bend'
+    """
+    return {measure.path: measure.mark for measure in MEASURES.values() if measure.mark is not None}
+
+
+def color_of(level: int, levels: Sequence[object]) -> Any:
+    """The colour of one of the levels of a factor, from dark to light in their order."""
+    return mpl.colormaps["viridis"](level / max(len(levels) - 1, 1) * 0.9)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import kernels
 import theory
 from kernels import Architecture, reference
-from testbed import alignment
+from testbed import PairSet, alignment
 from testbed.alignment import matching
 
 ARCHITECTURES = [
@@ -84,7 +84,9 @@ def test_a_planted_permutation_is_recovered(architecture, method):
     elif method == "weights":
         assert back.float().mean() >= 0.3  # the coordinate descent may stop at a local optimum
     else:  # units that are dead, or straight lines of one another, may change places: every unit has found one that it correlates with
-        here, there = (matching._standardised(architecture, p, inputs(architecture, 400)) for p in (params, moved))
+        here, there = (
+            matching.standardised_activations(architecture, p, inputs(architecture, 400)) for p in (params, moved)
+        )
         for a, b, order, sign in zip(here, there, found.permutations, found.signs, strict=True):
             matched = b.gather(2, order[:, None].expand_as(b)) * sign[:, None]
             assert torch.allclose((a * matched).mean(1), a.square().mean(1), atol=1e-9)
@@ -127,7 +129,7 @@ def test_exhaustive_search_bounds_every_matching(widths):
         loss = kernels.path_losses(architecture, a, ends, ALPHAS, data, "mse").loss
         return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
 
-    best = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
+    best = barrier(alignment.exhaustive(PairSet.of(architecture, a, b, data, alphas=ALPHAS)).params)
     others = [
         b,
         alignment.match_weights(architecture, a, b).params,
@@ -137,7 +139,7 @@ def test_exhaustive_search_bounds_every_matching(widths):
     for ends in others:
         assert (best <= barrier(ends) + 1e-12).all()
     moved, *_ = shuffled(architecture, a, 3)
-    assert barrier(alignment.exhaustive(architecture, a, moved, data, "mse", ALPHAS).params).max() < 1e-12
+    assert barrier(alignment.exhaustive(PairSet.of(architecture, a, moved, data, alphas=ALPHAS)).params).max() < 1e-12
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -162,17 +164,20 @@ def test_exhaustive_search_with_signs(residual):
                 yield orders, [torch.tensor(sign, dtype=torch.float64).expand(40, -1)] * (len(architecture.widths) - 2)
 
     choices = [barrier(alignment.permute(architecture, b, tuple(orders), tuple(signs))) for orders, signs in every()]
-    found = alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS, signs=True)
+    found = alignment.exhaustive(PairSet.of(architecture, a, b, data, alphas=ALPHAS), signs=True)
     assert (
         alignment.n_choices(architecture, signs=True) == len(choices) == 48 and alignment.n_choices(architecture) == 6
     )
     assert np.allclose(barrier(found.params), np.min(choices, axis=0), rtol=0, atol=1e-12)
     assert torch.equal(alignment.permute(architecture, b, found.permutations, found.signs), found.params)
-    unsigned = barrier(alignment.exhaustive(architecture, a, b, data, "mse", ALPHAS).params)
+    unsigned = barrier(alignment.exhaustive(PairSet.of(architecture, a, b, data, alphas=ALPHAS)).params)
     assert (barrier(found.params) <= unsigned + 1e-12).all() and (barrier(found.params) < unsigned - 1e-6).any()
     orders, signs = list(every())[29]
     moved = alignment.permute(architecture, a, tuple(orders), tuple(signs))
-    assert barrier(alignment.exhaustive(architecture, a, moved, data, "mse", ALPHAS, signs=True).params).max() < 1e-12
+    assert (
+        barrier(alignment.exhaustive(PairSet.of(architecture, a, moved, data, alphas=ALPHAS), signs=True).params).max()
+        < 1e-12
+    )
 
 
 @given(seed=st.integers(0, 200))
@@ -212,20 +217,11 @@ def test_what_is_no_symmetry_is_refused():
         params = networks(architecture, 2, 0)
         with pytest.raises(ValueError, match="signs flip units of odd activations"):
             alignment.match_weights(architecture, params, params, signs=True)
+    samples = (torch.zeros(2, 2), torch.zeros(2, 1))
     with pytest.raises(ValueError, match="signs flip units of odd activations"):
-        alignment.exhaustive(
-            relu,
-            networks(relu, 1, 0),
-            networks(relu, 1, 1),
-            (torch.zeros(2, 2), torch.zeros(2, 1)),
-            "mse",
-            ALPHAS,
-            signs=True,
-        )
+        alignment.exhaustive(PairSet.of(relu, networks(relu, 1, 0), networks(relu, 1, 1), samples), signs=True)
     wide = Architecture((2, 10, 1))
     with pytest.raises(ValueError, match="exhaustive search takes at most 1,000,000 permutations"):
-        alignment.exhaustive(
-            wide, networks(wide, 1, 0), networks(wide, 1, 1), (torch.zeros(2, 2), torch.zeros(2, 1)), "mse", ALPHAS
-        )
+        alignment.exhaustive(PairSet.of(wide, networks(wide, 1, 0), networks(wide, 1, 1), samples))
     with pytest.raises(ValueError, match="units can be rescaled for relu"):
         alignment.canonical(normal, networks(normal, 1, 0))

@@ -8,7 +8,7 @@ import torch
 
 from testbed import Study, StudyError
 from testbed.data import datasets
-from testbed.ensemble import plan as ensembles
+from testbed.ensemble.plan import plan as make_plan
 
 X, Y, LABELS = np.zeros((6, 2)), np.zeros((6, 1)), np.array([0, 1, 2, 0, 1, 2])
 FILES = [
@@ -31,6 +31,13 @@ FILES = [
 ]
 
 
+def made(study: Study) -> datasets.Dataset:
+    """The data set of a study without vary."""
+    return datasets.make(
+        study.data, loss=study.training.loss, n_test=study.measure.test_samples, dtype=study.training.torch_dtype
+    )
+
+
 def file_study(raw, path, loss="mse", **settings) -> Study:
     tables = raw({"training.loss": loss, "training.batch_size": 2, "measure.theory": []})
     tables["data"] = {"kind": "file", "path": str(path)}
@@ -43,20 +50,20 @@ def file_study(raw, path, loss="mse", **settings) -> Study:
 def test_a_file_that_cannot_be_used_is_refused_by_field(raw, tmp_path, arrays, loss, sentence):
     np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(StudyError, match=sentence):
-        ensembles.plan(file_study(raw, tmp_path / "data.npz", loss))
+        make_plan(file_study(raw, tmp_path / "data.npz", loss))
 
 
 def test_a_file_that_is_no_npz_or_absent(raw, tmp_path):
     (tmp_path / "data.npz").write_bytes(b"nothing")
     for path, sentence in ((tmp_path / "data.npz", "is not a .npz"), (tmp_path / "other.npz", "there is no file")):
         with pytest.raises(StudyError, match=sentence):
-            datasets.make(file_study(raw, path))
+            made(file_study(raw, path))
 
 
 def test_a_file_that_changed_is_refused(raw, tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=Y)
     with pytest.raises(StudyError, match=r"data\.sha256"):
-        datasets.make(file_study(raw, tmp_path / "data.npz", sha256="0" * 64))
+        made(file_study(raw, tmp_path / "data.npz", sha256="0" * 64))
 
 
 def test_a_batch_larger_than_the_file(raw, tmp_path):
@@ -65,19 +72,19 @@ def test_a_batch_larger_than_the_file(raw, tmp_path):
         "data": {"kind": "file", "path": str(tmp_path / "data.npz")}
     }
     with pytest.raises(StudyError, match=r"training\.batch_size \(7\) must be at most the 6"):
-        ensembles.plan(Study.make(tables))
+        make_plan(Study.make(tables))
 
 
 def test_classes_of_a_file_set_the_outputs(raw, tmp_path):
     np.savez(tmp_path / "data.npz", x=X, y=LABELS, x_test=X, y_test=LABELS)
-    data = datasets.make(file_study(raw, tmp_path / "data.npz", "cross_entropy"))
+    data = made(file_study(raw, tmp_path / "data.npz", "cross_entropy"))
     assert (data.n_inputs, data.n_outputs) == (2, 3)
     assert data.test is not None
     assert data.test[1].dtype == torch.int64
 
 
 def test_teacher_student_labels_are_the_teachers(study):
-    clean, noisy = (datasets.make(study({"data.noise": noise, "data.n_train": 4000})) for noise in (0.0, 0.5))
+    clean, noisy = (made(study({"data.noise": noise, "data.n_train": 4000})) for noise in (0.0, 0.5))
     x, y = clean.train
     expected = clean.teacher.architecture.to_torch(clean.teacher.params)(x).detach()
     torch.testing.assert_close(y, expected.float().double(), rtol=1e-6, atol=1e-7)
@@ -89,7 +96,7 @@ def test_teacher_student_labels_are_the_teachers(study):
 
 def test_seeds_of_data_and_teacher_are_separate(study):
     base, other_data, other_teacher = (
-        datasets.make(study(settings)) for settings in ({}, {"data.seed": 1}, {"data.teacher.seed": 1})
+        made(study(settings)) for settings in ({}, {"data.seed": 1}, {"data.teacher.seed": 1})
     )
     assert torch.equal(base.teacher.params, other_data.teacher.params)
     assert not torch.equal(base.train[0], other_data.train[0])
@@ -102,7 +109,7 @@ def test_classes_are_balanced_and_test_samples_are_others(classes, kind):
     settings = {"data": {"kind": kind, "classes": 3, "n_train": 30}}
     if kind == "gaussian_mixture":
         settings["data"] |= {"inputs": 2, "separation": 50.0}
-    data = datasets.make(classes(settings))
+    data = made(classes(settings))
     assert torch.bincount(data.train[1]).tolist() == [10, 10, 10]
     assert len(data.test[0]) == 200
     assert not torch.isin(data.test[0], data.train[0]).any()

@@ -12,9 +12,9 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from testbed import StudyError
 from testbed.data import tasks
-from testbed.ensemble import measuring as measure
-from testbed.ensemble import plan as ensembles
 from testbed.ensemble import training
+from testbed.ensemble.measuring import Trained, measure
+from testbed.ensemble.plan import plan as make_plan
 from testbed.study import Study
 
 EXAMPLES = [
@@ -142,7 +142,7 @@ def test_a_covariate_shift_moves_the_inputs_and_not_the_rule():
 
 @pytest.mark.parametrize("settings", [{"data.shared": 0.5}, {"data.shared": 0.0}, {"data.shift": 2.0}, {}])
 def test_a_plan_gives_each_network_its_samples(classes, settings):
-    plan = ensembles.plan(classes(settings | {"vary": {"ensemble.spawn_step": [0, 5]}}))
+    plan = make_plan(classes(settings | {"vary": {"ensemble.spawn_step": [0, 5]}}))
     (launch,) = plan.launches
     n_sets = {"data.shared": 16, "data.shift": 2}.get(next(iter(settings), ""), 1)
     assert len(launch.train_sets[0]) == n_sets == plan.networks["train_set"].n_unique()
@@ -155,16 +155,14 @@ def test_a_plan_gives_each_network_its_samples(classes, settings):
 
 def test_students_have_samples_of_their_own_too(study):
     """Some in common, the rest their own, the teacher's labels on all; curves are measured on both ends' samples."""
-    (launch,) = ensembles.plan(
-        study({"data.shared": 0.25, "data.noise": 0.0, "measure.theory": ["population"]})
-    ).launches
+    (launch,) = make_plan(study({"data.shared": 0.25, "data.noise": 0.0, "measure.theory": ["population"]})).launches
     x, y = launch.train_sets
     assert x.shape == (8, 24, 3) and y.shape == (8, 24, 1)
     assert torch.equal(x[0, :6], x[5, :6]) and not torch.isin(x[0, 6:], x[5, 6:]).any()
     target = launch.teacher.architecture.to_torch(launch.teacher.params[0])(x).detach()
     torch.testing.assert_close(y, target, rtol=1e-6, atol=1e-6)
     trained = training.train(launch, launch.networks, "auto")
-    found = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
+    found = measure(launch, Trained.joined([trained]), launch.pairs, "auto")
     a, b = (launch.pairs[f"network_{side}"][0] for side in "ab")
     for k, end in ((0, a), (4, b)):
         outputs = launch.architecture.to_torch(trained["params"][end].double())(torch.cat([x[a], x[b]])).detach()
@@ -174,10 +172,10 @@ def test_students_have_samples_of_their_own_too(study):
 
 def test_exact_training_losses_under_a_covariate_shift(study):
     """Both sides' samples count, by the kernels and by the exact path."""
-    (launch,) = ensembles.plan(study({"data.shift": 2.0, "measure.theory": ["exact_training"]})).launches
+    (launch,) = make_plan(study({"data.shift": 2.0, "measure.theory": ["exact_training"]})).launches
     assert len(launch.train_sets[0]) == 2
     trained = training.train(launch, launch.networks, "auto")
-    found = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
+    found = measure(launch, Trained.joined([trained]), launch.pairs, "auto")
     torch.testing.assert_close(found["exact_training_loss"], found["train_loss"], rtol=1e-9, atol=1e-12)
     sides = launch.networks["side"].to_numpy()
     first = launch.train_sets[0][launch.networks["train_set"].to_numpy(writable=True)][:, :, 0].mean(1)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels
-from testbed.ensemble import plan as ensembles
 from testbed.ensemble import training
 from testbed.ensemble.pairs import independent_pairs, sibling_pairs
+from testbed.ensemble.plan import plan as make_plan
 
 
 @settings(deadline=None, max_examples=60)
@@ -44,7 +44,7 @@ def test_sibling_pairs_are_all_of_them():
 
 
 def test_families_share_what_they_should(study):
-    plan = ensembles.plan(study({"vary": {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}}))
+    plan = make_plan(study({"vary": {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}}))
     networks = plan.networks
     assert networks["network"].to_list() == list(range(32))
     per_family = networks.group_by("family").agg(pl.col("init_seed", "data_seed", "spawn_seed").n_unique(), pl.len())
@@ -59,7 +59,7 @@ def test_families_share_what_they_should(study):
 
 def test_a_cell_does_not_depend_on_the_size_of_the_others(study):
     vary = {"ensemble.families": [4, 5], "ensemble.spawn_step": [0, 20]}
-    small, large = (ensembles.plan(study({"vary": vary | {"ensemble.families": [families, 5]}})) for families in (3, 4))
+    small, large = (make_plan(study({"vary": vary | {"ensemble.families": [families, 5]}})) for families in (3, 4))
     seeds = ["init_seed", "data_seed", "spawn_seed"]
     assert small.networks.filter(cell=3).select(seeds).equals(large.networks.filter(cell=3).select(seeds))
 
@@ -71,7 +71,7 @@ def test_what_may_vary_within_a_launch_is_one_launch(study):
         "data.seed": [0, 1, 2],
         "ensemble.spawn_step": [0, 20],
     }
-    (launch,) = ensembles.plan(study({"vary": vary})).launches
+    (launch,) = make_plan(study({"vary": vary})).launches
     assert len(launch.networks) == 24 * 8
     assert launch.train_sets[0].shape == (3, 24, 3)
     cells = dict(launch.cells)
@@ -80,7 +80,7 @@ def test_what_may_vary_within_a_launch_is_one_launch(study):
         assert training.optimizer.lr[k] == cells[cell].training.optimizer.lr
         assert training.optimizer.momentum[k] == cells[cell].training.optimizer.momentum
         assert dataset == cells[cell].data.seed
-    assert len(ensembles.plan(study({"vary": {"architecture.hidden": [[2], [3]]}})).launches) == 2
+    assert len(make_plan(study({"vary": {"architecture.hidden": [[2], [3]]}})).launches) == 2
 
 
 @pytest.mark.parametrize("loss", ["mse", "online"])
@@ -88,7 +88,7 @@ def test_a_network_alone_is_the_network_of_the_study(study, loss):
     settings = {"vary": {"training.optimizer.lr": [0.02, 0.1], "ensemble.spawn_step": [0, 15], "data.seed": [0, 1]}}
     if loss == "online":
         settings |= {"data.n_train": None, "data.noise": 0.0, "training.online": True, "measure.theory": ["population"]}
-    (launch,) = ensembles.plan(study(settings)).launches
+    (launch,) = make_plan(study(settings)).launches
     together = training.train(launch, launch.networks, "auto")["params"]
     for k in (0, 13, len(launch.networks) - 1):
         row = launch.networks.row(k, named=True)
@@ -108,16 +108,16 @@ def test_a_network_alone_is_the_network_of_the_study(study, loss):
 
 def test_factors_in_tables_keep_their_order(study):
     vary = {"architecture.hidden": [[8], [2]], "architecture.activation": ["relu", "identity", "leaky_relu"]}
-    cells = ensembles.plan(study({"vary": vary})).cells
+    cells = make_plan(study({"vary": vary})).cells
     assert cells["architecture.hidden"].to_list() == [8, 8, 8, 2, 2, 2]
     assert cells["architecture.activation"].unique().sort().to_list() == ["relu", "identity", "leaky_relu"]
     deep = study({"vary": {"architecture.hidden": [[16], [8, 8]]}, "measure.theory": []})
-    assert ensembles.plan(deep).cells["architecture.hidden"].to_list() == ["16", "8-8"]
+    assert make_plan(deep).cells["architecture.hidden"].to_list() == ["16", "8-8"]
 
 
 def test_siblings_split_at_their_spawn_step(study):
     settings = {"training.record_every": 1, "ensemble.spawn_step": 25, "training.batch_size": 4}
-    (launch,) = ensembles.plan(study(settings)).launches
+    (launch,) = make_plan(study(settings)).launches
     losses = training.train(launch, launch.networks, "auto")["losses"].reshape(4, 2, 40)
     assert torch.equal(losses[:, 0, :25], losses[:, 1, :25])
     assert not torch.equal(losses[:, 0, 25:], losses[:, 1, 25:])

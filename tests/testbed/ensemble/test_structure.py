@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from testbed import StudyError
-from testbed.ensemble import plan as ensembles
 from testbed.ensemble import structure, training
+from testbed.ensemble.plan import plan as make_plan
 from testbed.study import Study
 from tests.testbed.conftest import CLASSES
 
@@ -21,7 +21,7 @@ LAYERED = {
 @pytest.fixture
 def launch(raw):
     """The launch of a small classification study with these settings."""
-    return lambda settings: ensembles.plan(Study.make(raw(LAYERED | settings, CLASSES))).launches[0]
+    return lambda settings: make_plan(Study.make(raw(LAYERED | settings, CLASSES))).launches[0]
 
 
 def first_weights(launch, params):
@@ -224,14 +224,14 @@ def test_what_does_not_fit_is_refused_by_field(raw):
         ),
     ):
         with pytest.raises(StudyError, match=sentence):
-            ensembles.plan(Study.make(raw(LAYERED | settings, CLASSES)))
+            make_plan(Study.make(raw(LAYERED | settings, CLASSES)))
 
 
 def test_starts_that_lean_overlap_with_the_teacher_whatever_the_number_of_inputs(study):
     settings = {"data.teacher.hidden": [3], "architecture.hidden": [3], "measure.theory": []}
     overlaps = {}
     for lean in (0.0, 0.4):
-        (one,) = ensembles.plan(
+        (one,) = make_plan(
             study(settings | {"architecture.lean": lean, "data.inputs": 4000, "ensemble.families": 8})
         ).launches
         target = one.teacher.architecture.layers(one.teacher.params)[0][0][0].float()

@@ -7,7 +7,7 @@ import pytest
 
 from testbed import Study
 from testbed.measures.permutations import permutations_chosen
-from testbed.results.results import Results
+from testbed.results import Results
 from testbed.run import run_study
 
 

@@ -11,9 +11,10 @@ from scipy import stats
 
 import kernels
 from testbed import run_study
-from testbed.ensemble import measuring as measure
-from testbed.ensemble import plan as ensembles
 from testbed.ensemble import training
+from testbed.ensemble.measuring import Trained, measure, pair_set
+from testbed.ensemble.plan import plan as make_plan
+from testbed.measures.predictions import population_curve
 from testbed.results.comparison import effects, group_means, mean_interval, z_scores, z_summary
 
 LARGE = {
@@ -35,15 +36,15 @@ def test_z_scores_of_a_run_are_standard_normal(study, tmp_path):
 
 def test_a_wrong_teacher_is_found_out(study):
     """The same measurement against the population loss of a teacher whose weights are 2 % larger."""
-    (launch,) = ensembles.plan(study(LARGE)).launches
+    (launch,) = make_plan(study(LARGE)).launches
     trained = training.train(launch, launch.networks, "auto")
-    result = measure.measure(launch, trained["params"], trained["diverged_at"], launch.pairs, "auto")
-    ends = (trained["params"][launch.pairs[f"network_{side}"].to_numpy(writable=True)] for side in "ab")
+    result = measure(launch, Trained.joined([trained]), launch.pairs, "auto")
     alphas = np.array([0.5])
     (data,) = launch.data
     teacher = kernels.Teacher(data.teacher.architecture, 1.02 * data.teacher.params)
     mistaken = dataclasses.replace(launch, data=(dataclasses.replace(data, teacher=teacher),))
-    wrong = measure.population(mistaken, *ends, launch.pairs["dataset"].to_numpy(writable=True))(alphas)[:, 0]
+    pairs = pair_set(mistaken, Trained.joined([trained]), launch.pairs, "auto")
+    wrong = population_curve(pairs)(alphas)[:, 0]
     measured, right, error, skewness = (
         result[name][:, 1].numpy() for name in ("test_loss", "population_loss", "test_standard_error", "test_skewness")
     )

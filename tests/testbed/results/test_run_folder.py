@@ -21,10 +21,11 @@ import kernels
 import testbed.run as running
 from testbed import Study, StudyError, run_study
 from testbed.cli import main
-from testbed.ensemble import plan as ensembles
+from testbed.ensemble import backend as backends
+from testbed.ensemble import shards
+from testbed.ensemble.plan import plan as make_plan
 from testbed.report import answers, write_report
-from testbed.results.results import Results
-from testbed.results.store import Store
+from testbed.results import Results, Store
 
 VARY = {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}
 HOME = Path(running.__file__).resolve().parent.parent
@@ -51,7 +52,7 @@ def _no_figures(monkeypatch):
 @pytest.fixture
 def small_shards(monkeypatch):
     """Many shards from little work."""
-    monkeypatch.setattr(running, "SHARD_WORK", {"native": 3e5, "reference": 3e5})
+    monkeypatch.setattr(shards, "SHARD_WORK", {"native": 3e5, "reference": 3e5})
 
 
 def test_another_program_can_read_it(study, tmp_path):
@@ -127,8 +128,8 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):
     tables = raw({"vary": VARY, "measure.test_samples": 2000})
     path.write_text(tomli_w.dumps(tables))
     program = (
-        "import sys, testbed.run as r; from testbed import Study; r.write_report = print;"
-        "r.SHARD_WORK = dict(native=3e6, reference=3e6);"
+        "import sys, testbed.run as r; from testbed import Study; from testbed.ensemble import shards;"
+        "r.write_report = print; shards.SHARD_WORK = dict(native=3e6, reference=3e6);"
         "r.run_study(Study.load(sys.argv[1]), sys.argv[2])"
     )
     command = [sys.executable, "-c", program, str(path)]
@@ -149,7 +150,7 @@ def test_a_finished_run_is_not_redone(study, tmp_path, monkeypatch):
     report = run_study(study(), tmp_path / "run")
     expected = contents(tmp_path / "run")
     report.unlink()
-    monkeypatch.setattr("testbed.ensemble.training.train", None)
+    monkeypatch.setattr("testbed.run.train", None)
     run_study(study(), tmp_path / "run")
     assert contents(tmp_path / "run") == expected
 
@@ -234,9 +235,7 @@ def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys
 
 def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
     """On a machine with a GPU: large studies take it, small ones and those that its kernels do not know take the native kernel."""
-    from testbed import run
-
-    assert set(run.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
+    assert set(shards.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
     tried = []
 
     def only(*names):
@@ -248,12 +247,12 @@ def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
 
         return attempt
 
-    plan = ensembles.plan(study())
-    monkeypatch.setattr(run.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(run, "_tried", only("gpu", "native", "reference"))
-    assert run._resolve("auto", plan) == "native" and run._resolve("reference", plan) == "reference"
+    plan = make_plan(study())
+    monkeypatch.setattr(backends.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(backends, "tried", only("gpu", "native", "reference"))
+    assert backends.resolve("auto", plan) == "native" and backends.resolve("reference", plan) == "reference"
     monkeypatch.setattr(kernels, "WORTH_A_TRANSFER", 1)
-    assert run._resolve("auto", plan) == "gpu"
-    monkeypatch.setattr(run, "_tried", only("reference"))
+    assert backends.resolve("auto", plan) == "gpu"
+    monkeypatch.setattr(backends, "tried", only("reference"))
     tried.clear()
-    assert run._resolve("auto", plan) == "reference" and tried == ["gpu", "native", "reference"]
+    assert backends.resolve("auto", plan) == "reference" and tried == ["gpu", "native", "reference"]

@@ -9,10 +9,12 @@ import pytest
 import theory
 from testbed import StudyError
 from testbed.report import answers
-from testbed.results.claims import Claim, judge
-from testbed.results.results import Results
+from testbed.results import Results
+from testbed.results.claims import judge
 from testbed.run import run_study
-from testbed.study.study import BASELINE, Study
+from testbed.study import Study
+from testbed.study.claim import Claim
+from testbed.study.study import BASELINE
 from tests.testbed.conftest import CLASSES
 
 COMPONENTS = {
@@ -120,7 +122,7 @@ def test_what_is_wrong_is_named(raw, settings, sentence):
 def results(tmp_path_factory):
     import copy
 
-    from testbed.study.study import set_dotted
+    from testbed.study.dotted import set_dotted
 
     tables = copy.deepcopy(CLASSES)
     for key, value in COMPONENTS.items():
@@ -155,9 +157,9 @@ def test_alignment_lowers_what_it_should(results):
 def test_different_samples_are_measured_on_both_sets(results):
     """The barrier of the mean over both sets, by hand from the stored networks."""
     import kernels
-    from testbed.ensemble import plan as ensembles
+    from testbed.ensemble.plan import plan as make_plan
 
-    plan = ensembles.plan(results.study)
+    plan = make_plan(results.study)
     own = (
         plan.pairs.join(plan.cells, on="cell")
         .filter((pl.col("component") == "own samples") & (pl.col("kind") == "independent"))

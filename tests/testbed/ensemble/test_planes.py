@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 import kernels
 from testbed import Study, StudyError, alignment
-from testbed.ensemble import plan as ensembles
-from testbed.report.figures import planes
-from testbed.results.results import Results
+from testbed.ensemble import planes
+from testbed.ensemble.measuring import Trained
+from testbed.ensemble.plan import plan as make_plan
+from testbed.results import Results
 from testbed.run import run_study
 from tests.testbed.conftest import CLASSES
 
@@ -27,7 +28,7 @@ def test_planes_of_a_study(raw, tmp_path, matched):
     table = results.planes
     assert table["cell"].unique().sort().to_list() == [0, 2]
     assert (results.folder / "figures" / "planes.png").is_file()
-    plan = ensembles.plan(study)
+    plan = make_plan(study)
     for cell in (0, 2):
         plane, pair = table.filter(cell=cell), results.pairs.filter(cell=cell).row(0, named=True)
         assert plane["pair"].unique().to_list() == [pair["pair"]]
@@ -67,11 +68,11 @@ def test_networks_on_one_line_have_no_plane(raw):
         "ensemble.independent_pairs": 1,
         "measure.planes": 1,
     }
-    plan = ensembles.plan(
+    plan = make_plan(
         Study.make(raw(one | {"measure.alignment": ["weights"], "architecture.activation": "relu"}, CLASSES))
     )
     (launch,) = plan.launches
-    found = planes.table(plan, [launch.initial(launch.networks)], [torch.full((2,), -1)], "auto")
+    found = planes.table(plan, [Trained(launch.initial(launch.networks), torch.full((2,), -1))], "auto")
     assert len(found) == 0 and found.columns == list(planes.SCHEMA)
 
 

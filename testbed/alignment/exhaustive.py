@@ -1,0 +1,122 @@
+"""The best of all permutations (and signs): what every matching is held against."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import kernels
+import theory
+from testbed.alignment.symmetries import Aligned, check_signs, groups, permute
+from testbed.pair_set import PairSet
+
+MOST_CHOICES = 1_000_000  # 9! permutations, or 7! with 2⁷ signs
+PATHS_AT_A_TIME = 2**17  # bounds the memory
+
+
+def n_choices(architecture: kernels.Architecture, *, signs: bool = False) -> int:
+    """Permutations of the hidden units, and with `signs` the flips that go with each.
+
+    >>> n_choices(kernels.Architecture((2, 3, 1), "tanh")), n_choices(kernels.Architecture((2, 3, 1), "tanh"), signs=True)
+    (6, 48)
+    """
+    widths = [architecture.widths[1 + group[0]] for group in groups(architecture)]
+    return math.prod(math.factorial(width) * (2**width if signs else 1) for width in widths)
+
+
+def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
+    """Of all permutations the one with the least barrier of the training loss: the barrier modulo permutation.
+
+    Barriers (`linear`) are measured on the samples of A at the alphas between 0 and 1. signs: of all permutations and
+    flips, for odd activations. ValueError with more than a million choices, or for signs where σ is not odd. Every
+    matching's barrier is at least this one's.
+
+    >>> architecture = kernels.Architecture((2, 3, 1))
+    >>> a = architecture.initial(2)
+    >>> b = permute(architecture, a, (torch.tensor([[2, 0, 1], [1, 0, 2]]),))
+    >>> x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(exhaustive(PairSet.of(architecture, a, b, (x, x[:, :1]))).params, a)
+    True
+    """
+    architecture = pairs.architecture
+    if signs:
+        check_signs(architecture)
+    count = n_choices(architecture, signs=signs)
+    if count > MOST_CHOICES:
+        raise ValueError(
+            f"exhaustive search takes at most {MOST_CHOICES:,} permutations, "
+            f"and widths {architecture.widths} have {count:,}."
+        )
+    choices = _Choices(architecture, signs)
+    n = len(pairs)
+    best = torch.full((n,), torch.inf, dtype=torch.float64)
+    chosen = torch.zeros(n, dtype=torch.int64)
+    at_a_time = max(1, PATHS_AT_A_TIME // n)
+    for start in range(0, count, at_a_time):
+        barriers = _barriers(pairs, choices, torch.arange(start, min(start + at_a_time, count)))
+        least = torch.from_numpy(barriers.min(1))
+        place = torch.from_numpy(barriers.argmin(1))  # the first of equals
+        better = least < best
+        best = torch.where(better, least, best)
+        chosen = torch.where(better, start + place, chosen)
+    orders, flips = choices.numbered(chosen)
+    return Aligned(permute(architecture, pairs.b, orders, flips), orders, flips)
+
+
+class _Choices:
+    """All permutations (and signs) of a network's hidden units, numbered from 0."""
+
+    def __init__(self, architecture: kernels.Architecture, signs: bool) -> None:
+        self.n_layers = len(architecture.widths) - 2
+        self.groups = groups(architecture)
+        self.tables = [_orders_and_signs(architecture.widths[1 + group[0]], signs) for group in self.groups]
+
+    def numbered(self, numbers: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Permutations and signs of each hidden layer, `[len(numbers), width]`.
+
+        A number has a digit for the order of each group of layers, and one for its signs.
+        """
+        orders = [torch.empty(0)] * self.n_layers
+        flips = [torch.empty(0)] * self.n_layers
+        for group, (all_orders, all_signs) in zip(self.groups, self.tables, strict=True):
+            order = all_orders[numbers % len(all_orders)]
+            numbers = numbers // len(all_orders)
+            sign = all_signs[numbers % len(all_signs)]
+            numbers = numbers // len(all_signs)
+            for layer in group:
+                orders[layer] = order
+                flips[layer] = sign
+        return tuple(orders), tuple(flips)
+
+
+def _barriers(pairs: PairSet, choices: _Choices, numbers: Tensor) -> np.ndarray:
+    """The barrier of each pair under each of these choices, `[n_pairs, len(numbers)]`."""
+    architecture = pairs.architecture
+    n, k = len(pairs), len(numbers)
+    orders, flips = (tuple(part.repeat(n, 1) for part in parts) for parts in choices.numbered(numbers))
+    train = pairs.training_samples
+    alphas = pairs.between
+    curves = kernels.path_losses(
+        architecture,
+        pairs.a.repeat_interleave(k, 0),
+        permute(architecture, pairs.b.repeat_interleave(k, 0), orders, flips),
+        alphas,
+        train.sets,
+        pairs.loss,
+        dataset=train.set_a.repeat_interleave(k),
+        backend=pairs.backend,
+    )
+    barriers = theory.barriers_on_grid(alphas.numpy(), curves.loss.numpy(), "linear").value
+    return barriers.reshape(n, k)
+
+
+def _orders_and_signs(width: int, signs: bool) -> tuple[Tensor, Tensor]:
+    """All permutations of `width` units `[width!, width]`, and all their signs `[2^width, width]`, or none but plus."""
+    orders = torch.tensor(list(itertools.permutations(range(width))))
+    if not signs:
+        return orders, torch.ones(1, width, dtype=torch.float64)
+    return orders, torch.tensor(list(itertools.product((1.0, -1.0), repeat=width)), dtype=torch.float64)

@@ -1,0 +1,86 @@
+"""How a launch is cut into shards, a few seconds' work each: what is written, and what a run that continues finds again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from testbed.alignment.registry import ALIGNMENTS
+from testbed.ensemble.launch import Launch
+from testbed.kinds import Extent, Work
+from testbed.measures import paths
+from testbed.measures.registry import MEASURES, PREDICTIONS
+
+# multiply-adds in a shard, a few seconds on two cores; a fixed number, so that a run that continues finds the same shards
+SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
+SHARD_OVER_REPEATED = 5  # a shard's work is at least so many times what it repeats
+LANES = 16  # networks in a shard are a multiple of it: a register's worth
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows start … stop − 1 of a launch's networks or pairs, and the file that holds what came of them."""
+
+    name: str
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def network_shards(launch: Launch, backend: str) -> list[Shard]:
+    """The networks of a launch, cut into a few seconds' work each."""
+    size = max(LANES, int(SHARD_WORK[backend] / max(training_work(launch), 1)) // LANES * LANES)
+    return _cut(f"shards/networks-{launch.index}", len(launch.networks), size)
+
+
+def pair_shards(launch: Launch, backend: str) -> list[Shard]:
+    """The pairs of a launch, cut likewise; but so that what every shard repeats stays a small part of its work."""
+    of_a_pair = _share(pair_work(launch), backend)
+    size = extent(launch)
+    repeated = sum(_share(MEASURES[name].repeated(size), backend) for name in launch.study.measure.also)
+    n_pairs = max(1, int(1 / of_a_pair), round(SHARD_OVER_REPEATED * repeated / of_a_pair))
+    return _cut(f"shards/pairs-{launch.index}", len(launch.pairs), n_pairs)
+
+
+def _share(work: Work, backend: str) -> float:
+    """The part of a shard that this work is; whole arrays run at the reference's speed."""
+    return work.kernels / SHARD_WORK[backend] + work.arrays / SHARD_WORK["reference"]
+
+
+def training_work(launch: Launch) -> int:
+    """Multiply-adds of training one network of a launch, about: forward, backward, and the gradient."""
+    training = launch.study.training
+    pruning = launch.study.architecture.pruning
+    rounds = 1 if pruning is None else 1 + pruning.rounds
+    steps = training.steps * training.unit(launch.architecture.n_inputs) * rounds
+    samples = training.batch_size or extent(launch).n_train
+    return 3 * steps * samples * launch.architecture.n_parameters
+
+
+def pair_work(launch: Launch) -> Work:
+    """Multiply-adds of all that is measured and predicted of one pair of a launch, about."""
+    measure = launch.study.measure
+    size = extent(launch)
+    work = paths.work(size)
+    for name in measure.theory:
+        work += PREDICTIONS[name].work(size)
+    for name in measure.also:
+        work += MEASURES[name].work(size)
+    for name in measure.alignment:
+        work += ALIGNMENTS[name].work(size) + paths.work(size)
+    return work
+
+
+def extent(launch: Launch) -> Extent:
+    """What the work for one pair of a launch grows with."""
+    n_train = 0 if launch.train_sets is None else launch.train_sets[0].shape[1]
+    if launch.teacher is not None:
+        n_test = launch.study.measure.test_samples
+    else:
+        n_test = 0 if launch.test_sets is None else launch.test_sets[0].shape[1]
+    return Extent(launch.architecture, n_train, n_test, len(launch.study.measure.alphas))
+
+
+def _cut(name: str, n: int, size: int) -> list[Shard]:
+    return [Shard(f"{name}-{k}", start, min(start + size, n)) for k, start in enumerate(range(0, n, size))]

@@ -1,0 +1,47 @@
+"""How far the predictions of the two ends are apart."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+import kernels
+from kernels import reference
+from testbed.kinds import Column, Measure, Work
+from testbed.pair_set import PairSet
+
+
+def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor, loss: str) -> Tensor:
+    """Share of inputs that A and B put in different classes, `[n_pairs]`; for mse √(mean ‖f_A − f_B‖²).
+
+    a, b: `[n_pairs, n_parameters]`; x: `[n_pairs, n_samples, n_inputs]`, a set for each pair.
+
+    >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
+    >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
+    >>> disagreement(architecture, a, b, torch.ones(1, 5, 2), "mse")
+    tensor([2.], dtype=torch.float64)
+    """
+    outputs_a, outputs_b = (reference.forward(architecture, end.double(), x.double())[0] for end in (a, b))
+    if loss == "mse":
+        return (outputs_a - outputs_b).square().sum(2).mean(1).sqrt()
+    return (outputs_a.argmax(2) != outputs_b.argmax(2)).double().mean(1)
+
+
+def _compute(pairs: PairSet) -> dict[str, Tensor]:
+    x, _ = pairs.samples_of_a
+    return {"disagreement": disagreement(pairs.architecture, pairs.a, pairs.b, x, pairs.loss)}
+
+
+MEASURE = Measure(
+    name="disagreement",
+    text="of the predictions of the two ends",
+    columns=(
+        Column(
+            "disagreement",
+            "share of training samples that the two ends put in different classes "
+            "(mse: root mean square difference of outputs)",
+            "share",
+        ),
+    ),
+    compute=_compute,
+    work=lambda extent: Work(arrays=2 * extent.step),
+)

@@ -1,0 +1,208 @@
+"""The curves that theory predicts, and what each asks of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import kernels
+import theory
+from testbed.columns import DEFINITIONS
+from testbed.kinds import Extent, Predicted, Prediction, Work
+from testbed.pair_set import PairSet, layers
+from testbed.sections.setting import Setting
+
+SLOPES = {"relu": 0.0, "identity": 1.0}  # of piecewise linear activations below 0; leaky_relu has its own
+TOLERANCE = 1e-4  # of the population loss, far below what sampling can tell; 1e-6 would take half as long again
+
+
+def population_curve(pairs: PairSet) -> theory.Curve:
+    """The exact population loss along the paths, each with its own teacher (Gaussian moments)."""
+    assert pairs.teacher is not None
+    students = pairs.architecture
+    teacher = pairs.teacher.architecture
+    a, b = pairs.ends
+    return theory.population_path(
+        a,
+        b,
+        pairs.teacher_layers,
+        students.activation,
+        teacher_activation=teacher.activation,
+        negative_slope=students.negative_slope if students.activation == "leaky_relu" else teacher.negative_slope,
+        tol=TOLERANCE,
+    )
+
+
+def population(pairs: PairSet) -> Predicted:
+    """The population loss at the alphas, and its barriers."""
+    return _of_curve(population_curve(pairs), pairs.alphas.numpy())
+
+
+def exact_training(pairs: PairSet) -> Predicted:
+    """The training loss as a piecewise polynomial, on the samples of both ends; these are one set but for a shift."""
+    train = pairs.training_samples
+    alphas = pairs.alphas.numpy()
+    slope = SLOPES.get(pairs.architecture.activation, pairs.architecture.negative_slope)
+    loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
+    barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
+    sets = torch.stack([train.set_a, train.set_b], 1).numpy()
+    different, number = np.unique(sets, axis=0, return_inverse=True)
+    for k, (set_a, set_b) in enumerate(different.tolist()):
+        rows = torch.from_numpy(np.flatnonzero(number == k))
+        chosen = [set_a] if set_a == set_b else [set_a, set_b]
+        a, b = pairs[rows].ends
+        x, y = (samples[chosen].flatten(0, 1).numpy() for samples in train.sets)
+        exact = theory.piecewise_barriers(a, b, x, y, alphas, negative_slope=slope, n_threads=1)
+        loss[rows] = torch.from_numpy(exact.losses)
+        barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
+    return Predicted(loss, barriers)
+
+
+def twin_students(pairs: PairSet) -> Predicted:
+    """The order-parameter equations from the pairs' initial networks, for the pairs of a group at once."""
+    start = pairs.start
+    if start is None or pairs.test is None:
+        raise ValueError("twin_students follows pairs from their initial networks: they must have been trained online.")
+    loss = torch.empty(len(pairs), len(pairs.alphas), dtype=torch.float64)
+    barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
+    for group in np.unique(start.group):
+        rows = torch.from_numpy(np.flatnonzero(start.group == group))
+        some = pairs[rows]
+        assert some.start is not None
+        rate = float(some.start.learning_rate[0])
+        twins = theory.twin_students(
+            layers(pairs.architecture, some.start.a),
+            layers(pairs.architecture, some.start.b),
+            [(weight[0], None) for weight, _ in some.teacher_layers],
+            [start.duration],
+            learning_rate=rate,
+            output_rate=rate,
+            spawn_time=float(some.start.spawn_time[0]),
+        )
+        predicted = _of_curve(twins.path(0), pairs.alphas.numpy())
+        loss[rows] = predicted.loss
+        barriers[rows] = predicted.barriers
+    return Predicted(loss, barriers)
+
+
+def _of_curve(curve: theory.Curve, alphas: np.ndarray) -> Predicted:
+    barriers = [curve.barrier(definition) for definition in DEFINITIONS]
+    return Predicted(torch.from_numpy(curve(alphas)), _stacked(barriers))
+
+
+def _stacked(barriers: Sequence[theory.Barrier]) -> Tensor:
+    """Value and argmax under each definition, `[n_pairs, 4, 2]`."""
+    by_definition = [np.stack([barrier.value, barrier.argmax], 1) for barrier in barriers]
+    return torch.from_numpy(np.stack(by_definition, 1))
+
+
+def _lacks_two_layers(setting: Setting) -> str | None:
+    """What all predictions ask for, as the end of a sentence that says what is needed."""
+    if setting.training.loss != "mse":
+        return "training.loss 'mse'"
+    if setting.architecture.normalise:
+        return "networks without architecture.normalise"
+    if len(setting.architecture.hidden) != 1:
+        return f"one hidden layer, not architecture.hidden = {list(setting.architecture.hidden)}"
+    return None
+
+
+def _exact_training_lacks(setting: Setting) -> str | None:
+    if why := _lacks_two_layers(setting):
+        return why
+    activation = setting.architecture.activation
+    if activation not in ("relu", "leaky_relu", "identity"):
+        return f"a piecewise linear activation (relu, leaky_relu, identity), not {activation!r}"
+    if not setting.one_training_set:
+        return "one training set for all pairs, data.shared = 1"
+    return "a training set, and training.online has none" if setting.training.online else None
+
+
+def _population_lacks(setting: Setting) -> str | None:
+    if why := _lacks_two_layers(setting):
+        return why
+    teacher = setting.teacher
+    students = setting.architecture
+    if teacher is None:
+        return f"Gaussian inputs and a teacher, data of kind 'teacher_student', not {setting.data.kind!r}"
+    if len(teacher.hidden) != 1:
+        return f"a teacher with one hidden layer, not data.teacher.hidden = {list(teacher.hidden)}"
+    one = [(np.ones((1, 1, 1)), None)] * 2
+    try:
+        theory.population_path(one, one, one, students.activation, teacher_activation=teacher.activation)
+    except ValueError as error:
+        return f"activations whose Gaussian moments are known: {str(error).rstrip('.')}"
+    slope = kernels.Architecture((1, 1)).negative_slope
+    if students.activation == teacher.activation == "leaky_relu" and students.negative_slope != slope:
+        return f"the teacher's slope, architecture.negative_slope = {slope}, not {students.negative_slope}"
+    return None
+
+
+def _twin_students_lack(setting: Setting) -> str | None:
+    """The order-parameter equations are of plain online SGD, one sample at a time, between erf committees."""
+    if why := _lacks_two_layers(setting):
+        return why
+    training = setting.training
+    students = setting.architecture
+    teacher = setting.teacher
+    optimizer = training.optimizer
+    plain_sgd = optimizer.kind == "sgd" and not optimizer.momentum and not optimizer.weight_decay
+    fully_connected = not students.sparse and students.tied is None
+    one_rate = not training.frozen and not training.frozen_layers and setting.ensemble.rate_factor == 1
+    needs = {
+        "training.online = true": training.online,
+        "training.clock = 'inputs'": training.clock == "inputs",
+        "training.batch_size = 1": training.batch_size == 1,
+        "training.optimizer 'sgd' without momentum and weight decay": plain_sgd,
+        "architecture.activation 'erf'": students.activation == "erf",
+        "data.teacher.activation 'erf'": teacher is not None and teacher.activation == "erf",
+        "networks and a teacher without biases": not students.biases and not (teacher is not None and teacher.biases),
+        "fully connected networks whose layers all learn at one rate": fully_connected and one_rate,
+        "training without clip_norm and stop_below": training.clip_norm is None and training.stop_below is None,
+        "one output": getattr(setting.data, "outputs", 1) == 1,
+    }
+    unmet = next((need for need, met in needs.items() if not met), None)
+    return unmet or _population_lacks(setting)
+
+
+def _population_work(extent: Extent) -> Work:
+    """About 10⁴ moments, of pairs of hidden units, for each alpha."""
+    return Work(arrays=1e4 * extent.architecture.widths[1] ** 2)
+
+
+def _exact_training_work(extent: Extent) -> Work:
+    """Each of a path's pieces, about one for every sample and unit, has a polynomial of its own."""
+    return Work(arrays=50.0 * extent.n_train * extent.architecture.n_parameters)
+
+
+POPULATION = Prediction(
+    name="population",
+    text="the exact population loss (Gaussian moments)",
+    curve="exact expected loss over x ~ N(0, I), labels without noise",
+    source="of the exact population loss (Gaussian moments)",
+    predict=population,
+    work=_population_work,
+    lacks=_population_lacks,
+)
+EXACT_TRAINING = Prediction(
+    name="exact_training",
+    text="the exact training loss (piecewise polynomial)",
+    curve="training loss from the exact piecewise polynomial",
+    source="of the exact training loss (piecewise polynomial), maximum over all of [0, 1]",
+    predict=exact_training,
+    work=_exact_training_work,
+    lacks=_exact_training_lacks,
+)
+TWIN_STUDENTS = Prediction(
+    name="twin_students",
+    text="the order-parameter equations of online learning, from the initial overlaps",
+    curve="population loss predicted by the order-parameter equations of online learning",
+    source="predicted from the initial overlaps by the order-parameter equations of online learning, "
+    "infinitely many inputs",
+    predict=twin_students,
+    work=_population_work,
+    lacks=_twin_students_lack,
+)

@@ -1,0 +1,42 @@
+"""The measures and predictions that a study may ask for by name. A new one is a file, and a line here.
+
+>>> MEASURES["disagreement"].columns[0].unit
+'share'
+"""
+
+from __future__ import annotations
+
+from testbed.kinds import Measure, Prediction
+from testbed.measures import (
+    bend,
+    calibration,
+    disagreement,
+    features,
+    hessian,
+    lemma_7,
+    perturbation,
+    predictions,
+    star,
+)
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        disagreement.MEASURE,
+        hessian.MEASURE,
+        perturbation.MEASURE,
+        calibration.MEASURE,
+        features.MEASURE,
+        lemma_7.MEASURE,
+        bend.MEASURE,
+        star.MEASURE,
+    )
+}
+PREDICTIONS: dict[str, Prediction] = {
+    prediction.name: prediction
+    for prediction in (
+        predictions.POPULATION,
+        predictions.EXACT_TRAINING,
+        predictions.TWIN_STUDENTS,
+    )
+}

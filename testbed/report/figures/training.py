@@ -1,0 +1,50 @@
+"""The training losses that were recorded."""
+
+from __future__ import annotations
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from testbed.report.figures.marks import color_of
+from testbed.results.results import Results
+
+CAPTION = "Recorded training losses of the networks that did not diverge."
+MOST_LINES = 16  # that a legend has room for
+
+
+def figure(results: Results) -> Figure | None:
+    """Recorded batch losses: the median over networks, by the first factor; without factors also the 10th to 90th percentile."""
+    losses = results.losses.join(results.networks.filter(pl.col("diverged_at").is_null()), on="network")
+    if not len(losses):
+        return None
+    keys = [key for key in results.factors if key != "ensemble.spawn_step"]
+    levels = losses[keys[0]].unique().sort().to_list() if keys else [None]
+    if len(levels) > MOST_LINES:
+        keys = []
+        levels = [None]
+    figure = Figure(figsize=(4.4, 3.2))
+    ax = figure.subplots()
+    for i, level in enumerate(levels):
+        rows = losses if level is None else losses.filter(pl.col(keys[0]) == level)
+        quantiles = _quantiles(rows)
+        color = "C0" if level is None else color_of(i, levels)
+        if len(levels) == 1:
+            ax.fill_between(quantiles["step"], quantiles["10"], quantiles["90"], color=color, alpha=0.15, lw=0)
+        label = None if level is None else str(level)
+        ax.plot(quantiles["step"], quantiles["50"], color=color, lw=1.1, label=label)
+    ax.set(
+        yscale="log",
+        xlabel="step (parameter updates)",
+        ylabel=f"batch loss ({results.unit})",
+        title="median over networks" + ("; band: 10 % to 90 %" if len(levels) == 1 else ""),
+    )
+    if keys:
+        ax.legend(title=results.label(keys[0]), ncols=2)
+    return figure
+
+
+def _quantiles(losses: pl.DataFrame) -> pl.DataFrame:
+    """The 10th, 50th and 90th percentile over networks at each step."""
+    loss = pl.col("loss")
+    quantiles = (loss.median().alias("50"), loss.quantile(0.1).alias("10"), loss.quantile(0.9).alias("90"))
+    return losses.group_by("step").agg(quantiles).sort("step")

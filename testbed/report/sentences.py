@@ -1,0 +1,146 @@
+"""The answer of a study in sentences, every number computed from the tables."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from testbed import columns
+from testbed.alignment.registry import ALIGNMENTS
+from testbed.report import ranking
+from testbed.report.tables import claims_table, grid_numbers
+from testbed.results.comparison import group_means, interval, nearest_alpha, z_summary
+from testbed.results.results import Results
+from testbed.results.tables import GAPS
+
+NAMES = {"siblings": "siblings", "independent": "independent pairs"}
+STABLE = 0.02  # Frankle's rule, of the test error barrier
+FOUND = 1e-9  # a gap below: the best of all permutations is found
+
+
+def answers(results: Results) -> list[str]:
+    """The answer in sentences: barriers by kind of pairs, claims, comparison with theory, counts."""
+    said = []
+    for kind in results.kinds:
+        if results.groups_of_components:
+            said += ranking.sentences(results, kind) + gap_sentences(results, kind)
+        else:
+            said += _barrier_sentences(results, kind)
+    for claim, source, here, agrees in claims_table(results):
+        said.append(f"{claim} ({source}) Here: {here}. Agrees: {agrees}.")
+    said += _permutation_sentences(results)
+    said += _z_sentences(results)
+    said += _grid_sentences(results)
+    return [*said, _count_sentence(results)]
+
+
+def aligned_sentences(results: Results, kind: str) -> list[str]:
+    """What alignment leaves of the barrier."""
+    said = []
+    pairs = results.measured.filter(kind=kind)
+    for name, alignment in ALIGNMENTS.items():
+        barrier = columns.barrier(f"{results.part}_loss", path=name)
+        if results.has(barrier):
+            said.append(
+                f"The mean {results.part} loss barrier of {NAMES[kind]}, {alignment.phrase} is {_mean(pairs, barrier)}."
+            )
+    return said + gap_sentences(results, kind)
+
+
+def gap_sentences(results: Results, kind: str) -> list[str]:
+    """What matching misses of the best of all permutations."""
+    said = []
+    pairs = results.measured.filter(kind=kind)
+    for name, gap in GAPS.items():
+        if results.has(gap):
+            found = float((pairs[gap].drop_nulls() < FOUND).mean())  # type: ignore[arg-type]
+            how = ALIGNMENTS[name].phrase.removeprefix("after ").capitalize()
+            said.append(
+                f"{how} finds the best of all permutations for {found:.0%} of {NAMES[kind]}; "
+                f"its mean gap to it is {_mean(pairs, gap)}."
+            )
+    return said
+
+
+def _barrier_sentences(results: Results, kind: str) -> list[str]:
+    """The mean barrier, how it goes with each factor, and what alignment leaves of it."""
+    name = NAMES[kind]
+    barrier = results.main_barrier
+    pairs = results.measured.filter(kind=kind)
+    predicted = barrier == columns.barrier("population")
+    source = "exact population loss" if predicted else f"measured {results.part} loss"
+    said = [
+        f"The mean barrier of {name} is {_mean(pairs, barrier)} "
+        f"({results.unit}; {source}, linear definition, {len(pairs):,} pairs, 95 % interval over families)."
+    ]
+    for key in results.groups(kind):
+        rows = group_means(pairs, [key], barrier).to_dicts()
+        if len(rows) < 2 or key == "component":
+            continue
+        first, last = rows[0], rows[-1]
+        top = max(rows, key=lambda row: row["mean"])
+        peak = "" if top in (first, last) else f", with its largest value, {interval(top)}, at {top[key]}"
+        said.append(
+            f"By {results.label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at "
+            f"{last[key]}{peak}."
+        )
+    error = columns.barrier(f"{results.part}_error", "mean_endpoints")
+    if results.has(error):
+        stable = float((pairs[error] < STABLE).mean())  # type: ignore[arg-type]
+        said.append(
+            f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under "
+            f"{100 * STABLE:.0f} %."
+        )
+    return said + aligned_sentences(results, kind)
+
+
+def _permutation_sentences(results: Results) -> list[str]:
+    column = columns.DIFFERENT_PERMUTATION
+    if not results.has(column):
+        return []
+    return [
+        f"The share of {NAMES[kind]} whose students ended in different permutations of the teacher's units is "
+        f"{_mean(results.measured.filter(kind=kind), column)}."
+        for kind in results.kinds
+    ]
+
+
+def _z_sentences(results: Results) -> list[str]:
+    """How measured and predicted test losses agree."""
+    if not results.has("z"):
+        return []
+    z = results.measured["z"].drop_nulls().to_numpy()
+    if len(z) < 2:
+        return []
+    summary = z_summary(z)
+    verdict = "each is within" if summary.standard_normal else "not all of them are within"
+    return [
+        f"Measured test losses less the exact population losses, in standard errors, over {summary.n:,} pairs at α = "
+        f"{nearest_alpha(results.curves, 0.5):g}: mean {summary.mean:+.3f}, standard deviation {summary.std:.3f}, "
+        f"Kolmogorov–Smirnov p = {summary.p:.2g}; {verdict} what standard normals give 999 times in 1,000."
+    ]
+
+
+def _grid_sentences(results: Results) -> list[str]:
+    """How measured and exact training losses agree."""
+    numbers = grid_numbers(results)
+    if numbers is None:
+        return []
+    return [
+        f"On the training set the measured and the exact curves differ by at most {numbers['difference']:.1g} at the "
+        f"grid's points; a barrier read off the grid misses {numbers['median']:.2%} of the exact one in the median, and "
+        f"at most {numbers['most']} ({results.unit})."
+    ]
+
+
+def _count_sentence(results: Results) -> str:
+    counts = results.manifest["counts"]
+    diverged = "none diverged"
+    if counts["diverged"]:
+        diverged = f"{counts['diverged']:,} diverged, and the {counts['pairs_left_out']:,} pairs with one of them are in no average"
+    return f"{counts['networks']:,} networks were trained; {diverged}."
+
+
+def _mean(pairs: pl.DataFrame, column: str) -> str:
+    """The mean of a column over pairs of one kind, with its interval."""
+    (row,) = group_means(pairs, ["kind"], column).to_dicts()
+    return interval(row)

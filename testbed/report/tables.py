@@ -1,0 +1,135 @@
+"""The tables of the page: each a header and rows of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from testbed import columns
+from testbed.columns import DEFINITIONS
+from testbed.measures.registry import MEASURES
+from testbed.results.claims import judge
+from testbed.results.comparison import effects, group_means, interval, mean_interval, nearest_alpha, number, z_summary
+from testbed.results.results import Results
+from testbed.results.tables import GAPS, NUMBERS, PATHS
+
+SOURCES = ("test_loss", "population", "train_loss", "exact_training", "test_error", "train_error")  # in their order
+MAIN = ("population", "test_loss", "train_loss")  # the first of these that there is has intervals, and all definitions
+Z_ALPHAS = (0, 0.25, 0.5, 0.75, 1)
+
+
+def claims_table(results: Results) -> list[list[str]]:
+    """Rows of claim, source, what was found here, and whether it agrees."""
+    verdicts = [(claim, judge(claim, results.pairs, results.shown)) for claim in results.study.claims]
+    return [[claim.claim, claim.source, verdict.here, verdict.agrees] for claim, verdict in verdicts]
+
+
+def z_rows(results: Results) -> list[dict[str, Any]]:
+    """The summary of z at five alphas: each row holds one z a pair; the rows share inputs and are not independent."""
+    if not results.has("z"):
+        return []
+    scores = results.curves.select("alpha", "z").drop_nulls()
+    chosen = dict.fromkeys(nearest_alpha(results.curves, alpha) for alpha in Z_ALPHAS)
+    rows = []
+    for alpha in chosen:
+        z = scores.filter(pl.col("alpha") == alpha)["z"].to_numpy()
+        if len(z) > 1:
+            rows.append({"alpha": alpha, "summary": z_summary(z)})
+    return rows
+
+
+def barrier_table(results: Results) -> dict[str, Any]:
+    """Mean barriers of every group of pairs: a header and rows of text."""
+    quantities = (f"{results.part}_loss", f"{results.part}_error")
+    aligned = [columns.along(quantity, path) for path in PATHS if path for quantity in quantities]
+    sources = [name for name in (*SOURCES, *aligned) if results.has(columns.barrier(name))]
+    main = next((name for name in MAIN if name in sources), "")
+    definitions = [name for name in DEFINITIONS[1:] if results.has(columns.barrier(main, name))]
+    barriers = [columns.barrier(name) for name in sources] + [columns.barrier(main, name) for name in definitions]
+    rows = []
+    for kind in results.kinds:
+        by = ["kind", *results.groups(kind)]
+        pairs = results.measured.filter(kind=kind)
+        averages = pairs.group_by(by).agg(pl.col(barriers).mean())
+        means = group_means(pairs, by, columns.barrier(main)).join(averages, on=by, maintain_order="left")
+        for row in means.to_dicts():
+            levels = [str(row[key]) if key in by else "all" for key in results.factors]
+            numbers = [interval(row) if name == columns.barrier(main) else number(row[name]) for name in barriers]
+            rows.append([kind, *levels, f"{row['n']:,}", *numbers])
+    header = ["pairs", *(results.label(key) for key in results.factors), "n"]
+    header += [f"{columns.readable(name)}, linear" for name in sources]
+    header += [f"{columns.readable(main)}, {name}" for name in definitions]
+    return {"header": header, "rows": rows}
+
+
+def effects_table(results: Results) -> dict[str, Any] | None:
+    """What each level of each factor does to the mean barrier against the factor's first level; None without factors."""
+    barrier = results.main_barrier
+    if results.groups_of_components or not results.has(barrier):
+        return None
+    rows = []
+    for kind in results.kinds:
+        pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(barrier).is_not_null())
+        for key in results.groups(kind):
+            first = str(pairs[key].unique().sort()[0]) if len(pairs) else ""
+            for row in effects(pairs, key, barrier).to_dicts():
+                rows.append([kind, results.label(key), first, str(row[key]), f"{row['n']:,}", interval(row)])
+    if not rows:
+        return None
+    header = ["pairs", "factor", "from", "to", "n", f"difference of {columns.readable(barrier)}"]
+    return {"header": header, "rows": rows}
+
+
+def beside_table(results: Results) -> dict[str, Any] | None:
+    """What was measured beside the barrier, means by kind of pairs and first factor; None if nothing was."""
+    units = {column.name: column.unit for measure in MEASURES.values() for column in measure.columns}
+    names = [name for name in (*GAPS.values(), *NUMBERS) if results.has(name) and name != columns.DIFFERENT_PERMUTATION]
+    if not any(name in units for name in names):
+        return None
+    names = [columns.barrier("train_loss"), *names]
+    rows = []
+    factor = ""
+    for kind in results.kinds:
+        pairs = results.measured.filter(kind=kind)
+        groups = [("all", pairs)]
+        for key in results.groups(kind)[:1]:
+            factor = factor or results.label(key)
+            groups = [(str(level), pairs.filter(pl.col(key) == level)) for level in pairs[key].unique().sort()]
+        for level, group in groups:
+            rows.append([kind, level, f"{len(group):,}", *(_mean(group, name) for name in names)])
+    header = ["pairs", factor, "n", *(_with_unit(name, units.get(name, ""), results) for name in names)]
+    return {"header": header, "rows": rows}
+
+
+def grid_numbers(results: Results) -> dict[str, Any] | None:
+    """What the grid misses of the exact training barrier, and how far measured and exact curves are apart at its points."""
+    exact_barrier = columns.barrier("exact_training")
+    if not results.has(exact_barrier):
+        return None
+    exact = results.measured[exact_barrier].to_numpy()
+    on_grid = results.measured[columns.barrier("train_loss")].to_numpy()
+    missed = exact - on_grid
+    positive = exact > 1e-9
+    predicted = results.curves[columns.predicted_loss("exact_training")]
+    return {
+        "difference": (results.curves["train_loss"] - predicted).abs().max(),
+        "median": float(np.median(missed[positive] / exact[positive])) if positive.any() else 0.0,
+        "most": number(float(missed.max())),
+        "n": int(positive.sum()),
+    }
+
+
+def _mean(pairs: pl.DataFrame, column: str) -> str:
+    """The mean of a column where it is not null, with its interval."""
+    some = pairs.filter(pl.col(column).is_not_null())
+    if not len(some):
+        return "–"
+    return interval(dict(zip(("mean", "low", "high"), mean_interval(some, column), strict=True)))
+
+
+def _with_unit(column: str, unit: str, results: Results) -> str:
+    """A column's name for a header, and its unit if it has one; that of the loss by its name."""
+    unit = unit.replace("loss", results.unit)
+    return columns.readable(column) + (f" ({unit})" if unit else "")
