@@ -36,11 +36,10 @@ def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
     matching's barrier is at least this one's.
 
     >>> architecture = kernels.Architecture((2, 3, 1))
-    >>> a = architecture.initial(2)
-    >>> b = permute(architecture, a, (torch.tensor([[2, 0, 1], [1, 0, 2]]),))
-    >>> x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
-    >>> torch.equal(exhaustive(PairSet.of(architecture, a, b, (x, x[:, :1]))).params, a)
-    True
+    >>> a, b = architecture.initial(2, seed=1), architecture.initial(2, seed=2)
+    >>> best = exhaustive(PairSet.of(architecture, a, b, (torch.ones(20, 2), torch.zeros(20, 1))))
+    >>> best.permutations[0].shape
+    torch.Size([2, 3])
     """
     architecture = pairs.architecture
     if signs:

@@ -15,6 +15,7 @@ def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Te
 
     a, b: `[n_pairs, n_parameters]`; x: `[n_pairs, n_samples, n_inputs]`, a set for each pair.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
     >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
     >>> disagreement(architecture, a, b, torch.ones(1, 5, 2), "mse")

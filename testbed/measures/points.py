@@ -11,6 +11,7 @@ from kernels import reference
 def points_on_paths(a: Tensor, b: Tensor, alphas: Tensor) -> Tensor:
     """Every network on every path, float64 `[n_pairs · n_alphas, n_parameters]`, those of a path one after the other.
 
+    >>> import torch
     >>> points_on_paths(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0.0, 0.5])).tolist()
     [[0.0, 0.0], [0.5, 0.5]]
     """

@@ -86,8 +86,8 @@ class Study(Section):
 
         settings: `key=value`, in place of the file's. quick: shrunk to a few seconds. scale: as many times as large.
 
-        >>> Study.load("teacher_student", ["training.steps=100", "ensemble.spawn_step=0"], quick=True).training.steps
-        20
+        >>> Study.load("teacher_student", ["training.steps=20000"], quick=True).training.steps
+        1000
         """
         path = find(source)
         try:
