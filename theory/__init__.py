@@ -31,8 +31,9 @@ from theory.layers import Layers
 from theory.linear.gradient_flow import aligned_flow, flow_losses, flow_overlaps
 from theory.linear.networks import SecondMoments, depth_two_barrier, gradient_descent_solution, linear_path
 from theory.online.order_parameters import TwinStudents, twin_students
-from theory.population.gaussian_moments import CLOSED_FORM_ACTIVATIONS, first_moment, second_moment
-from theory.population.hermite_series import Polynomial, series_moment
+from theory.population.activations import CLOSED_FORM_ACTIVATIONS, Polynomial
+from theory.population.gaussian_moments import first_moment, second_moment
+from theory.population.hermite_series import series_moment
 from theory.population.loss import population_loss, population_path
 from theory.structure.cross_entropy import cross_entropy_parts
 from theory.structure.curvature import curvature_bound

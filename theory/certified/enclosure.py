@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from theory.certified.intervals import UNIT
-from theory.certified.path_jets import Bound, PathProblem, half_width
+from theory.certified.path_jets import Bound, PathProblem
+from theory.certified.search import Search
 from theory.curves.curve import BARRIER_DEFINITIONS, Barrier, Curve
 from theory.layers import Array, Layers, known
-
-FIRST_PIECES = 16
-MOST_HALVINGS = 46  # a piece is then 2⁻⁵⁰ wide
 
 
 @dataclass(frozen=True)
@@ -111,12 +108,12 @@ class CertifiedCurve(Curve):
         return np.stack([bound.value.low.reshape(shape) - spare, bound.value.high.reshape(shape) + spare], axis=2)
 
     @cached_property
-    def _search(self) -> _Search:
+    def _search(self) -> Search:
         rise = self._ends[:, 2].mean(axis=1) - self._ends[:, 0].mean(axis=1)
-        return _Search(self.problem, np.stack([np.zeros(self.n_pairs), rise], axis=1), self.tol, self.most_pieces)
+        return Search(self.problem, np.stack([np.zeros(self.n_pairs), rise], axis=1), self.tol, self.most_pieces)
 
     def tilted_maxima(self, slopes: Array) -> tuple[Array, Array, Array]:
-        search = _Search(self.problem, slopes, self.tol, self.most_pieces)
+        search = Search(self.problem, slopes, self.tol, self.most_pieces)
         return search.low, search.witness, search.high - search.low
 
     def enclosure(self, definition: str = "linear") -> Array:
@@ -215,92 +212,6 @@ def certified_path(
     if not tol > 0:
         raise ValueError(f"tol is {tol}; an enclosure has a width above 0")
     return CertifiedCurve(PathProblem(a, b, x, y, activation, loss, negative_slope), tol, most_pieces)
-
-
-class _Search:
-    """Branch and bound for all pairs and tilts at once.
-
-    Attributes:
-        tilts: [n_pairs, k], the slopes s.
-        low, high: [n_pairs, k], bounds of max [L(α) − s α].
-        witness: [n_pairs, k], an α that attains `low`.
-        pair, left, right: [n_pieces], the pieces that cover each pair's path.
-        top: [n_pieces, k], upper bounds of L(α) − s α on them.
-    """
-
-    def __init__(self, problem: PathProblem, tilts: Array, tol: float, most_pieces: int) -> None:
-        self.tilts = tilts
-        n_pairs, k = tilts.shape
-        self.low, self.witness = np.full((n_pairs, k), -np.inf), np.zeros((n_pairs, k))
-        spare = tol / 8  # for the checker, and for the roundings of `enclosure`
-        edges = np.linspace(0.0, 1.0, FIRST_PIECES + 1)
-        pair = np.repeat(np.arange(n_pairs), FIRST_PIECES)
-        left, right = np.tile(edges[:-1], n_pairs), np.tile(edges[1:], n_pairs)
-        done: list[tuple[NDArray[np.int64], Array, Array, Array]] = []
-        n_pieces = np.full(n_pairs, FIRST_PIECES)
-        ends = np.tile([0.0, 1.0], n_pairs)
-        owner = np.repeat(np.arange(n_pairs), 2)
-        self._try_points(owner, ends, problem.bounds(owner, ends, ends))
-        for halving in range(MOST_HALVINGS + 1):
-            bound = problem.bounds(pair, left, right)
-            self._try_points(pair, (left + right) / 2, bound)
-            top = upper_bounds(bound, (left + right) / 2, half_width(left, right), tilts[pair])
-            keep = (top <= self.low[pair] + (tol - 2 * spare)).all(axis=1) | (n_pieces[pair] >= most_pieces)
-            if halving == MOST_HALVINGS:
-                keep[:] = True
-            done.append((pair[keep], left[keep], right[keep], top[keep]))
-            pair, left, right = pair[~keep], left[~keep], right[~keep]
-            if pair.size == 0:
-                break
-            n_pieces += np.bincount(pair, minlength=n_pairs)
-            middle = (left + right) / 2
-            pair = np.repeat(pair, 2)
-            left, right = np.stack([left, middle], 1).ravel(), np.stack([middle, right], 1).ravel()
-        self.pair, self.left, self.right, self.top = (np.concatenate(parts) for parts in zip(*done, strict=True))
-        self.high = np.full((n_pairs, k), -np.inf)
-        np.maximum.at(self.high, self.pair, self.top)
-        self.high += spare / 2
-        self.low -= spare / 2
-
-    def _try_points(self, pair: NDArray[np.int64], alpha: Array, bound: Bound) -> None:
-        """Raise `low` where L(α) − s α at these points is higher."""
-        for column in range(self.tilts.shape[1]):
-            tilted = self.tilts[pair, column] * alpha
-            value = bound.value.low - tilted
-            value -= 4 * UNIT * (np.abs(bound.value.low) + np.abs(tilted))
-            order = np.lexsort((value, pair))
-            last = order[np.append(np.diff(pair[order]) > 0, True)]  # the best of each pair
-            better = last[value[last] > self.low[pair[last], column]]
-            self.low[pair[better], column], self.witness[pair[better], column] = value[better], alpha[better]
-
-
-def upper_bounds(bound: Bound, centre: Array, radius: Array, tilts: Array) -> Array:
-    """max over |t| ≤ r of L(c) + G t + ½ M t² − s (c + t), rounded up, [n, k].
-
-    Args:
-        bound: L(c), G and M of each piece.
-        centre: c [n].
-        radius: r [n].
-        tilts: s [n, k].
-
-    Example:
-        >>> from theory.certified.intervals import Ball
-        >>> parabola = Bound(Ball.exact(np.array([1.0])), Ball.exact(np.array([0.0])), np.array([-2.0]))  # 1 − t²
-        >>> upper_bounds(parabola, np.array([0.5]), np.array([0.5]), np.array([[0.0]])).round(9).tolist()
-        [[1.0]]
-    """
-    most = np.full(tilts.shape, 0.0)
-    r, m = radius[:, None], bound.curvature[:, None]
-    for slope in (bound.slope.high[:, None] - tilts, tilts - bound.slope.low[:, None]):  # to the right, to the left
-        g = slope + 4 * UNIT * np.abs(slope) + 4 * UNIT * np.abs(tilts)
-        at_end = g * r + m * r * r / 2 + 8 * UNIT * (np.abs(g) * r + np.abs(m) * r * r)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            inside = (m < 0) & (g > 0) & (-m * r > g)
-            top = np.where(inside, g * g / (-2 * m) * (1 + 8 * UNIT), at_end)
-        most = np.maximum(most, top)
-    tilted = tilts * centre[:, None]
-    base = bound.value.high[:, None]
-    return np.asarray(base - tilted + most + 8 * UNIT * (np.abs(base) + np.abs(tilted) + np.abs(most)))
 
 
 def _outward(interval: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.curves.cubics import cubic_top, cubic_value
 from theory.curves.curve import Curve
 from theory.layers import Array
 
@@ -145,9 +146,7 @@ class SmoothCurve(Curve):
         grid, tilts = self._grid, slopes[:, :, None]
         values = self._grid_values[0][:, None, :] - tilts * grid  # [n_pairs, k, n_grid]
         rates = self._grid_values[1][:, None, :] - tilts
-        tops, offsets = _hermite_top(
-            values[..., :-1], values[..., 1:], rates[..., :-1], rates[..., 1:], grid[1] - grid[0]
-        )
+        tops, offsets = cubic_top(values[..., :-1], values[..., 1:], rates[..., :-1], rates[..., 1:], grid[1] - grid[0])
         chosen, highest = np.argmax(tops, axis=2), np.argmax(values, axis=2)
         best, argmax = _pick(values, highest), grid[highest]
         left = np.stack([grid[chosen], _pick(values, chosen), _pick(rates, chosen)])
@@ -189,7 +188,7 @@ class SmoothCurve(Curve):
         keeps a top inside: the curve rises at the left end, and falls at the right end or that end is where it was.
         """
         width = right[0] - left[0]
-        trial = left[0] + _hermite_top(left[1], right[1], left[2], right[2], width)[1]
+        trial = left[0] + cubic_top(left[1], right[1], left[2], right[2], width)[1]
         tolerance = 1e-15 * self._size[:, None]
         open_rows = np.arange(len(pairs))
         for _ in range(MOST_CLIMBS):
@@ -203,7 +202,7 @@ class SmoothCurve(Curve):
             right[:, open_rows] = np.where(rising, right[:, open_rows], point)
             low, high = left[:, open_rows], right[:, open_rows]
             width = high[0] - low[0]
-            step = _hermite_top(low[1], high[1], low[2], high[2], width)[1]
+            step = cubic_top(low[1], high[1], low[2], high[2], width)[1]
             trial[open_rows] = low[0] + np.where((step > 0) & (step < width), step, width / 2)
             gain = np.abs(point[2] * (trial[open_rows] - point[0]))
             open_rows = open_rows[(gain > tolerance[rows]).any(axis=1)]
@@ -265,7 +264,7 @@ class SmoothCurve(Curve):
         step = self._grid[1] - self._grid[0]
         excess = np.zeros(best.shape)
         for t in (offsets / step, 0.25, 0.5, 0.75):
-            height = _hermite(values[..., :-1], values[..., 1:], step * rates[..., :-1], step * rates[..., 1:], t)
+            height = cubic_value(values[..., :-1], values[..., 1:], step * rates[..., :-1], step * rates[..., 1:], t)
             height += self._interpolation_error[:, None, :] * (4 * t * (1 - t)) ** 2
             np.put_along_axis(height, chosen[:, :, None], -np.inf, axis=2)  # refined, so no interpolation
             excess = np.maximum(excess, height.max(axis=2) - best)
@@ -280,7 +279,7 @@ class SmoothCurve(Curve):
         """
         values, slopes = self._grid_values
         even, even_slopes, step = values[:, ::2], slopes[:, ::2], 2 * (self._grid[1] - self._grid[0])
-        middle = _hermite(even[:, :-1], even[:, 1:], step * even_slopes[:, :-1], step * even_slopes[:, 1:], 0.5)
+        middle = cubic_value(even[:, :-1], even[:, 1:], step * even_slopes[:, :-1], step * even_slopes[:, 1:], 0.5)
         padded = np.pad(np.abs(middle - values[:, 1::2]), ((0, 0), (1, 1)), mode="edge")
         widest = np.maximum(padded[:, 1:-1], np.maximum(padded[:, :-2], padded[:, 2:]))
         return np.repeat(widest / 4, 2, axis=1)
@@ -300,29 +299,6 @@ def _highest(ends: Array, losses: Array, bend: Bend, slopes: Array) -> Array:
         bent = np.where(arch > np.abs(rise), middle + arch / 4 + rise**2 / (4 * arch), tilted.max(axis=1))
     steep = middle + width * (bend.slope[:, None] + np.abs(slopes)) / 2
     return np.fmin(bent, steep)
-
-
-def _hermite(value_0: Array, value_1: Array, s0: Array, s1: Array, t: Array | float) -> Array:
-    """The cubic Hermite interpolant at t: values value_0, value_1 and slopes s0, s1 at t = 0 and 1."""
-    rise = value_1 - value_0
-    return np.asarray(value_0 + t * (s0 + t * (3 * rise - 2 * s0 - s1 + t * (s0 + s1 - 2 * rise))))
-
-
-def _hermite_top(
-    value_0: Array, value_1: Array, slope_0: Array, slope_1: Array, width: Array | float
-) -> tuple[Array, Array]:
-    """Maximum over [0, width] of the cubic with these values and slopes at the ends, and where in [0, width] it is."""
-    s0, s1, rise = slope_0 * width, slope_1 * width, value_1 - value_0
-    square, cubic = 3 * rise - 2 * s0 - s1, s0 + s1 - 2 * rise
-    # the slope is s0 + 2 square t + 3 cubic t²; of its two roots the one where it falls, without cancellation
-    root = np.sqrt(np.maximum(square**2 - 3 * cubic * s0, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(square <= 0, s0 / (root - square), -(square + root) / (3 * cubic))
-    higher_end = np.where(rise > 0, 1.0, 0.0)
-    t = np.where((t > 0) & (t < 1), t, higher_end)
-    value = _hermite(value_0, value_1, s0, s1, t)
-    top = np.maximum(value, np.maximum(value_0, value_1))
-    return top, np.where(value >= top, t, higher_end) * width
 
 
 def _pick(values: Array, index: NDArray[np.int64]) -> Array:

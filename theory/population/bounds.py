@@ -27,7 +27,7 @@ from scipy.special import gamma, ndtr
 
 from theory.curves.smooth_curve import Bend
 from theory.layers import Array, known
-from theory.population.hermite_series import Activation, as_polynomial, degree
+from theory.population.activations import Activation, as_polynomial, degree
 from theory.population.whitened import Whitened
 
 # sup |σ|, sup |σ′|, sup |σ″| away from kinks; gelu′ = Φ + uφ is largest at √2

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from theory.layers import Array, finite, known
+from theory.population.activations import CLOSED_FORM_ACTIVATIONS
 from theory.population.bivariate_normal import GaussianPair, Moment
 from theory.population.erf_moments import erf_moment
 from theory.population.relu_moments import relu_moment
 from theory.population.smoothing import smoothed
 from theory.population.stein_moments import STEIN_ACTIVATIONS, stein_moment
 
-CLOSED_FORM_ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "square")
 PIECEWISE_LINEAR = ("relu", "leaky_relu")
 
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from theory.curves.smooth_curve import SmoothCurve
 from theory.layers import Array, Layers
-from theory.population.hermite_series import Activation
+from theory.population.activations import Activation
 from theory.population.problem import PopulationProblem
 
 

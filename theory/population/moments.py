@@ -10,15 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from theory.layers import Array
+from theory.population.activations import Activation
 from theory.population.bivariate_normal import GaussianPair, Moment
 from theory.population.gaussian_moments import has_closed_form, pair_moment
-from theory.population.hermite_series import (
-    SMALLEST_VARIANCE,
-    Activation,
-    coefficients,
-    moment_of,
-    terms_needed,
-)
+from theory.population.hermite_coefficients import SMALLEST_VARIANCE, coefficients
+from theory.population.hermite_series import moment_of, terms_needed
 from theory.population.smoothing import smoothed
 
 

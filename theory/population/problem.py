@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from theory.curves.smooth_curve import Bend
 from theory.layers import Array, Layers, check_layers, check_pairs, covariance_factor, finite, map_chunks, n_networks
+from theory.population.activations import Activation, known_activation
 from theory.population.bounds import bend
-from theory.population.hermite_series import Activation, known_activation, tail
+from theory.population.hermite_series import tail
 from theory.population.moments import Moments, is_elementary
 from theory.population.path_terms import PathTerms
 from theory.population.whitened import Whitened, whitened

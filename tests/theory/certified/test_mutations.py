@@ -8,7 +8,7 @@ from scipy.special import erf
 
 from tests.theory.mutations import assert_every_constant_is_needed
 from tests.theory.problems import close
-from theory.certified import checker, enclosure, intervals, path_jets
+from theory.certified import checker, enclosure, intervals, path_jets, search
 
 
 def check_activation_table():
@@ -68,7 +68,7 @@ def check_search():
         )
         t = np.linspace(-0.25, 0.25, 100_001)
         close(
-            enclosure.upper_bounds(bound, c, r, np.array([[tilt]])),
+            search.upper_bounds(bound, c, r, np.array([[tilt]])),
             (2 + slope * t + bent / 2 * t**2 - tilt * (0.5 + t)).max(),
         )
     close(enclosure._mean(np.array([[1.0, 2.0]]), np.array([[3.0, 5.0]])), [[2.0, 3.5]])
@@ -119,7 +119,8 @@ def check_proofs():
     [
         (intervals, {"activation_named", "_phi"}, check_activation_table),
         (path_jets, {"_mse", "_cross_entropy", "_softmax"}, check_losses_of_jets),
-        (enclosure, {"upper_bounds", "_mean"}, check_search),
+        (search, {"upper_bounds"}, check_search),
+        (enclosure, {"_mean"}, check_search),
         (checker, {"_follows", "loss", "_of_samples", "_activation"}, check_proofs),
     ],
     ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.theory.mutations import assert_every_constant_is_needed
 from tests.theory.problems import close
-from theory.curves import curve, polynomials, smooth_curve
+from theory.curves import cubics, curve, polynomials, smooth_curve
 
 
 def check_curve():
@@ -46,11 +46,11 @@ def check_smooth_curve():
     """Cubics and their tops, and bounds of arches by hand."""
     for cubic in ([2.0, -1.0, 5.0, -4.0], [2.0, 3.0, -4.0, 0.7]):
         value, slope = np.polynomial.Polynomial(cubic), np.polynomial.Polynomial(cubic).deriv()
-        close(smooth_curve._hermite(value(0), value(1), slope(0), slope(1), 0.3), value(0.3))
-        top, place = smooth_curve._hermite_top(*(np.array([v]) for v in (value(0), value(1), slope(0), slope(1))), 1.0)
+        close(cubics.cubic_value(value(0), value(1), slope(0), slope(1), 0.3), value(0.3))
+        top, place = cubics.cubic_top(*(np.array([v]) for v in (value(0), value(1), slope(0), slope(1))), 1.0)
         close(place, next(root for root in slope.roots() if 0 < root < 1 and slope.deriv()(root) < 0))
         close(top, value(place))
-    rising = smooth_curve._hermite_top(np.zeros(1), np.ones(1), np.ones(1), np.ones(1), 1.0)
+    rising = cubics.cubic_top(np.zeros(1), np.ones(1), np.ones(1), np.ones(1), 1.0)
     close(rising, ([1.0], [1.0]))
     # from 1 to 2 over a width of ½, tilted by −1: from 1 + ½ a to 2 + ½ (a + ½), with an arch of ½ 8/4 + 3/2 = 2.5
     ends, losses, slopes = np.array([[0.25, 0.75]]), np.array([[1.0, 2.0]]), np.array([[-1.0]])
@@ -70,7 +70,8 @@ def check_smooth_curve():
     ("module", "functions", "check"),
     [
         (curve, {"barrier", "level_of_ends", "barriers_on_grid"}, check_curve),
-        (smooth_curve, {"_highest", "_hermite", "_hermite_top"}, check_smooth_curve),
+        (smooth_curve, {"_highest"}, check_smooth_curve),
+        (cubics, {"cubic_value", "cubic_top"}, check_smooth_curve),
     ],
     ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
 )

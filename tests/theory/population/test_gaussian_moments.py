@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 from theory import first_moment, second_moment
+from theory.population.activations import CLOSED_FORM_ACTIVATIONS
 from theory.population.bivariate_normal import GaussianPair
-from theory.population.gaussian_moments import CLOSED_FORM_ACTIVATIONS, pair_moment
+from theory.population.gaussian_moments import pair_moment
 
 FUNCTIONS = {
     "identity": lambda u: u,

@@ -10,10 +10,12 @@ from scipy.special import erf
 from tests.theory.mutations import assert_every_constant_is_needed
 from tests.theory.problems import close, forward, interpolate, losses_along, networks
 from theory.population import (
+    activations,
     bivariate_normal,
     bounds,
     erf_moments,
     gaussian_moments,
+    hermite_coefficients,
     hermite_series,
     loss,
     moments,
@@ -151,19 +153,22 @@ def check_series():
                 gaussian_moments.second_moment(*pair, 0.4, -0.2, 0.49, 0.21, 0.25),
             )
     mean = np.array(0.4)
-    relu = hermite_series.coefficients("relu", mean, np.array(0.49), 7)
+    relu = hermite_coefficients.coefficients("relu", mean, np.array(0.49), 7)
     close(
-        (relu * hermite_series.coefficients("relu", mean, np.array(0.49), 7))[:1],
+        (relu * hermite_coefficients.coefficients("relu", mean, np.array(0.49), 7))[:1],
         gaussian_moments.first_moment("relu", 0.4, 0.49) ** 2,
     )
-    leaky = hermite_series.coefficients("leaky_relu", mean, np.array(0.49), 7, 0.3)
+    leaky = hermite_coefficients.coefficients("leaky_relu", mean, np.array(0.49), 7, 0.3)
     close(leaky[2:], 0.7 * relu[2:])
     close(leaky[0], gaussian_moments.first_moment("leaky_relu", 0.4, 0.49, negative_slope=0.3))
     point = np.array([0.5, -0.8, 1.3, 0.7, 0.9])
 
     def partials(values):
         mean_u, mean_w, c11, c12, c22 = (np.atleast_1d(value) for value in values)
-        a, b = hermite_series.coefficients("gelu", mean_u, c11, 42), hermite_series.coefficients("erf", mean_w, c22, 42)
+        a, b = (
+            hermite_coefficients.coefficients("gelu", mean_u, c11, 42),
+            hermite_coefficients.coefficients("erf", mean_w, c22, 42),
+        )
         return hermite_series.moment_of(a, b, c11, c12, c22, True)
 
     here = partials(point)
@@ -183,7 +188,7 @@ def check_bounds():
     units, rates = bounds.Sizes(np.array(0.5), np.array(0.7)), bounds.Sizes(np.array(0.2), np.array(0.4))
     for p in gaussian:
         close(units.norm(p), norm(p, 0.5, 0.7))
-    cubic, u, rate = hermite_series.Polynomial((0.1, -1.0, 0.3, 0.2)), (0.5, 0.7), (0.2, 0.4)
+    cubic, u, rate = activations.Polynomial((0.1, -1.0, 0.3, 0.2)), (0.5, 0.7), (0.2, 0.4)
     size = bounds.derivative_norm
     close(size(0, cubic, 0.0, False, units, rates), 0.1 + norm(2, *u) + 0.3 * norm(4, *u) ** 2 + 0.2 * norm(6, *u) ** 3)
     close(size(1, cubic, 0.0, False, units, rates), (1 + 0.6 * norm(4, *u) + 0.6 * norm(8, *u) ** 2) * norm(4, *rate))
@@ -263,10 +268,11 @@ def check_bounds():
         ),
         (moments, {"first_moments"}, check_population),
         (
-            hermite_series,
-            {"coefficients", "_of_erf", "_of_gelu", "_of_relu", "_of_polynomial", "hermite", "moment_of"},
+            hermite_coefficients,
+            {"coefficients", "_of_erf", "_of_gelu", "_of_relu", "_of_polynomial", "hermite"},
             check_series,
         ),
+        (hermite_series, {"moment_of"}, check_series),
         (bounds, {"norm", "derivative_norm", "_suprema", "bend", "_falls_at_kinks", "_density_of_kinks"}, check_bounds),
     ],
     ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
