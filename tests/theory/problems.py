@@ -18,6 +18,16 @@ def networks(rng, n, widths, biased=True):
     ]
 
 
+def identity(z):
+    """No activation."""
+    return z
+
+
+def leaky(slope):
+    """Leaky relu of this negative slope."""
+    return lambda z: np.where(z > 0, z, slope * z)
+
+
 def interpolate(a, b, alpha):
     """The networks (1 − α) a + α b."""
     return [
@@ -27,7 +37,7 @@ def interpolate(a, b, alpha):
 
 
 def forward(layers, x, activation):
-    """f(x) [n, n_samples, n_outputs] of a batch of networks at x [n_samples, n_inputs]."""
+    """f(x) [n, n_samples, n_outputs] of a batch of networks at x [n_samples, n_inputs], or one data set each."""
     h = x
     for index, (weight, bias) in enumerate(layers):
         if index > 0:

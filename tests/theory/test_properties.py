@@ -146,7 +146,10 @@ def test_linear_networks_of_depth_l_are_polynomials_of_degree_2l(depth, seed):
 @pytest.mark.parametrize(("route", "degree"), [("piecewise", 4), ("deep_piecewise", 6)])
 @given(seed=SEEDS)
 def test_pieces_have_degree_2l_and_the_maximum_lies_between_a_grid_and_its_lipschitz_bound(route, degree, seed):
-    """|p′(α)| ≤ Σ k |c_k| on [0, 1] bounds the slope of every piece p = Σ c_k α^k, so the top is at most half a step of it above the grid."""
+    """|p′(α)| ≤ Σ k |c_k| on [0, 1] bounds the slope of every piece p = Σ c_k α^k.
+
+    So the top is at most half a step of that slope above the grid.
+    """
     a, b = ends(route, seed)
     exact = curve(route, "relu", seed, a, b)
     assert exact.coefficients.shape[1] == degree + 1
@@ -163,9 +166,9 @@ def test_pieces_have_degree_2l_and_the_maximum_lies_between_a_grid_and_its_lipsc
 @settings(max_examples=15)
 @given(seed=SEEDS)
 def test_population_maxima_lie_between_a_grid_and_its_lipschitz_bound(activation, seed):
-    """Without biases, |σ′| ≤ s and |σ(u)| ≤ s |u| (s = √(2/π) for erf, else 1) bound dL/dα by the norms of the weights alone.
+    """Without biases, |σ′| ≤ s and |σ(u)| ≤ s |u| (s = √(2/π) for erf, else 1) bound dL/dα by norms of weights alone.
 
-    |f_α(x)| ≤ s ‖v‖ ‖W‖ ‖x‖ and |df_α/dα| ≤ s (‖Δv‖ ‖W‖ + ‖v‖ ‖ΔW‖) ‖x‖ with the larger norm of both ends, and E‖x‖² = d.
+    |f_α(x)| ≤ s ‖v‖ ‖W‖ ‖x‖ and |df_α/dα| ≤ s (‖Δv‖ ‖W‖ + ‖v‖ ‖ΔW‖) ‖x‖ with the larger norm of both ends, E‖x‖² = d.
     """
     rng = np.random.default_rng(seed)
     s = (2 / np.pi) ** 0.5 if activation == "erf" else 1.0
@@ -190,7 +193,7 @@ def test_population_maxima_lie_between_a_grid_and_its_lipschitz_bound(activation
 @settings(max_examples=10)
 @given(seed=SEEDS)
 def test_enclosures_lie_between_a_grid_and_its_lipschitz_bound(activation, seed):
-    """|σ′| ≤ s and σ(0) = 0 bound dL/dα on data by norms of the weights alone, a bias being the weight of an input that is 1.
+    """|σ′| ≤ s and σ(0) = 0 bound dL/dα on data by norms of weights alone; a bias is the weight of an input that is 1.
 
     ‖f_α(x)‖ ≤ s ‖v‖ ‖W‖ ‖x‖ + ‖c‖ and ‖df_α/dα‖ ≤ s (‖Δv‖ ‖W‖ + ‖v‖ ‖ΔW‖) ‖x‖ + ‖Δc‖, and dL/dα = mean r·df/dα.
     """

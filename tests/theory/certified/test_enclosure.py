@@ -1,4 +1,4 @@
-"""Certified barriers against exact ones, against fine grids in 30 digits, and proofs against a checker that must refuse broken ones."""
+"""Certified barriers against exact ones and values in 30 digits; proofs against a checker that refuses broken ones."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -144,8 +144,8 @@ def test_barriers_hold_those_of_grids_and_are_as_narrow_as_asked(seed, activatio
         )
 
 
-def check_exact_barriers(certified_path):
-    """relu and leaky relu of two layers are exact by `finite_data.two_layer`, linear networks of three by `linear.networks`."""
+def test_exact_barriers_lie_inside():
+    """relu and leaky relu of two layers against `piecewise_path`, linear networks of three against `linear_path`."""
     a, b, x, y = problem(5, (3, 6, 2), "mse", 8, 20)
     for activation, slope in (("relu", 0.0), ("leaky_relu", 0.3), ("leaky_relu", -0.4)):
         exact = piecewise_path(a, b, x, y, negative_slope=slope)
@@ -165,10 +165,6 @@ def check_exact_barriers(certified_path):
         value = exact.barrier(definition).value
         assert (low - 1e-11 <= value).all() and (value <= high + 1e-11).all()
         assert (high - low <= 1e-8).all()
-
-
-def test_exact_barriers_lie_inside():
-    check_exact_barriers(certified_path)
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])

@@ -11,10 +11,10 @@ from theory.curves.curve import Curve
 GRID = np.linspace(0, 1, 4001)
 
 
-def check_hand_made(curve_type, barriers_on_grid):
+def test_hand_made_barriers():
     """Straight from 3 down to 1; a hill α(1−α) on the flat; a quartic of height 1/32 at one half."""
     straight, hill, quartic = [3.0, -2.0, 0, 0, 0], [1.0, 1.0, -1.0, 0, 0], [0, 0, 0.5, -1.0, 0.5]
-    curve = curve_type(np.array([straight, hill, quartic]))
+    curve = PolynomialCurve([straight, hill, quartic])
     expected = {
         "linear": [0, 0.25, 1 / 32],
         "mean_endpoints": [1, 0.25, 1 / 32],
@@ -27,10 +27,6 @@ def check_hand_made(curve_type, barriers_on_grid):
             np.testing.assert_allclose(barrier.argmax[1:], 0.5, atol=1e-12)
             assert barrier.definition == definition
     assert curve.barrier("mean_endpoints").argmax[0] == 0.0
-
-
-def test_hand_made_barriers():
-    check_hand_made(PolynomialCurve, barriers_on_grid)
 
 
 def test_linear_has_its_own_maximiser():

@@ -1,4 +1,4 @@
-"""Maxima of curves given by a function: found, ruled out elsewhere where it is known how far they bend, and honest where it is not."""
+"""Maxima of curves given by a function: found; certain where it is known how far they bend; else with an estimate."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_a_hill_between_grid_points_is_found_where_the_bend_is_known():
 
 @pytest.mark.parametrize("by", ["slope", "kinks"])
 def test_a_roof_is_ruled_out_by_its_slope_or_its_kink(by):
-    """−|α − 0.4123| under a bound of |L′| alone, and under its kink of 2 where it is; both leave pieces at the ridge alone."""
+    """−|α − 0.4123| under a bound of |L′| alone, and under its kink of 2; both leave only pieces at the ridge."""
 
     def bend(rows, pieces, losses):
         inside = (pieces[:, 0] < 0.4123) & (pieces[:, 1] > 0.4123)

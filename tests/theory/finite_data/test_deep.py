@@ -1,12 +1,11 @@
 """Region sweeps of deep relu networks against running the interpolated networks, two layers, and hand-made cases."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.theory.problems import leaky, losses_along, networks
 from theory import (
     BARRIER_DEFINITIONS,
     SecondMoments,
@@ -21,41 +20,6 @@ from theory import (
 GRID = np.linspace(0, 1, 4001)
 
 
-def networks(rng, n, widths, biased):
-    return [
-        (
-            rng.standard_normal((n, fan_out, fan_in)) * np.sqrt(2 / fan_in),
-            rng.standard_normal((n, fan_out)) / 2 if biased else None,
-        )
-        for fan_in, fan_out in pairwise(widths)
-    ]
-
-
-def direct_losses(a, b, x, y, alphas, slope=0.0):
-    """½ mean ‖f_α(x) − y‖² by running the interpolated networks, [n_pairs, n_alphas]."""
-    columns = []
-    for alpha in alphas:
-        f = x
-        for layer, ((wa, ba), (wb, bb)) in enumerate(zip(a, b, strict=True)):
-            f = np.where(f > 0, f, slope * f) if layer else f
-            f = f @ ((1 - alpha) * wa + alpha * wb).swapaxes(1, 2)
-            if ba is not None:
-                f = f + ((1 - alpha) * ba + alpha * bb)[:, None]
-        columns.append(((f - y) ** 2).sum(axis=2).mean(axis=1) / 2)
-    return np.stack(columns, axis=1)
-
-
-def check_against_direct(module, seed, n_pairs, n_samples, widths, biased, slope, own_data=False):
-    rng = np.random.default_rng(seed)
-    a, b = networks(rng, n_pairs, widths, biased), networks(rng, n_pairs, widths, biased)
-    lead = (n_pairs,) if own_data else ()
-    x, y = rng.standard_normal((*lead, n_samples, widths[0])), rng.standard_normal((*lead, n_samples, widths[-1]))
-    curve = module.deep_piecewise_path(a, b, x, y, negative_slope=slope)
-    losses = direct_losses(a, b, x, y, GRID[::100], slope)
-    np.testing.assert_allclose(curve(GRID[::100]), losses, atol=1e-11 * np.abs(curve.coefficients).max())
-    return curve, losses
-
-
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_pairs=st.integers(1, 3),
@@ -66,9 +30,13 @@ def check_against_direct(module, seed, n_pairs, n_samples, widths, biased, slope
     own_data=st.booleans(),
 )
 def test_against_direct_evaluation(seed, n_pairs, n_samples, widths, biased, slope, own_data):
-    import theory
-
-    curve, _ = check_against_direct(theory, seed, n_pairs, n_samples, widths, biased, slope, own_data)
+    rng = np.random.default_rng(seed)
+    a, b = networks(rng, n_pairs, widths, biased), networks(rng, n_pairs, widths, biased)
+    lead = (n_pairs,) if own_data else ()
+    x, y = rng.standard_normal((*lead, n_samples, widths[0])), rng.standard_normal((*lead, n_samples, widths[-1]))
+    curve = deep_piecewise_path(a, b, x, y, negative_slope=slope)
+    measured = losses_along(a, b, x, y, GRID[::100], leaky(slope))
+    np.testing.assert_allclose(curve(GRID[::100]), measured, atol=1e-11 * np.abs(curve.coefficients).max())
     assert curve.coefficients.shape[1] == 2 * (len(widths) - 1) + 1
     value, argmax = curve.maximum()
     losses = curve(GRID)
@@ -126,7 +94,7 @@ def test_barriers_streamed_and_symmetries():
     a, b = networks(rng, 20, widths, True), networks(rng, 20, widths, True)
     x, y = rng.standard_normal((48, 2)), rng.standard_normal((48, 1))
     streamed = deep_piecewise_barriers(a, b, x, y, GRID[::10], n_threads=1)
-    losses = direct_losses(a, b, x, y, GRID[::10])
+    losses = losses_along(a, b, x, y, GRID[::10], leaky(0.0))
     scale = 1e-10 * losses.max()
     np.testing.assert_allclose(streamed.losses, losses, atol=scale)
     for definition in BARRIER_DEFINITIONS:

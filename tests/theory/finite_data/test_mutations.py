@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.theory.mutations import assert_every_constant_is_needed
-from tests.theory.problems import close, losses_along, networks
+from tests.theory.problems import close, leaky, losses_along, networks
 from theory.finite_data import deep, pieces, two_layer
 
 
@@ -16,7 +16,7 @@ def check_two_layer():
     alphas = [0.0, 0.3, 0.8, 1.0]
     for biased, slope in ((False, 0.0), (True, 0.2)):
         a, b = networks(rng, 2, (3, 3, 2), biased), networks(rng, 2, (3, 3, 2), biased)
-        expected = losses_along(a, b, x, y, alphas, lambda z, slope=slope: np.where(z > 0, z, slope * z))
+        expected = losses_along(a, b, x, y, alphas, leaky(slope))
         close(two_layer.piecewise_path(a, b, x, y, negative_slope=slope)(alphas), expected)
 
 
@@ -25,7 +25,7 @@ def check_deep():
     x, y = rng.standard_normal((4, 3)), rng.standard_normal((4, 2))
     a, b = networks(rng, 2, (3, 3, 2, 2)), networks(rng, 2, (3, 3, 2, 2))
     alphas = [0.0, 0.3, 0.8, 1.0]
-    expected = losses_along(a, b, x, y, alphas, lambda z: np.where(z > 0, z, 0.2 * z))
+    expected = losses_along(a, b, x, y, alphas, leaky(0.2))
     close(deep.deep_piecewise_path(a, b, x, y, negative_slope=0.2)(alphas), expected)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.theory.problems import leaky, losses_along, networks
 from theory import (
     BARRIER_DEFINITIONS,
     SecondMoments,
@@ -16,42 +17,6 @@ from theory import (
 )
 
 GRID = np.linspace(0, 1, 4001)
-
-
-def networks(rng, n, width, n_inputs=3, n_outputs=1, biased=False):
-    return [
-        (rng.standard_normal((n, width, n_inputs)), rng.standard_normal((n, width)) if biased else None),
-        (
-            rng.standard_normal((n, n_outputs, width)) / np.sqrt(width),
-            rng.standard_normal((n, n_outputs)) if biased else None,
-        ),
-    ]
-
-
-def direct_losses(a, b, x, y, alphas, slope=0.0):
-    """½ mean ‖f_α(x) − y‖² of the interpolated networks, [n_pairs, n_alphas]."""
-    columns = []
-    for alpha in alphas:
-        (w1, b1), (w2, b2) = [
-            tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True))
-            for p, q in zip(a, b, strict=True)
-        ]
-        z = x @ w1.swapaxes(1, 2) + (0 if b1 is None else b1[:, None])
-        f = np.where(z > 0, z, slope * z) @ w2.swapaxes(1, 2) + (0 if b2 is None else b2[:, None])
-        columns.append(((f - y) ** 2).sum(axis=2).mean(axis=1) / 2)
-    return np.stack(columns, axis=1)
-
-
-def check_against_direct(module, seed, n_pairs, n_samples, width, n_outputs, biased, slope, own_data):
-    rng = np.random.default_rng(seed)
-    a, b = (networks(rng, n_pairs, width, 3, n_outputs, biased) for _ in range(2))
-    lead = (n_pairs,) if own_data else ()
-    x, y = rng.standard_normal((*lead, n_samples, 3)), rng.standard_normal((*lead, n_samples, n_outputs))
-    curve = module.piecewise_path(a, b, x, y, negative_slope=slope)
-    alphas = np.linspace(0, 1, 101)
-    losses = direct_losses(a, b, x, y, alphas, slope)
-    np.testing.assert_allclose(curve(alphas), losses, atol=1e-12 * losses.max())
-    return curve, losses
 
 
 @settings(deadline=None, max_examples=50)
@@ -66,9 +31,14 @@ def check_against_direct(module, seed, n_pairs, n_samples, width, n_outputs, bia
     own_data=st.booleans(),
 )
 def test_against_direct_evaluation(seed, n_pairs, n_samples, width, n_outputs, biased, slope, own_data):
-    import theory
-
-    curve, _ = check_against_direct(theory, seed, n_pairs, n_samples, width, n_outputs, biased, slope, own_data)
+    rng = np.random.default_rng(seed)
+    a, b = (networks(rng, n_pairs, (3, width, n_outputs), biased) for _ in range(2))
+    lead = (n_pairs,) if own_data else ()
+    x, y = rng.standard_normal((*lead, n_samples, 3)), rng.standard_normal((*lead, n_samples, n_outputs))
+    curve = piecewise_path(a, b, x, y, negative_slope=slope)
+    alphas = np.linspace(0, 1, 101)
+    measured = losses_along(a, b, x, y, alphas, leaky(slope))
+    np.testing.assert_allclose(curve(alphas), measured, atol=1e-12 * measured.max())
     assert curve.coefficients.shape[1] == 5
     value, argmax = curve.maximum()
     losses = curve(GRID)
@@ -80,7 +50,7 @@ def test_against_direct_evaluation(seed, n_pairs, n_samples, width, n_outputs, b
 
 def test_breakpoints_are_where_preactivations_change_sign():
     rng = np.random.default_rng(1)
-    a, b, x = networks(rng, 1, 4, biased=True), networks(rng, 1, 4, biased=True), rng.standard_normal((6, 3))
+    a, b, x = networks(rng, 1, (3, 4, 1)), networks(rng, 1, (3, 4, 1)), rng.standard_normal((6, 3))
     curve = piecewise_path(a, b, x, np.zeros((6, 1)))
     z_a, z_b = ((x @ w[0].T + bias[0]).ravel() for (w, bias), _ in (a, b))
     crossing = z_a * z_b < 0
@@ -114,12 +84,13 @@ def test_one_unit_by_hand():
 def test_preactivations_that_are_zero_at_an_end():
     rng = np.random.default_rng(2)
     x = np.eye(3)
-    a, b = networks(rng, 2, 5), networks(rng, 2, 5)
+    a, b = networks(rng, 2, (3, 5, 1), False), networks(rng, 2, (3, 5, 1), False)
     a[0][0][:, :3] *= np.array([0, 1, 1])  # zero on the first sample at the start
     b[0][0][:, 2:] *= np.array([1, 0, 1])  # zero on the second at the end
-    a[0][0][:, 4] = b[0][0][:, 4] = 0.0  # a unit that is dead for good
+    for layers in (a, b):
+        layers[0][0][:, 4] = 0.0  # a unit that is dead for good
     y = rng.standard_normal((3, 1))
-    np.testing.assert_allclose(piecewise_path(a, b, x, y)(GRID), direct_losses(a, b, x, y, GRID), atol=1e-13)
+    np.testing.assert_allclose(piecewise_path(a, b, x, y)(GRID), losses_along(a, b, x, y, GRID, leaky(0.0)), atol=1e-13)
     same = piecewise_path(a, a, x, y)
     assert same.starts.size == 2
     np.testing.assert_allclose(same.barrier("linear").value, 0, atol=1e-15)
@@ -127,7 +98,7 @@ def test_preactivations_that_are_zero_at_an_end():
 
 def test_identity_is_a_linear_network():
     rng = np.random.default_rng(3)
-    a, b = networks(rng, 4, 6, 3, 2, True), networks(rng, 4, 6, 3, 2, True)
+    a, b = networks(rng, 4, (3, 6, 2)), networks(rng, 4, (3, 6, 2))
     x, y = rng.standard_normal((30, 3)), rng.standard_normal((30, 2))
     curve = piecewise_path(a, b, x, y, negative_slope=1.0)
     assert curve.starts.size == 4
@@ -137,17 +108,17 @@ def test_identity_is_a_linear_network():
 def test_many_pieces_do_not_lose_digits():
     """8,000 jumps and more are summed; the last piece is still right."""
     rng = np.random.default_rng(4)
-    a, b = networks(rng, 3, 64, 8), networks(rng, 3, 64, 8)
+    a, b = networks(rng, 3, (8, 64, 1), False), networks(rng, 3, (8, 64, 1), False)
     x, y = rng.standard_normal((256, 8)), rng.standard_normal((256, 1))
     curve, alphas = piecewise_path(a, b, x, y), np.linspace(0, 1, 41)
     assert np.diff(curve.offsets).min() > 7000
-    losses = direct_losses(a, b, x, y, alphas)
+    losses = losses_along(a, b, x, y, alphas, leaky(0.0))
     np.testing.assert_allclose(curve(alphas), losses, atol=1e-12 * losses.max())
 
 
 def test_symmetries():
     rng = np.random.default_rng(5)
-    a, b = networks(rng, 3, 7, 3, 2, True), networks(rng, 3, 7, 3, 2, True)
+    a, b = networks(rng, 3, (3, 7, 2)), networks(rng, 3, (3, 7, 2))
     x, y = rng.standard_normal((25, 3)), rng.standard_normal((25, 2))
     losses = piecewise_path(a, b, x, y)(GRID)
     np.testing.assert_allclose(piecewise_path(b, a, x, y)(1 - GRID), losses, atol=1e-12 * losses.max())
@@ -162,13 +133,13 @@ def test_symmetries():
 
 def test_barriers_streamed():
     rng = np.random.default_rng(6)
-    a, b = networks(rng, 150, 8), networks(rng, 150, 8)
+    a, b = networks(rng, 150, (3, 8, 1), False), networks(rng, 150, (3, 8, 1), False)
     x, y = rng.standard_normal((64, 3)), rng.standard_normal((64, 1))
     curve = piecewise_path(a, b, x, y, n_threads=2)
     streamed = piecewise_barriers(a, b, x, y, GRID[::10], n_threads=2)
     np.testing.assert_array_equal(streamed.n_pieces, np.diff(curve.offsets))
     np.testing.assert_array_equal(streamed.losses, curve(GRID[::10]))
-    measured_losses = direct_losses(a, b, x, y, GRID[::10])
+    measured_losses = losses_along(a, b, x, y, GRID[::10], leaky(0.0))
     for definition in BARRIER_DEFINITIONS:
         whole, part = curve.barrier(definition), streamed.barriers[definition]
         np.testing.assert_array_equal(part.value, whole.value)
@@ -180,7 +151,7 @@ def test_barriers_streamed():
 
 def test_many_samples_approach_the_population():
     rng = np.random.default_rng(7)
-    a, b, teacher = (networks(rng, n, width) for n, width in ((3, 4), (3, 4), (1, 2)))
+    a, b, teacher = (networks(rng, n, (3, width, 1), False) for n, width in ((3, 4), (3, 4), (1, 2)))
     x = rng.standard_normal((20_000, 3))
     y = np.maximum(x @ teacher[0][0][0].T, 0) @ teacher[1][0][0].T
     empirical, population = piecewise_path(a, b, x, y), population_path(a, b, teacher, "relu")
@@ -193,7 +164,7 @@ def test_many_samples_approach_the_population():
 
 def test_refusals():
     rng = np.random.default_rng(0)
-    a, b = networks(rng, 2, 4), networks(rng, 2, 4)
+    a, b = networks(rng, 2, (3, 4, 1), False), networks(rng, 2, (3, 4, 1), False)
     x, y = np.zeros((5, 3)), np.zeros((5, 1))
     with pytest.raises(ValueError, match=r"x has shape \(5, 4\); give \[n_samples, 3\], or a data set for each pair"):
         piecewise_path(a, b, np.zeros((5, 4)), y)

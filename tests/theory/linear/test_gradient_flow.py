@@ -39,32 +39,26 @@ def solved(start, cross, times):
     return flow[:, :split].reshape(-1, *w1.shape), flow[:, split:].reshape(-1, *w2.shape)
 
 
-def check_overlaps(module, seed, n_inputs, width, n_outputs):
+@given(seed=st.integers(0, 2**32 - 1), n_inputs=st.integers(1, 4), width=st.integers(1, 5), n_outputs=st.integers(1, 4))
+def test_against_an_ode_solver(seed, n_inputs, width, n_outputs):
     rng = np.random.default_rng(seed)
     cross, start = rng.standard_normal((n_outputs, n_inputs)), balanced(rng, n_inputs, width, n_outputs, 0.3)
     times = np.array([0.0, 0.1, 0.7, 2.0, 6.0])
     w1, w2 = solved(start, cross, times)
     q = np.concatenate([w1.swapaxes(1, 2), w2], axis=1)
-    found = module.flow_overlaps(start, moments_of(cross), times)[0]
+    found = flow_overlaps(start, moments_of(cross), times)[0]
     np.testing.assert_allclose(found, q @ q.swapaxes(1, 2), atol=1e-9)
     loss = ((w2 @ w1 - cross) ** 2).sum(axis=(1, 2)) / 2 + n_outputs / 2  # E‖y − S x‖² is tr 1
-    np.testing.assert_allclose(module.flow_losses(start, moments_of(cross), times)[0], loss, atol=1e-9)
+    np.testing.assert_allclose(flow_losses(start, moments_of(cross), times)[0], loss, atol=1e-9)
 
 
-@given(seed=st.integers(0, 2**32 - 1), n_inputs=st.integers(1, 4), width=st.integers(1, 5), n_outputs=st.integers(1, 4))
-def test_against_an_ode_solver(seed, n_inputs, width, n_outputs):
-    import theory
-
-    check_overlaps(theory, seed, n_inputs, width, n_outputs)
-
-
-def check_aligned(module):
+def test_aligned_weights():
     rng = np.random.default_rng(1)
     cross = rng.standard_normal((2, 3))
     bases = np.stack([np.linalg.qr(rng.standard_normal((5, 2)))[0] for _ in range(3)])
     times = np.array([0.0, 0.3, 1.0, 4.0])
     strengths = np.array([[0.01, 0.02], [0.1, 0.3], [1.0, 2.5]])
-    (w1, _), (w2, _) = module.aligned_flow(moments_of(cross), strengths, bases, times)
+    (w1, _), (w2, _) = aligned_flow(moments_of(cross), strengths, bases, times)
     for k in range(3):
         start = [(w1[4 * k], None), (w2[4 * k], None)]
         np.testing.assert_allclose(np.linalg.svd(w2[4 * k] @ w1[4 * k])[1], np.sort(strengths[k])[::-1], atol=1e-14)
@@ -72,15 +66,8 @@ def check_aligned(module):
         np.testing.assert_allclose(w1[4 * k : 4 * k + 4], expected[0], atol=1e-9)
         np.testing.assert_allclose(w2[4 * k : 4 * k + 4], expected[1], atol=1e-9)
         q = np.concatenate([w1.swapaxes(1, 2), w2], axis=1)[4 * k : 4 * k + 4]
-        np.testing.assert_allclose(
-            module.flow_overlaps(start, moments_of(cross), times)[0], q @ q.swapaxes(1, 2), atol=1e-12
-        )
-
-
-def test_aligned_weights():
-    import theory
-
-    check_aligned(theory)
+        found = flow_overlaps(start, moments_of(cross), times)[0]
+        np.testing.assert_allclose(found, q @ q.swapaxes(1, 2), atol=1e-12)
 
 
 def test_small_steps_of_gradient_descent_follow():
@@ -113,7 +100,7 @@ def test_long_times_converge_and_a_lost_mode_stays_lost():
 
 
 def test_barrier_between_two_flows():
-    """Runs that differ in hidden basis alone: the barrier rises from that of the start to the one of exact endpoints."""
+    """Runs that differ in hidden basis alone: it rises from the barrier of the start to that of exact endpoints."""
     rng = np.random.default_rng(4)
     cross = np.array([[2.0, 0.3], [0.1, 1.0]])
     bases = np.stack([np.linalg.qr(rng.standard_normal((6, 2)))[0] for _ in range(2)])

@@ -1,13 +1,12 @@
 """Linear networks against direct evaluation on data, sympy, and loops of gradient steps."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.theory.problems import identity, losses_along, networks
 from theory import (
     BARRIER_DEFINITIONS,
     SecondMoments,
@@ -20,46 +19,16 @@ from theory import (
 GRID = np.linspace(0, 1, 4001)
 
 
-def networks(rng, n, widths, biased):
-    return [
-        (
-            rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in),
-            rng.standard_normal((n, fan_out)) if biased else None,
-        )
-        for fan_in, fan_out in pairwise(widths)
-    ]
-
-
-def direct_losses(a, b, x, y, alphas):
-    """½ mean ‖f_α(x) − y‖² by running the interpolated networks, [n_pairs, n_alphas]."""
-    columns = []
-    for alpha in alphas:
-        f = x
-        for (wa, ba), (wb, bb) in zip(a, b, strict=True):
-            f = f @ ((1 - alpha) * wa + alpha * wb).swapaxes(1, 2)
-            if ba is not None:
-                f = f + ((1 - alpha) * ba + alpha * bb)[:, None]
-        columns.append(((f - y) ** 2).sum(axis=2).mean(axis=1) / 2)
-    return np.stack(columns, axis=1)
-
-
-def check_against_data(module, widths, biased, seed):
-    rng = np.random.default_rng(seed)
-    a, b = networks(rng, 4, widths, biased), networks(rng, 4, widths, biased)
-    x, y = rng.standard_normal((9, widths[0])) + 0.5, rng.standard_normal((9, widths[-1]))
-    curve = module.linear_path(a, b, module.SecondMoments.from_data(x, y))
-    assert curve.coefficients.shape == (4, 2 * len(a) + 1)
-    expected = direct_losses(a, b, x, y, GRID[::250])
-    np.testing.assert_allclose(curve(GRID[::250]), expected, rtol=1e-11, atol=1e-12 * expected.max())
-    return curve
-
-
 @settings(deadline=None, max_examples=40)
 @given(widths=st.lists(st.integers(1, 5), min_size=2, max_size=7), biased=st.booleans(), seed=st.integers(0, 10**6))
 def test_any_depth_against_data(widths, biased, seed):
-    import theory
-
-    curve = check_against_data(theory, widths, biased, seed)
+    rng = np.random.default_rng(seed)
+    a, b = networks(rng, 4, widths, biased), networks(rng, 4, widths, biased)
+    x, y = rng.standard_normal((9, widths[0])) + 0.5, rng.standard_normal((9, widths[-1]))
+    curve = linear_path(a, b, SecondMoments.from_data(x, y))
+    assert curve.coefficients.shape == (4, 2 * len(a) + 1)
+    expected = losses_along(a, b, x, y, GRID[::250], identity)
+    np.testing.assert_allclose(curve(GRID[::250]), expected, rtol=1e-11, atol=1e-12 * expected.max())
     losses = curve(GRID)
     bound = np.abs(curve.coefficients) @ np.arange(curve.coefficients.shape[1]) / 8000
     for definition in BARRIER_DEFINITIONS:
@@ -69,22 +38,16 @@ def test_any_depth_against_data(widths, biased, seed):
         assert (exact.value <= measured.value + 2 * bound + tolerance).all()
 
 
-def check_gaussian_teacher(module):
+def test_gaussian_teacher():
+    """A distribution of six points has the mean and covariance of the Gaussian, hence the same moments."""
     rng = np.random.default_rng(4)
     teacher, root, mean = networks(rng, 1, (3, 4, 2), True), rng.standard_normal((3, 3)), rng.standard_normal(3)
-    moments = module.SecondMoments.gaussian_teacher(root @ root.T, teacher, mean)
-    # A distribution of six points has the mean and covariance of the Gaussian, hence the same moments.
+    moments = SecondMoments.gaussian_teacher(root @ root.T, teacher, mean)
     x = mean + np.sqrt(3) * np.concatenate([root.T, -root.T])
     (w1, b1), (w2, b2) = teacher
-    expected = module.SecondMoments.from_data(x, (x @ w1[0].T + b1[0]) @ w2[0].T + b2[0])
+    expected = SecondMoments.from_data(x, (x @ w1[0].T + b1[0]) @ w2[0].T + b2[0])
     for name in ("xx", "xy", "yy", "x_mean", "y_mean"):
         np.testing.assert_allclose(getattr(moments, name), getattr(expected, name), atol=1e-13)
-
-
-def test_gaussian_teacher():
-    import theory
-
-    check_gaussian_teacher(theory)
 
 
 def test_reversal_and_single_networks():
@@ -113,7 +76,7 @@ def exact_pair(rng, n, width):
     return target, *pairs
 
 
-def check_depth_two(depth_two_barrier):
+def test_depth_two_barrier_against_a_grid():
     rng = np.random.default_rng(6)
     target, a, b = exact_pair(rng, 5, 4)
     root = rng.standard_normal((3, 3))
@@ -121,15 +84,11 @@ def check_depth_two(depth_two_barrier):
     x = np.sqrt(3) * np.concatenate([root.T, -root.T])  # second moment Σ
     for pair in range(5):
         one = [[(w[pair : pair + 1], None) for w, _ in layers] for layers in (a, b)]
-        losses = direct_losses(*one, x, x @ target[pair].T, GRID)
+        losses = losses_along(*one, x, x @ target[pair].T, GRID, identity)
         for definition in BARRIER_DEFINITIONS:
             measured = barriers_on_grid(GRID, losses, definition)
             assert found[pair] == pytest.approx(measured.value[0], rel=1e-10)
             assert measured.argmax[0] == 0.5
-
-
-def test_depth_two_barrier_against_a_grid():
-    check_depth_two(depth_two_barrier)
 
 
 def test_depth_two_barrier_in_sympy():
@@ -148,7 +107,7 @@ def test_depth_two_barrier_in_sympy():
     assert depth_two_barrier(a, b)[0] == pytest.approx(float((delta**2 / 32).subs(point)), rel=1e-14)
 
 
-def check_gradient_descent(gradient_descent_solution):
+def test_gradient_descent():
     rng = np.random.default_rng(7)
     x, y = rng.standard_normal((20, 4)), rng.standard_normal(20)
     h, w_star = x.T @ x / 20, np.linalg.lstsq(x, y)[0]
@@ -163,10 +122,6 @@ def check_gradient_descent(gradient_descent_solution):
         w = w - rates[:, None] * ((w @ x.T - y) @ x) / 20
     np.testing.assert_allclose(gradient_descent_solution(w0, h, w_star, rates, 7), found[2])
     np.testing.assert_allclose(gradient_descent_solution(w0[0], h, w_star, 0.05, 7), found[2, 0])
-
-
-def test_gradient_descent():
-    check_gradient_descent(gradient_descent_solution)
 
 
 def test_refusals():

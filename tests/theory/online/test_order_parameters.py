@@ -62,7 +62,7 @@ def test_rates_are_averages_over_fields(shared):
 
 
 def simulate(a, b, teacher, d, times, spawn_time, eta, eta_v, rng):
-    """Online SGD of every pair, step by step; the barriers of the networks at `times`, by theory's exact population path."""
+    """Online SGD of every pair, step by step; the barriers of the networks at `times`, by the exact population path."""
     w, v = (
         np.stack([a[0][0], b[0][0]], 1),
         np.stack([a[1][0][:, 0], b[1][0][:, 0]], 1),
@@ -87,7 +87,7 @@ def simulate(a, b, teacher, d, times, spawn_time, eta, eta_v, rng):
     ("spawn_time", "eta_v"), [(2.0, 0.0), (0.0, 0.4)], ids=["siblings", "independent, second layers learn"]
 )
 def test_barriers_are_those_of_simulated_learning(spawn_time, eta_v):
-    """At d = 300: means over 12 pairs lie within 4.5 standard errors and 1/d of the barrier's size from the prediction."""
+    """At d = 300 means over 12 pairs are within 4.5 standard errors and 1/d of the barrier's size of the prediction."""
     rng, d, times = np.random.default_rng(5), 300, [4.0, 10.0, 25.0]
     teacher = teacher_of(2, d)
     a = committee(rng, 12, 2, d)
@@ -130,8 +130,11 @@ def test_a_teacher_does_not_move_and_does_not_change():
 
 
 def test_plateau_and_specialisation():
-    """η = ½, width 2, starts of overlap ≈ ¼: siblings of the plateau keep a midpoint below both ends, by 0.00145; students that lean to opposite
-    permutations of the teacher begin so too, and end with a barrier as they specialise."""
+    """η = ½, width 2, starts of overlap ≈ ¼, on the plateau and after it.
+
+    Siblings on the plateau keep a midpoint below both ends, by 0.00145. Students that lean to opposite permutations of
+    the teacher begin so too, and end with a barrier as they specialise.
+    """
     rng, d = np.random.default_rng(0), 1000
     start = committee(rng, 3, 2, d)
     siblings = twin_students(

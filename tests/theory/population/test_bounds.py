@@ -1,4 +1,4 @@
-"""Bounds of how far population paths bend, against the paths themselves, and their parts against quadrature and brute force."""
+"""Bounds of how far population paths bend, against the paths, and their parts against quadrature and brute force."""
 
 import numpy as np
 import pytest

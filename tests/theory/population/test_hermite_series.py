@@ -210,7 +210,10 @@ def test_error_of_a_barrier_holds_that_of_the_curve(monkeypatch, definition):
 
 @pytest.mark.parametrize("pair", [("gelu", "gelu"), ("relu", "erf"), ("erf", "relu"), ("tanh", "tanh")], ids="-".join)
 def test_barriers_against_sums_over_the_plane(pair):
-    """Inputs in the plane, in polar coordinates: 2,000 rays times Gauss–Legendre radii. A kink of relu is a ray, and costs the square of a step."""
+    """Inputs in the plane, in polar coordinates: 2,000 rays times Gauss–Legendre radii.
+
+    A kink of relu is a ray, and costs the square of a step between rays.
+    """
     rng = np.random.default_rng(7)
     a, b, teacher = (
         [(w[:, :, :2], None), (v[:, :1], None)] for (w, _), (v, _) in (networks(rng, n, 3, False) for n in (4, 4, 1))
@@ -285,7 +288,7 @@ def test_refusals():
 
 @pytest.mark.parametrize("name", ["tanh", "gelu", "erf", "relu"])
 def test_first_moments(name):
-    """E σ(u) is the moment with the constant 1: against sums over the line, and the closed forms where there are some."""
+    """E σ(u) is the moment with the constant 1: against sums over the line, and closed forms where there are."""
     z = np.linspace(-12, 12, 20_001)
     weights = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
     for mean, variance in ((0.0, 1.0), (-0.7, 0.3), (1.2, 2.0)):

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import erf
 
 from tests.theory.mutations import assert_every_constant_is_needed
-from tests.theory.problems import close, forward, interpolate, losses_along, networks
+from tests.theory.problems import close, forward, identity, interpolate, losses_along, networks
 from theory.population import (
     activations,
     bivariate_normal,
@@ -121,8 +121,8 @@ def check_population():
     alphas = [0.0, 0.3, 1.0]
     for biased in (False, True):
         a, b, teacher = (networks(rng, n, (3, width, 2), biased) for n, width in ((2, 3), (2, 3), (1, 2)))
-        targets = forward(teacher, corners, lambda u: u)
-        losses = losses_along(a, b, corners, targets, alphas, lambda u: u)
+        targets = forward(teacher, corners, identity)
+        losses = losses_along(a, b, corners, targets, alphas, identity)
         close(loss.population_path(a, b, teacher, "identity")(alphas), losses)
         close(loss.population_loss(a, teacher, "identity"), losses[:, 0])
         for activation in ("relu", "erf", "square", "gelu"):

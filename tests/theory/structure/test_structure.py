@@ -1,16 +1,18 @@
 """Structure results: decompositions checked as identities, decisions by brute force, bounds by what they bound."""
 
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.theory.problems import networks
 from theory import (
     BARRIER_DEFINITIONS,
     PiecewisePolynomialCurve,
     PolynomialCurve,
+    SecondMoments,
     SmoothCurve,
     barriers_on_grid,
     counterexample_data,
@@ -25,21 +27,10 @@ from theory import (
     piecewise_path,
     sphere_path,
 )
-from theory.linear.networks import SecondMoments
 from theory.structure.feature_connectivity import FUNCTIONS
 from theory.structure.rebasin_counterexample import SOLUTION_A, SOLUTION_B, permuted_solutions, predicted_class
 
 GRID = np.linspace(0, 1, 401)
-
-
-def networks(rng, n, widths, biased=True):
-    return [
-        (
-            rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in),
-            rng.standard_normal((n, fan_out)) / 2 if biased else None,
-        )
-        for fan_in, fan_out in pairwise(widths)
-    ]
 
 
 def features(a, b, alpha, x, sigma):
@@ -55,12 +46,13 @@ def features(a, b, alpha, x, sigma):
 # ---- cross-entropy
 
 
-def check_cross_entropy(module, seed, n_classes):
+@given(seed=st.integers(0, 2**32 - 1), n_classes=st.integers(2, 5))
+def test_cross_entropy_is_its_parts(seed, n_classes):
     rng = np.random.default_rng(seed)
     a, b, x = networks(rng, 3, (2, 4, n_classes)), networks(rng, 3, (2, 4, n_classes)), 3 * rng.standard_normal((20, 2))
     labels, alphas = rng.integers(0, n_classes, 20), np.linspace(0, 1, 11)
     logits = np.stack([features(a, b, alpha, x, np.tanh)[-1] for alpha in alphas], axis=1)
-    parts = module.cross_entropy_parts(alphas, logits, labels)
+    parts = cross_entropy_parts(alphas, logits, labels)
     probability = np.exp(logits) / np.exp(logits).sum(axis=3, keepdims=True)
     loss = -np.log(
         np.take_along_axis(probability, np.broadcast_to(labels[:, None], (*logits.shape[:3], 1)), axis=3)
@@ -73,19 +65,12 @@ def check_cross_entropy(module, seed, n_classes):
     assert (parts.height <= parts.bound + 1e-12).all()
     mean_logits = (1 - alphas[:, None, None]) * logits[:, :1] + alphas[:, None, None] * logits[:, -1:]
     # Interpolated logits themselves: nothing but the Jensen gap, of which this is another form.
-    straight = module.cross_entropy_parts(alphas, mean_logits, labels)
+    straight = cross_entropy_parts(alphas, mean_logits, labels)
     np.testing.assert_allclose(straight.height, -straight.jensen_gap, atol=1e-12)
     np.testing.assert_allclose(straight.bound, -straight.jensen_gap, atol=1e-12)
     np.testing.assert_allclose(straight.jensen_gap, parts.jensen_gap, atol=1e-12)
     worst = np.abs(logits - mean_logits).max(axis=3).mean(axis=2)
     np.testing.assert_allclose(parts.bound + parts.jensen_gap, 2 * worst, atol=1e-12)
-
-
-@given(seed=st.integers(0, 2**32 - 1), n_classes=st.integers(2, 5))
-def test_cross_entropy_is_its_parts(seed, n_classes):
-    import theory
-
-    check_cross_entropy(theory, seed, n_classes)
 
 
 def test_cross_entropy_parts_refuse():
