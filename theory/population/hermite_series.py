@@ -1,7 +1,7 @@
 """Moments E σ(u) τ(w) for any activations, as Hermite series with an error.
 
-With u = μ + √c z expand σ(u) = Σ_k a_k ĥ_k(z), with the coefficients a_k of `hermite_coefficients`. Then (Mehler 1866; for
-networks Daniely, Frostig & Singer 2016, sec. 4)
+With u = μ + √c z expand σ(u) = Σ_k a_k ĥ_k(z), with the coefficients a_k of `hermite_coefficients`. Then (Mehler 1866;
+for networks Daniely, Frostig & Singer 2016, sec. 4)
 
     E σ(u) τ(w) = Σ_k ρ^k a_k b_k,     ρ = c12/√(c11 c22),     | remainder after K terms | ≤ |ρ|^K √(A_K B_K),
 

@@ -55,7 +55,11 @@ def by_quadrature(activation, mean_u, mean_w, c11, c12, c22):
                 return 0.0
         points = [low, *sorted(p for p in points if low < p < high), high]
         sigma = (lambda u: mp.erf(u / mp.sqrt(2))) if activation == "erf" else (lambda u: u)
-        return float(mp.quad(lambda u: sigma(u) * mp.npdf(u, mean_u, deviation) * conditional(u), points))
+
+        def integrand(u):
+            return sigma(u) * mp.npdf(u, mean_u, deviation) * conditional(u)
+
+        return float(mp.quad(integrand, points, method="gauss-legendre"))  # smooth between the points
 
 
 def edge_cases():
