@@ -2,8 +2,8 @@
 
     python benchmarks/all_pairs.py [--quick] [--json] [--networks 1000]
 
-Networks 2-16-1 learn a relu teacher from 256 samples; every pair is aligned by weights and its training loss measured at 25 alphas, in chunks that
-bound the memory. Prints the seconds of each stage, and quantiles of the matrix.
+Networks 2-16-1 learn a relu teacher from 256 samples; every pair is aligned by weights and its training loss measured
+at 25 alphas, in chunks that bound the memory. Prints the seconds of each stage, and quantiles of the matrix.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python benchmarks/axes.py [--runs runs] [--quick] [--json]
 
-Of the networks of the study double_descent (run first if it has not been): at a minimum every unit of Σ relu(w_i·x) lies
-on one of the teacher's axes (Lin, Li & Wu 2024, lemma 7). Rows: width, scale of the start, standard deviation of the
-number of units on an axis (independent draws would have the binomial's), the aligned barrier (training loss, linear) by
-weight matching, and by the permutation that pairs the least mass across axes, Σ min(|w_A|, |w_B|) over pairs of units on
-different axes, which is what makes a barrier here.
+Of the networks of the study double_descent (run first if it has not been): at a minimum every unit of Σ relu(w_i·x)
+lies on one of the teacher's axes (Lin, Li & Wu 2024, lemma 7). Rows: width, scale of the start, standard deviation of
+the number of units on an axis (independent draws would have the binomial's), the aligned barrier (training loss,
+linear) by weight matching, and by the permutation that pairs the least mass across axes, Σ min(|w_A|, |w_B|) over
+pairs of units on different axes, which is what makes a barrier here.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/findings.py [--runs runs] [--only STUDY …] [--quick] [--scale S]
 
-A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of either page the table of claims is written
-anew, and the figures named in FIGURES are copied to docs/figures, the first under the study's name. With --quick or --scale the tables are
-printed and docs/ stays as it is.
+A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of either page the
+table of claims is written anew, and the figures named in FIGURES are copied to docs/figures, the first under the
+study's name. With --quick or --scale the tables are printed and docs/ stays as it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Paths beyond one segment: barriers of straight lines, after weight matching, through a trained bend, over a star's centre.
+"""Paths beyond one segment: barriers of straight lines, after matching, through a trained bend, over a star's centre.
 
     python benchmarks/segments.py [--quick] [--json]
 

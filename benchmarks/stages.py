@@ -1,4 +1,4 @@
-"""Where the time of a teacher–student study goes: each stage on its own, on a share of the pairs, scaled to all of them.
+"""Where the time of a teacher–student study goes: each stage on its own, on a share of the pairs, scaled to all.
 
     python benchmarks/stages.py [STUDY] [--json] [--quick]
 

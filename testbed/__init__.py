@@ -1,10 +1,10 @@
-"""Asks the questions: studies in TOML, trained ensembles, measured paths beside predicted ones, tables, figures, a page.
+"""Asks the questions: studies in TOML, trained ensembles, measured paths beside predicted ones, figures, a page.
 
     study.toml → Study → data, seeds → kernels.train → parameters → pairs → kernels.path_losses → measured curves
     → comparison ← theory curves ← parameters → store → figures, report.html
 
-`run_study(Study.load("teacher_student"), out)` is the whole of it; `testbed run teacher_student` is the same from a shell.
-docs/architecture.md says which wing holds what.
+`run_study(Study.load("teacher_student"), out)` is the whole of it; `testbed run teacher_student` is the same from a
+shell. docs/architecture.md says which wing holds what.
 """
 
 from __future__ import annotations

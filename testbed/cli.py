@@ -1,4 +1,4 @@
-"""The command `testbed`: run a study, write a report anew, list the shipped studies and all fields, derive a formula, look at this machine."""
+"""The command `testbed`: runs and reports, lists of studies and fields, derivations, what this machine can do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from testbed import doctor
+from testbed import columns, doctor
 from testbed.errors import StudyError
 from testbed.report import answers, write_report
 from testbed.results.comparison import group_means, interval
@@ -44,12 +44,9 @@ class Run:
     def __call__(self) -> None:
         """Run the study."""
         study = Study.load(self.study, self.set, self.quick, self.scale)
-        name = (
-            find(self.study).stem
-            + ("-quick" if self.quick else "")
-            + (f"-times-{self.scale:g}" if self.scale != 1 else "")
-        )
-        out = self.out or Path("runs") / name
+        quick = "-quick" if self.quick else ""
+        times = f"-times-{self.scale:g}" if self.scale != 1 else ""
+        out = self.out or Path("runs") / f"{find(self.study).stem}{quick}{times}"
         report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty())
         _summary(report)
 
@@ -73,10 +70,6 @@ class Studies:
     def __call__(self) -> None:
         """Print the list."""
         table = Table("study", "question", box=None)
-        if not SHIPPED.is_dir():
-            raise StudyError(
-                f"The studies lie in {SHIPPED}, which is not there: run this from a clone of the repository."
-            )
         for path in sorted(SHIPPED.glob("*.toml")):
             table.add_row(path.stem, Study.load(path).question)
         Console().print(table)
@@ -145,12 +138,13 @@ def _summary(report: Path) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for sentence in answers(results):
         console.print(f"• {sentence}", markup=False)
-    column, by = f"{results.part}_loss_barrier_linear", ["kind", *results.factors[:1]]
-    if results.has(column):  # not if every network diverged
-        table = Table(
-            "pairs", *(results.label(key) for key in by[1:]), "n", f"{column.replace('_', ' ')} [95 %]", box=None
-        )
-        for row in group_means(results.pairs, by, column).to_dicts():
+    barrier = columns.barrier(f"{results.part}_loss")
+    if results.has(barrier):  # not if every network diverged
+        factors = results.factors[:1]
+        labels = (results.label(key) for key in factors)
+        table = Table("pairs", *labels, "n", f"{columns.readable(barrier)} [95 %]", box=None)
+        by = ["kind", *factors]
+        for row in group_means(results.pairs, by, barrier).to_dicts():
             table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
         console.print(table)
     console.print(f"report: {report}", markup=False)
@@ -164,12 +158,8 @@ def main(arguments: list[str] | None = None) -> None:
     except StudyError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
-        full = (
-            "the disk is full; free some space and run the same command again, it continues."
-            if error.errno == errno.ENOSPC
-            else str(error)
-        )
-        sys.exit(_refuse(full))
+        full = "the disk is full; free some space and run the same command again, it continues."
+        sys.exit(_refuse(full if error.errno == errno.ENOSPC else str(error)))
     except KeyboardInterrupt:
         print("testbed: stopped; the same command continues.", file=sys.stderr)
         sys.exit(130)

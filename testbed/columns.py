@@ -1,8 +1,8 @@
 """The names of the columns that a run writes. They are made here and nowhere else.
 
-A quantity is `train_loss`, `test_loss`, `train_error` or `test_error` where it is measured, or the name of a prediction.
-A path is "" between the networks as they were trained, the name of an alignment after it, or the name of a path that is
-not straight (`bend`, `star`); it stands in front of the quantity.
+A quantity is `train_loss`, `test_loss`, `train_error` or `test_error` where it is measured, or the name of a
+prediction. A path is "" between the networks as they were trained, the name of an alignment after it, or the name of a
+path that is not straight (`bend`, `star`); it stands in front of the quantity.
 
 >>> barrier("train_loss"), barrier("test_error", "midpoint", path="weights")
 ('train_loss_barrier_linear', 'weights_test_error_barrier_midpoint')

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 
 class StudyError(ValueError):
-    """A study, a data file or a run folder that cannot be used; its text is one or more whole sentences, written for the user."""
+    """A study, a data file or a run folder that cannot be used; its text is whole sentences, written for the user."""
 
 
 _RIGHT = {
@@ -28,14 +28,17 @@ _RIGHT = {
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the known name nearest to `name`, by the whole name or by its last part; else nothing."""
+    """` Did you mean 'x'?` for the known name nearest to `name`, as a whole or by its last part; else nothing.
+
+    >>> suggestion("training.momentum", ["training.steps", "training.optimizer.momentum"])
+    " Did you mean 'training.optimizer.momentum'?"
+    """
     known = list(known)
     close = difflib.get_close_matches(name, known, 1, cutoff=0.6)
     if not close:
-        by_leaf = {key.rpartition(".")[2]: key for key in reversed(known)}
-        close = [
-            by_leaf[leaf] for leaf in difflib.get_close_matches(name.rpartition(".")[2], list(by_leaf), 1, cutoff=0.6)
-        ]
+        by_last_part = {key.rpartition(".")[2]: key for key in reversed(known)}
+        parts = difflib.get_close_matches(name.rpartition(".")[2], list(by_last_part), 1, cutoff=0.6)
+        close = [by_last_part[part] for part in parts]
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
@@ -43,57 +46,80 @@ def sentences(error: ValidationError, known: set[str]) -> str:
     """The errors of a study as sentences; `known` holds every dotted key that a study may have."""
     parts, seen = [], set()
     for item in error.errors():
-        key = _dotted(item["loc"], known, item["type"] == "extra_forbidden")
+        key = _dotted(item["loc"], known, last_is_unknown=item["type"] == "extra_forbidden")
         if key.partition("[")[0] not in seen:
             parts.append(_sentence(item, key, known))
         seen.add(key.partition("[")[0])
     return " ".join(parts)
 
 
-def _dotted(loc: tuple[int | str, ...], known: set[str], unknown_leaf: bool) -> str:
-    """`data.teacher.hidden[0]` of ("data", "teacher_student", "teacher", "hidden", 0): the tags of unions are left out."""
+def _dotted(location: tuple[int | str, ...], known: set[str], last_is_unknown: bool) -> str:
+    """The dotted key of a place in a study: `data.teacher.hidden[0]`.
+
+    location: as pydantic has it, ("data", "teacher_student", "teacher", "hidden", 0); the tags of unions are left out.
+    last_is_unknown: whether its last part is what was refused, and so never a tag.
+    """
     key = ""
-    for i, part in enumerate(loc):
+    for place, part in enumerate(location, 1):
         if isinstance(part, int):
             key += f"[{part}]"
-        else:
-            longer = f"{key}.{part}" if key else part
-            section = any(k.startswith(f"{key}.") for k in known)
-            tag = section and longer not in known and not (unknown_leaf and i == len(loc) - 1)
-            key = key if tag else longer
+            continue
+        longer = f"{key}.{part}" if key else part
+        is_section = any(name.startswith(f"{key}.") for name in known)
+        is_refused = last_is_unknown and place == len(location)
+        is_tag = is_section and longer not in known and not is_refused
+        key = key if is_tag else longer
     return key
 
 
 def _sentence(item: Any, key: str, known: set[str]) -> str:
-    kind, value = item["type"], item["input"]
+    """One of pydantic's errors, as a sentence that begins with the field."""
+    kind = item["type"]
+    value = item["input"]
+    context = item.get("ctx", {})
     if kind == "extra_forbidden":
-        parent = key.rpartition(".")[0]
-        if key in known:
-            return f"{key!r} is not a key of {parent} of kind {item['loc'][-2]!r}."
-        same_leaf = [k for k in sorted(known) if k.rpartition(".")[2] == key.rpartition(".")[2]]
-        beside = [k for k in sorted(known) if k.rpartition(".")[0] == parent]
-        return f"Unknown key {key!r}.{suggestion(key, same_leaf) or suggestion(key, beside) or suggestion(key, sorted(known))}"
+        return _unknown_key(item, key, known)
     if kind == "missing":
         return f"{key} is missing."
     if kind == "union_tag_not_found":
         return f"{key}.kind is missing."
     if kind == "union_tag_invalid":
-        tags = item["ctx"]["expected_tags"].replace("'", "").split(", ")
-        return f"{key}.kind must be one of {', '.join(tags)}, not {item['ctx']['tag']!r}.{suggestion(item['ctx']['tag'], tags)}"
+        return _not_one_of(f"{key}.kind", context["tag"], context["expected_tags"].split(", "))
     if kind == "literal_error":
-        choices = item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        return f"{key} must be one of {', '.join(choices)}, not {value!r}.{suggestion(str(value), choices)}"
+        return _not_one_of(key, value, context["expected"].replace(" or ", ", ").split(", "))
     if kind == "value_error":
-        message = str(item["ctx"]["error"])
-        parent, _, leaf = key.rpartition(".")
-        if f"{key}.{message.split(' ')[0]}" in known:  # the checks of the kernels name their own field first
-            return f"{key}.{message}"
-        if leaf and message.startswith((f"{leaf}.", f"{leaf} ")):
-            return f"{parent}.{message}" if parent else message
-        return message if not key or message.startswith(key) else f"{key}: {message}"
+        return _own_sentence(str(context["error"]), key, known)
     for bound, words in (("ge", "at least"), ("le", "at most"), ("gt", "above"), ("lt", "below")):
-        if bound in item.get("ctx", {}):
-            return f"{key} must be {words} {item['ctx'][bound]}, not {value!r}."
+        if bound in context:
+            return f"{key} must be {words} {context[bound]}, not {value!r}."
     if kind in _RIGHT:
         return f"{key} must be {_RIGHT[kind]}, not {value!r}."
     return f"{key}: {item['msg']}, not {value!r}."
+
+
+def _unknown_key(item: Any, key: str, known: set[str]) -> str:
+    """A key that is not one of its table, with the nearest: of the same last part, of the same table, or of all."""
+    parent, _, last = key.rpartition(".")
+    if key in known:
+        return f"{key!r} is not a key of {parent} of kind {item['loc'][-2]!r}."
+    names = sorted(known)
+    same_last_part = [name for name in names if name.rpartition(".")[2] == last]
+    same_table = [name for name in names if name.rpartition(".")[0] == parent]
+    nearest = suggestion(key, same_last_part) or suggestion(key, same_table) or suggestion(key, names)
+    return f"Unknown key {key!r}.{nearest}"
+
+
+def _not_one_of(key: str, value: Any, choices: list[str]) -> str:
+    """A value that is none of the choices, which pydantic puts in quotes."""
+    names = [choice.replace("'", "") for choice in choices]
+    return f"{key} must be one of {', '.join(names)}, not {value!r}.{suggestion(str(value), names)}"
+
+
+def _own_sentence(message: str, key: str, known: set[str]) -> str:
+    """What a check of this project or of the kernels said, its field named once and in full."""
+    parent, _, last = key.rpartition(".")
+    if f"{key}.{message.split(' ')[0]}" in known:  # the checks of the kernels name their own field first
+        return f"{key}.{message}"
+    if last and message.startswith((f"{last}.", f"{last} ")):
+        return f"{parent}.{message}" if parent else message
+    return message if not key or message.startswith(key) else f"{key}: {message}"

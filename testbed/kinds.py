@@ -1,7 +1,7 @@
-"""What a study may do to a PairSet: measure it, align it, predict it. Each kind has a registry, and a new one is a file.
+"""What a study may do to a PairSet: measure it, align it, predict it. Each kind has a registry.
 
-The registries are `testbed.measures.registry` (MEASURES, PREDICTIONS) and `testbed.alignment.registry` (ALIGNMENTS).
-Fields of a study, columns, figures and the report read them.
+A new one is a file and a line. The registries are `testbed.measures.registry` (MEASURES, PREDICTIONS) and
+`testbed.alignment.registry` (ALIGNMENTS). Fields of a study, columns, figures and the report read them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from testbed.sections.setting import Setting
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table of pairs: its name, what it means (`columns.json`), and its unit (`loss`: the loss's own)."""
+    """A column of the table of pairs: its name, what it means (`columns.json`), its unit (`loss`: the loss's own)."""
 
     name: str
     meaning: str
@@ -50,7 +50,10 @@ class Extent:
 
 @dataclass(frozen=True)
 class Work:
-    """Multiply-adds for one pair, about: those of `kernels` on the chosen backend, and those of whole arrays in torch or numpy."""
+    """Multiply-adds for one pair, about.
+
+    kernels: on the chosen backend. arrays: in torch or numpy, on whole arrays.
+    """
 
     kernels: float = 0.0
     arrays: float = 0.0
@@ -77,7 +80,8 @@ def one_network(pairs: PairSet) -> int:
 class Measure:
     """Numbers of a pair beside its barrier: `measure.also` of a study asks for them by name.
 
-    text: what is measured, for `testbed fields`. compute: every column `[n_pairs]`, float64, NaN where it does not exist.
+    text: what is measured, for `testbed fields`. compute: every column `[n_pairs]`, float64, NaN where it does not
+    exist.
     work: multiply-adds for one pair. lacks: why a setting cannot have it, as the end of a sentence, or None.
     repeated: multiply-adds that are done anew, for all pairs of a cell, in every shard that holds one of them.
     held: networks whose activations are held at a time for a pair, by which sets are cut; None: the set stays whole.
@@ -117,7 +121,7 @@ class Alignment:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A predicted curve: loss float64 `[n_pairs, n_alphas]`; barriers `[n_pairs, 4, 2]`, value and argmax by definition."""
+    """A predicted curve: loss `[n_pairs, n_alphas]`; barriers `[n_pairs, 4, 2]`, value and argmax by definition."""
 
     loss: Tensor
     barriers: Tensor

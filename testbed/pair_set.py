@@ -48,8 +48,8 @@ class TrainSamples:
 class HeldOut:
     """What paths are tested on: sets of held-out samples, or a teacher that labels fresh inputs of each pair's own.
 
-    source: x `[n_datasets, n_samples, n_inputs]` and y, or a Teacher; dataset int64 `[n_pairs]` numbers its sets, or the
-    parameters of the teacher. n_fresh: inputs a pair where a teacher makes them.
+    source: x `[n_datasets, n_samples, n_inputs]` and y, or a Teacher; dataset int64 `[n_pairs]` numbers its sets, or
+    the parameters of the teacher. n_fresh: inputs a pair where a teacher makes them.
     """
 
     source: Samples | kernels.Teacher
@@ -77,7 +77,10 @@ class Networks:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where pairs come from: cell, a and b (numbers of networks) int64 `[n_pairs]`, and all networks that did not diverge."""
+    """Where pairs come from: int64 `[n_pairs]`, the cell, and the numbers of networks a and b.
+
+    networks: all of the launch that did not diverge.
+    """
 
     cell: np.ndarray
     a: np.ndarray
@@ -94,8 +97,8 @@ class OnlineStart:
     """How pairs began that were trained online, for the order-parameter equations.
 
     a, b: initial parameters `[n_pairs, n_parameters]`; learning_rate and spawn_time float64 `[n_pairs]`, in the time of
-    online learning (updates / inputs), as is `duration`. spawn_time is 0 where the ends have no sample in common. group:
-    int64 `[n_pairs]`; pairs of one group have one rate, one spawn time and one teacher, without biases.
+    online learning (updates / inputs), as is `duration`. spawn_time is 0 where the ends have no sample in common.
+    group: int64 `[n_pairs]`; pairs of one group have one rate, one spawn time and one teacher, without biases.
     """
 
     a: Tensor
@@ -156,7 +159,10 @@ class PairSet:
         loss: str = "mse",
         alphas: int | Sequence[float] | Tensor = 25,
     ) -> PairSet:
-        """Pairs that all learnt the same samples, x `[n_samples, n_inputs]` and y; alphas: a count from 0 to 1, or a list."""
+        """Pairs that all learnt the same samples, x `[n_samples, n_inputs]` and y.
+
+        alphas: a count of evenly spaced ones from 0 to 1, or a list.
+        """
         grid = torch.linspace(0, 1, alphas, dtype=torch.float64) if isinstance(alphas, int) else alphas
         x, y = samples
         first = torch.zeros(len(a), dtype=torch.int64)

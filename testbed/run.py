@@ -31,9 +31,9 @@ from testbed.study import Study
 def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress: bool = False) -> Path:
     """Run a study into the folder `out` and return the path of its report.
 
-    A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError, with
-    nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file cannot be
-    used.
+    A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
+    with nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file
+    cannot be used.
     """
     store = Store(out)
     store.check(study)

@@ -1,4 +1,4 @@
-"""What every table of a study is built on: a frozen section that is checked when it is made, and its kinds of numbers."""
+"""What every table of a study is built on: a frozen section, checked when it is made, and its kinds of numbers."""
 
 from __future__ import annotations
 

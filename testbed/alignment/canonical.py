@@ -14,10 +14,11 @@ MOST_SWEEPS = 1000
 
 
 def canonical(architecture: kernels.Architecture, params: Tensor) -> Tensor:
-    """The same functions, every unit rescaled so that its incoming weights (with bias) and its outgoing ones have one norm.
+    """The same functions, every unit rescaled so that its incoming and its outgoing weights have one norm.
 
-    w, b → s w, s b and v → v/s with s > 0 changes nothing for relu, leaky relu and identity; units without outgoing or
-    incoming weights stay. In deep networks the layers take turns until none changes (Stock et al. 2019).
+    Biases count as incoming. w, b → s w, s b and v → v/s with s > 0 changes nothing for relu, leaky relu and identity;
+    units without outgoing or incoming weights stay. In deep networks the layers take turns until none changes (Stock
+    et al. 2019).
     params and result: `[n, n_parameters]`. ValueError for other activations, normalised or residual networks.
 
     >>> architecture = kernels.Architecture((1, 1, 1), biases=False)

@@ -21,7 +21,8 @@ PATHS_AT_A_TIME = 2**17  # bounds the memory
 def n_choices(architecture: kernels.Architecture, *, signs: bool = False) -> int:
     """Permutations of the hidden units, and with `signs` the flips that go with each.
 
-    >>> n_choices(kernels.Architecture((2, 3, 1), "tanh")), n_choices(kernels.Architecture((2, 3, 1), "tanh"), signs=True)
+    >>> architecture = kernels.Architecture((2, 3, 1), "tanh")
+    >>> n_choices(architecture), n_choices(architecture, signs=True)
     (6, 48)
     """
     widths = [architecture.widths[1 + group[0]] for group in groups(architecture)]

@@ -147,7 +147,7 @@ def _nothing_moved(architecture: kernels.Architecture, n: int) -> tuple[list[Ten
 
 
 def _best_assignment(score: Tensor, signs: bool) -> tuple[Tensor, Tensor]:
-    """The order of B's units with the largest sum of scores `[n, width, width]`, and the signs that make all of them ≥ 0."""
+    """The order of B's units with the largest sum of scores `[n, width, width]`, and the signs of these scores."""
     order = torch.from_numpy(assign((score.abs() if signs else score).numpy()))
     if not signs:
         return order, torch.ones(order.shape, dtype=torch.float64)

@@ -61,7 +61,7 @@ def _canonical(pairs: PairSet) -> PairSet:
 
 
 def _canonical_weights(pairs: PairSet) -> PairSet:
-    """Both ends in canonical form, then B matched to A by weights. Activations that can be rescaled flip no signs here."""
+    """Both ends in canonical form, then B matched to A by weights, without signs."""
     rescaled = _canonical(pairs)
     matched = match_weights(pairs.architecture, rescaled.a, rescaled.b)
     return pairs.between_ends(rescaled.a, matched.params)

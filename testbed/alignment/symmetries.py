@@ -70,8 +70,8 @@ def permute(
 ) -> Tensor:
     """The same functions with their hidden units in another order, `[n, n_parameters]`.
 
-    permutations (int64) and signs (1 or −1): `[n, width]` of each hidden layer. ValueError for signs where σ is not odd,
-    or where units are normalised together.
+    permutations (int64) and signs (1 or −1): `[n, width]` of each hidden layer. ValueError for signs where σ is not
+    odd, or where units are normalised together.
 
     >>> architecture = kernels.Architecture((1, 2, 1), biases=False)
     >>> permute(architecture, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), (torch.tensor([[1, 0]]),))

@@ -1,7 +1,7 @@
 """Data sets: what a student is trained on and what it is tested on.
 
-Every number is a function of the seeds in `[data]` through `kernels.streams`. Values are rounded to the dtype of training
-once, so that losses are measured, and predicted, on precisely the numbers that the networks saw.
+Every number is a function of the seeds in `[data]` through `kernels.streams`. Values are rounded to the dtype of
+training once, so that losses are measured, and predicted, on precisely the numbers that the networks saw.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from testbed.section import Section
 
 
 class FileData(Section):
-    """The user's own .npz: x `[n, n_inputs]`, y float `[n, n_outputs]` or class numbers `[n]`; x_test and y_test if any.
+    """The user's own .npz: x `[n, n_inputs]`, y float `[n, n_outputs]` or class numbers `[n]`.
+
+    It may hold x_test and y_test besides.
 
     path: relative to the study's file. sha256: of the file; filled in when the study is loaded, checked if given.
     """
@@ -26,7 +28,7 @@ class FileData(Section):
 
 
 def read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:
-    """The arrays of a .npz, checked: (x, y) and, if the file has them, (x_test, y_test); StudyError names what is wrong.
+    """The arrays of a .npz: (x, y) and, if the file has them, (x_test, y_test); StudyError names what is wrong.
 
     loss: `mse` asks for y of floats `[n, n_outputs]`, `cross_entropy` for class numbers `[n]`.
     """

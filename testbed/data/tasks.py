@@ -1,7 +1,8 @@
 """Classification tasks: each knows its numbers and how to draw samples, and has a dial from easy to hard.
 
-`draw(n, rule, seeds)` returns x float64 `[…, n, n_inputs]` and classes `[…, n]`. The task itself (means, directions, hidden networks) is a function
-of the seed `rule`, a set of samples of `seeds`: two of them, whole numbers or arrays `[…]`, a set of samples for each.
+`draw(n, rule, seeds)` returns x float64 `[…, n, n_inputs]` and classes `[…, n]`. The task itself (means, directions,
+hidden networks) is a function of the seed `rule`; the samples are one of `seeds`: two of them, whole numbers or arrays
+`[…]`, a set of samples for each.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ class Task(Sampled):
 
     def noisy(self, x: np.ndarray, y: np.ndarray, seed: np.ndarray) -> Arrays:
         """The samples with the labels' noise, of as many seeds as there are sets of samples."""
-        n, share = y.shape[-1], round(self.label_noise * y.shape[-1])
-        if not share:
+        n = y.shape[-1]
+        n_noisy = round(self.label_noise * n)
+        if not n_noisy:
             return x, y
-        chosen, drawn = np.moveaxis(uniforms(seed, 2 * n).reshape(*np.shape(seed), 2, n), -2, 0)
-        order = np.argsort(chosen, axis=-1)[..., :share]
+        uniform = uniforms(seed, 2 * n).reshape(*np.shape(seed), 2, n)
+        ranks, labels = np.moveaxis(uniform, -2, 0)
+        noisy = np.argsort(ranks, axis=-1)[..., :n_noisy]
+        drawn = np.take_along_axis(labels, noisy, -1) * self.n_classes
         y = y.copy()
-        np.put_along_axis(y, order, (np.take_along_axis(drawn, order, -1) * self.n_classes).astype(y.dtype), -1)
+        np.put_along_axis(y, noisy, drawn.astype(y.dtype), -1)
         return x, y
 
 
@@ -59,7 +63,7 @@ def _unit(seed: int, n: int, columns: int) -> np.ndarray:
 
 
 class GaussianMixtureData(Task):
-    """As many classes as said, one Gaussian N(μ_c, I) each, the means uniform on the sphere of radius `separation`."""
+    """One Gaussian N(μ_c, I) for each of the classes, the means uniform on the sphere of radius `separation`."""
 
     kind: Literal["gaussian_mixture"]
     inputs: Count
@@ -75,7 +79,10 @@ class GaussianMixtureData(Task):
 
 
 class SpiralsData(Task):
-    """In the plane, one arm a class: radius r = √u with u uniform, angle 2π (turns · r + c/classes), plus noise · N(0, I)."""
+    """In the plane, one arm for each class c: radius r = √u, u uniform, angle 2π (turns · r + c/classes).
+
+    Plus noise · N(0, I).
+    """
 
     kind: Literal["spirals"]
     classes: Annotated[int, Field(ge=2)] = 2
@@ -107,7 +114,10 @@ class CirclesData(Task):
 
 
 class XorData(Task):
-    """Four Gaussians N(separation · (±1, ±1), I) in the first two of `inputs` ≥ 2 inputs; the class says whether the two signs differ."""
+    """Four Gaussians N(separation · (±1, ±1), I) in the first two of `inputs` ≥ 2 inputs.
+
+    The class says whether the two signs differ.
+    """
 
     kind: Literal["xor"]
     inputs: Annotated[int, Field(ge=2)] = 2
@@ -123,7 +133,7 @@ class XorData(Task):
 
 
 class ParityData(Task):
-    """k-sparse parity: x uniform on {−1, 1}^inputs, the class is the parity of the minus signs among the first `relevant` inputs."""
+    """Sparse parity: x uniform on {−1, 1}^inputs, the class is the parity of minus signs among the first `relevant`."""
 
     kind: Literal["parity"]
     inputs: Count
@@ -144,8 +154,9 @@ class ParityData(Task):
 class HierarchicalData(Task):
     """Gaussians N(μ, I) at the 2^levels leaves of a binary tree; the class is the branch taken at level `label_level`.
 
-    A branch at level l = 1, 2, … moves the mean by ± separation · ratio^(l − 1) along that node's own random direction: classes that are told
-    apart at level 1 are far from each other, at a deeper level each class is a scatter of clusters.
+    A branch at level l = 1, 2, … moves the mean by ± separation · ratio^(l − 1) along that node's own random direction:
+    classes that are told apart at level 1 are far from each other, at a deeper level each class is a scatter of
+    clusters.
     """
 
     kind: Literal["hierarchical"]
@@ -158,19 +169,15 @@ class HierarchicalData(Task):
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the leaves in turn."""
         leaf = np.arange(n) % 2**self.levels
-        directions = _unit(
-            rule, 2**self.levels - 1, self.inputs
-        )  # node 2^(l−1) − 1 + (the first l − 1 branches) at level l
+        directions = _unit(rule, 2**self.levels - 1, self.inputs)
         x = normals(seeds[0], n, self.inputs)
         label = np.zeros(n, dtype=np.int64)
         for level in range(1, self.levels + 1):
-            above, branch = leaf >> (self.levels - level + 1), (leaf >> (self.levels - level)) & 1
-            x += (
-                (2 * branch - 1)[:, None]
-                * self.separation
-                * self.ratio ** (level - 1)
-                * directions[2 ** (level - 1) - 1 + above]
-            )
+            branches_before = leaf >> (self.levels - level + 1)
+            branch = (leaf >> (self.levels - level)) & 1
+            node = 2 ** (level - 1) - 1 + branches_before
+            sign = (2 * branch - 1)[:, None]
+            x += sign * self.separation * self.ratio ** (level - 1) * directions[node]
             label = branch if level == self.label_level else label
         return _labelled(x, label)
 
@@ -182,9 +189,10 @@ class HierarchicalData(Task):
 
 
 class HiddenManifoldData(Task):
-    """The hidden manifold model (Goldt, Mézard, Krzakala & Zdeborová 2020): x = tanh(F c/√D), c ~ N(0, I_D), D = `latent`, F Gaussian.
+    """The hidden manifold model (Goldt, Mézard, Krzakala & Zdeborová 2020).
 
-    The class is the sign of a two-layer teacher on c, Σ_k v_k tanh(w_k·c/√D) with `teacher_units` Gaussian units and v Gaussian.
+    x = tanh(F c/√D), c ~ N(0, I_D), D = `latent`, F Gaussian. The class is the sign of a two-layer teacher on c,
+    Σ_k v_k tanh(w_k·c/√D) with `teacher_units` Gaussian units and v Gaussian.
     """
 
     kind: Literal["hidden_manifold"]
@@ -202,9 +210,10 @@ class HiddenManifoldData(Task):
 
 
 class DynamicSignalData(Task):
-    """After Lahoti, Karp, Winston, Singh & Li (2024): `patches` of `patch_inputs` inputs, one of them drawn at random holds ± the signal.
+    """A signal in one of several patches (after Lahoti, Karp, Winston, Singh & Li 2024).
 
-    x = noise · N(0, I), plus ± w in that patch, w a unit vector; the class is the sign. A unit that sees one patch has less noise to carry
+    There are `patches` of `patch_inputs` inputs; one of them, drawn at random, holds ± the signal: x = noise · N(0, I),
+    plus ± w in that patch, w a unit vector; the class is the sign. A unit that sees one patch has less noise to carry
     (locality), and a filter that is shared between patches has seen more signals (weight sharing).
     """
 
@@ -217,16 +226,16 @@ class DynamicSignalData(Task):
         """n samples, the classes in turn."""
         label = np.arange(n) % 2
         patch = (uniforms(seeds[1], n) * self.patches).astype(np.int64)
-        x = self.noise * normals(seeds[0], n, self.patches * self.patch_inputs).reshape(
-            *patch.shape, self.patches, self.patch_inputs
-        )
+        noise = self.noise * normals(seeds[0], n, self.patches * self.patch_inputs)
+        x = noise.reshape(*patch.shape, self.patches, self.patch_inputs)
         sign = (2 * label - 1)[:, None] * (patch[..., None] == np.arange(self.patches))
-        x += sign[..., None] * _unit(rule, 1, self.patch_inputs)[0]
+        signal = _unit(rule, 1, self.patch_inputs)[0]
+        x += sign[..., None] * signal
         return _labelled(x.reshape(*patch.shape, -1), label)
 
 
 class RebasinCounterexampleData(Task):
-    """Git Re-Basin's counterexample (Ainsworth, Hayase & Srinivasa 2023): x ~ U([−1, 1]²), class 1 where x₁ < 0 and x₂ > 0."""
+    """Git Re-Basin's counterexample (Ainsworth et al. 2023): x ~ U([−1, 1]²), class 1 where x₁ < 0 and x₂ > 0."""
 
     kind: Literal["rebasin_counterexample"]
 
@@ -237,9 +246,9 @@ class RebasinCounterexampleData(Task):
 
 
 class DigitsData(Task):
-    """scikit-learn's handwritten digits (Alpaydin & Kaynak 1998): 1,797 images of 8 × 8 pixels, here in [0, 1], ten classes, in random order.
+    """scikit-learn's handwritten digits (Alpaydin & Kaynak 1998): 1,797 images of 8 × 8 pixels, here in [0, 1].
 
-    Training samples are the first n_train, test samples the rest.
+    Ten classes, in random order. Training samples are the first n_train, test samples the rest.
     """
 
     kind: Literal["digits"]

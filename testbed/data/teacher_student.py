@@ -14,8 +14,8 @@ from testbed.section import Count, NotNegative, Section, Seed, Widths
 class TeacherSpec(Section):
     """A fixed network: hidden widths, activation, biases, times `scale`.
 
-    initialisation: `kaiming`, drawn by `Architecture.initial`; or `orthonormal`, one hidden layer whose units are the first coordinates and
-    are added up (a soft committee machine), nothing random.
+    initialisation: `kaiming`, drawn by `Architecture.initial`; or `orthonormal`, one hidden layer whose units are the
+        first coordinates and are added up (a soft committee machine), nothing random.
     """
 
     hidden: Widths
@@ -47,5 +47,8 @@ class TeacherStudentData(Sampled):
     noise: NotNegative = 0.0
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n inputs, and the noise of their labels: the teacher sees inputs rounded to the dtype of training, and adds its part there (`datasets`)."""
+        """n inputs, and the noise of their labels.
+
+        The teacher sees inputs rounded to the dtype of training, and adds its part there (`testbed.data.datasets`).
+        """
         return normals(seeds[0], n, self.inputs), self.noise * normals(seeds[1], n, self.outputs)

@@ -36,7 +36,7 @@ def resolve(backend: str, plan: Plan) -> str:
 
 
 def tried(backend: str, plan: Plan) -> str:
-    """The backend, tried on one network of each launch for no steps; StudyError with its sentence if it cannot run them."""
+    """The backend, if it can train one network of each launch for no steps; StudyError with its sentence if not."""
     for launch in plan.launches:
         try:
             _try(backend, launch)

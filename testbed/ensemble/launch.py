@@ -22,10 +22,10 @@ PER_NETWORK = ("lr", "momentum", "weight_decay")  # of the optimizer: arrays wit
 class Launch:
     """Cells trained in one call.
 
-    index: its number. study: the settings that the cells share (and the first one's where they differ); cells: the study
-    of each, by number. data: the data sets that `dataset` numbers. train_sets: the training samples that `train_set`
-    numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. networks and pairs: its rows of the
-    plan's tables; a network's `row` is its place among them.
+    index: its number. study: the settings that the cells share (and the first one's where they differ); cells: the
+    study of each, by number. data: the data sets that `dataset` numbers. train_sets: the training samples that
+    `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. networks and pairs: its
+    rows of the plan's tables; a network's `row` is its place among them.
     """
 
     index: int

@@ -23,7 +23,7 @@ ACTIVATIONS = 2**24  # held at a time by the measures beside the barrier
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The networks of a whole launch after training: params `[n, n_parameters]`, diverged_at int64 `[n]` (−1: never)."""
+    """The networks of a whole launch after training: params `[n, n_parameters]`; diverged_at int64 `[n]`, −1: never."""
 
     params: Tensor
     diverged_at: Tensor

@@ -1,8 +1,8 @@
 """The plan of a study: every network and every pair, with their seeds, before anything runs.
 
-Cells that share shapes and static settings form a launch: one call of `kernels.train`, in which learning rate, momentum,
-weight decay, data set, spawn step and seeds are arrays over networks. All seeds derive from the study's through
-`kernels.streams`, cell by cell, so that a cell's networks do not depend on how large the other cells are.
+Cells that share shapes and static settings form a launch: one call of `kernels.train`, in which learning rate,
+momentum, weight decay, data set, spawn step and seeds are arrays over networks. All seeds derive from the study's
+through `kernels.streams`, cell by cell, so that a cell's networks do not depend on how large the other cells are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from testbed.study.study import Cell
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that will run. networks: one row a network; pairs: one row a pair; cells: one row a cell, with its factors."""
+    """Everything that will run: a row for each network, for each pair, and for each cell with its factors."""
 
     study: Study
     launches: tuple[Launch, ...]
@@ -217,7 +217,7 @@ def _pairs(study: Study, place: _Place, roots: dict[str, int], first: _Numbers, 
 
 
 def _independent(study: Study, side: np.ndarray, seed: int) -> np.ndarray:
-    """The independent pairs of a cell, `[n, 2]` rows of its networks; under a covariate shift those of different sides alone."""
+    """The independent pairs of a cell, `[n, 2]` rows of its networks; under a shift those of different sides alone."""
     ensemble = study.ensemble
     if not isinstance(study.data, Sampled) or not study.data.shift:
         return pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_independent, seed)

@@ -30,7 +30,7 @@ SCHEMA = pl.Schema(
 
 
 def table(plan: Plan, trained: list[Trained], backend: str) -> pl.DataFrame:
-    """Planes of `measure.planes` cells, evenly spread over the study's: for each its first pair without a diverged network.
+    """Planes of `measure.planes` cells, evenly spread over the study's, each of its first pair that did not diverge.
 
     trained: of each launch. Rows of the grid have u, v and loss (training samples of A); rows with a corner, A, B or C,
     say where the networks are. A cell whose three networks lie on one line has none.

@@ -1,4 +1,4 @@
-"""How a launch is cut into shards, a few seconds' work each: what is written, and what a run that continues finds again."""
+"""How a launch is cut into shards, a few seconds' work each, which a run that was cut off finds again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testbed.kinds import Extent, Work
 from testbed.measures import paths
 from testbed.measures.registry import MEASURES, PREDICTIONS
 
-# multiply-adds in a shard, a few seconds on two cores; a fixed number, so that a run that continues finds the same shards
+# multiply-adds in a shard, a few seconds on two cores; fixed, so that a run that continues finds the same shards
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
 SHARD_OVER_REPEATED = 5  # a shard's work is at least so many times what it repeats
 LANES = 16  # networks in a shard are a multiple of it: a register's worth

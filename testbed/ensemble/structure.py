@@ -1,4 +1,4 @@
-"""Which parameters of a launch's networks exist, which are one, and which move: masks, weight sharing, frozen weights."""
+"""Which parameters of a launch's networks exist, which are one, and which move: masks, sharing, frozen weights."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def fan_in_gain(architecture: kernels.Architecture, exists: Tensor) -> Tensor:
 
 
 def pruned(architecture: kernels.Architecture, params: Tensor, exists: Tensor | None, keep: int) -> Tensor:
-    """The mask that keeps the `keep` existing weights of largest magnitude, and all biases, bool `[n_networks, n_parameters]`.
+    """The mask that keeps the `keep` existing weights of largest magnitude, and all biases.
 
-    exists: the mask before (None: all parameters exist).
+    bool `[n_networks, n_parameters]`. exists: the mask before (None: all parameters exist).
     """
     weight = is_weight(architecture)
     size = params.abs().double()
@@ -107,7 +107,7 @@ def is_weight(architecture: kernels.Architecture) -> Tensor:
 
 
 def _weights_drawn(architecture: kernels.Architecture, seeds: np.ndarray, share: float) -> Tensor:
-    """True for biases and for a random share of the weights of each layer, at least one, bool `[n_networks, n_parameters]`."""
+    """True for biases and a random share of each layer's weights, at least one: bool `[n_networks, n_parameters]`."""
     drawn = np.ones((len(seeds), architecture.n_parameters), bool)
     for number, layer in enumerate(architecture.layout):
         size = layer.fan_in * layer.fan_out

@@ -39,8 +39,8 @@ def calibrated_losses(
 def best_inverse_temperature(outputs: Tensor, right: Tensor) -> Tensor:
     """The β that minimises mean[LSE(β z) − β z_y] of each network, `[n]`; outputs z `[n, n_samples, n_classes]`.
 
-    The mean is convex in β: Newton's method, kept between bounds where the slope has either sign, with a bisection every
-    fourth step, until the next step would gain no more than TOLERANCE nats.
+    The mean is convex in β: Newton's method, kept between bounds where the slope has either sign, with a bisection
+    every fourth step, until the next step would gain no more than TOLERANCE nats.
     """
     rounding = 1e-15 * outputs.abs().amax((1, 2))
     low = torch.zeros(len(outputs), dtype=torch.float64)

@@ -23,8 +23,9 @@ PLACES = torch.linspace(0, 1, 5, dtype=torch.float64)  # both ends, the quarters
 def hessian_vector(
     architecture: kernels.Architecture, params: Tensor, vectors: Tensor, samples: Samples, loss: str
 ) -> Tensor:
-    """∇²L(θ) v of each network, `[n, n_parameters]`, exactly: the derivative of back-propagation along v (Pearlmutter 1994).
+    """∇²L(θ) v of each network, exactly, `[n, n_parameters]`.
 
+    The derivative of back-propagation along v (Pearlmutter 1994).
     params, vectors: `[n, n_parameters]`; samples: x `[n, n_samples, n_inputs]` and y; all float64.
     """
     x, y = samples

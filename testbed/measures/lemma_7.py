@@ -15,8 +15,9 @@ ZERO = -1  # the axis of a unit whose weights are 0
 def lemma_7(a: Tensor, b: Tensor, n_teacher: int, tolerance: float = 1e-3) -> Tensor:
     """Whether lemma 7 of Lin, Li & Wu (2024) says that two minima are connected, 1 or 0, `[n_pairs]`.
 
-    NaN where an end is no minimum. a, b: first-layer weights `[n_pairs, width, n_inputs]` of students Σ_i relu(w_i·x) of
-    the teacher Σ_{j ≤ M} relu(x_j), M = n_teacher. A trained row counts as on an axis, or as 0, but for `tolerance`.
+    NaN where an end is no minimum. a, b: first-layer weights `[n_pairs, width, n_inputs]` of students Σ_i relu(w_i·x)
+    of the teacher Σ_{j ≤ M} relu(x_j), M = n_teacher. A trained row counts as on an axis, or as 0, but for
+    `tolerance`.
 
     >>> first, second = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
     >>> lemma_7(first, first, 2), lemma_7(first, second, 2)

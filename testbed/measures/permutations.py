@@ -30,7 +30,7 @@ def permutations_chosen(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
 
 
 def different_permutation(pairs: PairSet) -> dict[str, Tensor]:
-    """1 where the two students of a pair have chosen different permutations of their teacher's units, else 0, `[n_pairs]`."""
+    """1 where a pair's students have chosen different permutations of the teacher's units, else 0, `[n_pairs]`."""
     teacher = pairs.teacher_layers[0][0]
     chosen_a, chosen_b = (permutations_chosen(end[0][0], teacher) for end in pairs.ends)
     return {columns.DIFFERENT_PERMUTATION: torch.from_numpy(chosen_a != chosen_b).double()}

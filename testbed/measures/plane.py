@@ -20,8 +20,8 @@ class OnOneLine(ValueError):
 class Plane:
     """Loss on the plane through three networks, in units of weight distance.
 
-    loss `[resolution, resolution]` at u (columns) and v (rows): θ = θ_A + u e₁ + v e₂, e₁ along θ_B − θ_A, e₂ orthogonal
-    to it towards θ_C. corners `[3, 2]`: the (u, v) of A, B and C.
+    loss `[resolution, resolution]` at u (columns) and v (rows): θ = θ_A + u e₁ + v e₂, e₁ along θ_B − θ_A, e₂
+    orthogonal to it towards θ_C. corners `[3, 2]`: the (u, v) of A, B and C.
     """
 
     u: np.ndarray

@@ -1,7 +1,7 @@
 """Chains of straight segments: points trained so that the loss along them is low, and the barriers of a chain.
 
-Gradients are those of `kernels.reference`, whole arrays of pairs at a time. Samples are x `[n_samples, n_inputs]` and y,
-the same for all, or with a leading axis a set for each pair. A parameter that is 0 in all networks that a point is
+Gradients are those of `kernels.reference`, whole arrays of pairs at a time. Samples are x `[n_samples, n_inputs]` and
+y, the same for all, or with a leading axis a set for each pair. A parameter that is 0 in all networks that a point is
 trained between stays 0, so that masks are kept.
 """
 
@@ -34,14 +34,14 @@ def trained_bends(
     ends: tuple[Tensor, Tensor],
     samples: Samples,
     loss: str,
-    descent: Descent = Descent(),  # noqa: B008
+    descent: Descent = Descent(),
     seeds: np.ndarray | None = None,
 ) -> Tensor:
     """The bend φ of each chain A – φ – B that lowers the mean loss along both segments, `[n_pairs, n_parameters]`.
 
-    The polygonal chain of Garipov et al. (2018): φ starts at the midpoint; each step draws t ~ U(0, 1), takes the gradient
-    at φ_t = (1 − s) end + s φ, s = 1 − |2t − 1|, and moves φ along s ∇L(φ_t). The ends `[n_pairs, n_parameters]` stay as
-    they are. seeds: int64 `[n_pairs]`, of t. Float64.
+    The polygonal chain of Garipov et al. (2018): φ starts at the midpoint; each step draws t ~ U(0, 1), takes the
+    gradient at φ_t = (1 − s) end + s φ, s = 1 − |2t − 1|, and moves φ along s ∇L(φ_t). The ends `[n_pairs,
+    n_parameters]` stay as they are. seeds: int64 `[n_pairs]`, of t. Float64.
     """
     a, b = (end.double() for end in ends)
     x, y = _for_each_network(samples, len(a), loss)
@@ -63,7 +63,7 @@ def star_centre(
     leaves: Tensor,
     samples: Samples,
     loss: str,
-    descent: Descent = Descent(),  # noqa: B008
+    descent: Descent = Descent(),
 ) -> Tensor:
     """One network whose segments to all `leaves` `[n, n_parameters]` have a low mean loss, `[n_parameters]`, float64.
 
@@ -86,9 +86,10 @@ def star_centre(
 
 
 def chain_barriers(pairs: PairSet, middle: Tensor | None = None) -> np.ndarray:
-    """The largest barrier (training loss, `linear`) of the segments A – middle – B, `[n_pairs]`; of A – B without a middle.
+    """The largest barrier (training loss, `linear`) of the segments A – middle – B, `[n_pairs]`.
 
-    middle: `[n_pairs, n_parameters]`. Measured at the alphas between 0 and 1, on the samples of A, in float64.
+    middle: `[n_pairs, n_parameters]`; None: of A – B alone. Measured at the alphas between 0 and 1, on the samples of
+    A, in float64.
 
     >>> architecture = kernels.Architecture((2, 1), "identity")  # a convex loss has no barriers
     >>> a, b = architecture.initial(3, seed=1), architecture.initial(3, seed=2)

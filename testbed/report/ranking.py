@@ -41,8 +41,8 @@ def sentences(results: Results, kind: str) -> list[str]:
         "lowered": ", ".join(f"{name} ({mean:.3g})" for mean, name in sorted(lowered)),
     }
     return [
-        f"{NAMES[kind]} pairs, {columns.readable(barrier)}: the baseline has {baseline:.3g}. Components that raise it, the "
-        f"interval of the difference above 0: {listed['raised'] or 'none'}. Components that lower it: "
+        f"{NAMES[kind]} pairs, {columns.readable(barrier)}: the baseline has {baseline:.3g}. Components that raise it, "
+        f"the interval of the difference above 0: {listed['raised'] or 'none'}. Components that lower it: "
         f"{listed['lowered'] or 'none'}."
     ]
 

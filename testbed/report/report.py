@@ -24,7 +24,7 @@ PAGE_WIDTH = 6.6  # inches
 
 
 def write_report(folder: str | Path) -> Path:
-    """Draw the figures and write report.html of a finished run; returns its path. StudyError if the run is not finished."""
+    """Draw the figures and write report.html of a finished run; returns its path. StudyError if it is not finished."""
     results = Results.load(folder)
     store = Store(folder)
     figures = [_written(store, name, drawn) for name, drawn in draw(results).items()]

@@ -127,17 +127,18 @@ def _grid_sentences(results: Results) -> list[str]:
         return []
     return [
         f"On the training set the measured and the exact curves differ by at most {numbers['difference']:.1g} at the "
-        f"grid's points; a barrier read off the grid misses {numbers['median']:.2%} of the exact one in the median, and "
-        f"at most {numbers['most']} ({results.unit})."
+        f"grid's points; a barrier read off the grid misses {numbers['median']:.2%} of the exact one in the median, "
+        f"and at most {numbers['most']} ({results.unit})."
     ]
 
 
 def _count_sentence(results: Results) -> str:
     counts = results.manifest["counts"]
-    diverged = "none diverged"
-    if counts["diverged"]:
-        diverged = f"{counts['diverged']:,} diverged, and the {counts['pairs_left_out']:,} pairs with one of them are in no average"
-    return f"{counts['networks']:,} networks were trained; {diverged}."
+    trained = f"{counts['networks']:,} networks were trained"
+    if not counts["diverged"]:
+        return f"{trained}; none diverged."
+    left_out = f"the {counts['pairs_left_out']:,} pairs with one of them are in no average"
+    return f"{trained}; {counts['diverged']:,} diverged, and {left_out}."
 
 
 def _mean(pairs: pl.DataFrame, column: str) -> str:

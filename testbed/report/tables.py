@@ -65,7 +65,7 @@ def barrier_table(results: Results) -> dict[str, Any]:
 
 
 def effects_table(results: Results) -> dict[str, Any] | None:
-    """What each level of each factor does to the mean barrier against the factor's first level; None without factors."""
+    """What each level of a factor does to the mean barrier, against its first level; None without factors."""
     barrier = results.main_barrier
     if results.groups_of_components or not results.has(barrier):
         return None
@@ -104,7 +104,7 @@ def beside_table(results: Results) -> dict[str, Any] | None:
 
 
 def grid_numbers(results: Results) -> dict[str, Any] | None:
-    """What the grid misses of the exact training barrier, and how far measured and exact curves are apart at its points."""
+    """What the grid misses of exact training barriers, and how far exact and measured curves are apart on it."""
     exact_barrier = columns.barrier("exact_training")
     if not results.has(exact_barrier):
         return None

@@ -10,13 +10,19 @@ import polars as pl
 from scipy import stats
 
 CONFIDENCE = 0.95
-REPLICATES = 1000
+REPLICATES = 1000  # of the bootstrap
+REPLICATES_AT_A_TIME = 100  # bounds the memory
+FEWEST = 3  # families, or data sets, from which an interval can be had
 ROUNDING = 1e-12  # of exact population losses, with room
+MOST_SKEWNESS = 0.6  # of samples, times √n: beyond, a handful of them carries the mean
 
 
 @dataclass(frozen=True)
 class ZSummary:
-    """z-scores beside the standard normal: mean, standard deviation, Kolmogorov–Smirnov distance and p, share beyond 2 and 3."""
+    """z-scores beside the standard normal.
+
+    Mean, standard deviation, Kolmogorov–Smirnov distance and p, share beyond 2 and 3 standard errors.
+    """
 
     n: int
     mean: float
@@ -28,14 +34,22 @@ class ZSummary:
 
     @property
     def standard_normal(self) -> bool:
-        """Whether mean, spread and shape are those of n independent standard normals, each test failing one time in 1,000."""
+        """Whether mean, spread and shape are those of n independent standard normals.
+
+        Each of the three tests fails one time in 1,000 where they are.
+        """
         mean_ok = abs(self.mean) * self.n**0.5 < 3.3
         low, high = stats.chi2.ppf([0.0005, 0.9995], self.n - 1)
-        return bool(mean_ok and low < (self.n - 1) * self.std**2 < high and self.p > 1e-3)
+        spread_ok = low < (self.n - 1) * self.std**2 < high
+        return bool(mean_ok and spread_ok and self.p > 1e-3)
 
 
 def z_summary(z: np.ndarray) -> ZSummary:
-    """The summary of z-scores `[n]`, one a pair, independent given the networks; at least two of them."""
+    """The summary of z-scores `[n]`, one a pair, independent given the networks; at least two of them.
+
+    >>> z_summary(np.random.default_rng(0).standard_normal(500)).standard_normal
+    True
+    """
     ks, p = stats.kstest(z, "norm")
     return ZSummary(
         len(z),
@@ -51,127 +65,181 @@ def z_summary(z: np.ndarray) -> ZSummary:
 def z_scores(
     measured: np.ndarray, predicted: np.ndarray, standard_error: np.ndarray, skewness: np.ndarray, n_samples: int
 ) -> np.ndarray:
-    """(measured − predicted) in standard errors, corrected for the skewness γ of the samples: t + γ (1 + 2 t²)/(6 √n), t = difference/error.
+    """(measured − predicted) in standard errors, corrected for the skewness γ of the samples.
 
-    A loss is far from symmetric (γ ≈ 4 in the shipped study), and the mean of n samples over its own estimated error then leans to
-    the left by γ/(2 √n), which 10,000 pairs can see; so corrected it is standard normal to O(1/n) (Johnson 1978, JASA 73, 536).
-    NaN where that is no use: where a handful of samples carries the loss (|γ| > 0.6 √n; one sample alone makes √n), and where the error is not
-    well above the rounding of the prediction, a difference of terms of order 1.
+    t + γ (1 + 2 t²)/(6 √n), t = difference/error. A loss is far from symmetric (γ ≈ 4 in the shipped study), and the
+    mean of n samples over its own estimated error then leans to the left by γ/(2 √n), which 10,000 pairs can see; so
+    corrected it is standard normal to O(1/n) (Johnson 1978, JASA 73, 536).
+
+    NaN where that is no use: where a handful of samples carries the loss (|γ| > 0.6 √n; one sample alone makes √n), and
+    where the error is not well above the rounding of the prediction, a difference of terms of order 1.
+
+    >>> z_scores(np.array([1.2]), np.array([1.0]), np.array([0.1]), np.array([0.0]), 100).round(6).tolist()
+    [2.0]
     """
-    usable = (standard_error > ROUNDING) & (abs(skewness) <= 0.6 * n_samples**0.5)
+    usable = (standard_error > ROUNDING) & (abs(skewness) <= MOST_SKEWNESS * n_samples**0.5)
     with np.errstate(invalid="ignore", divide="ignore"):
         t = np.where(usable, (measured - predicted) / standard_error, np.nan)
     return t + skewness * (1 + 2 * t * t) / (6 * n_samples**0.5)
 
 
 def nearest_alpha(curves: pl.DataFrame, alpha: float) -> float:
-    """The grid's alpha nearest to `alpha`."""
+    """The grid's alpha nearest to `alpha`.
+
+    >>> nearest_alpha(pl.DataFrame({"alpha": [0.0, 0.4, 1.0]}), 0.5)
+    0.4
+    """
     grid = curves["alpha"].unique().sort().to_numpy()
     return float(grid[np.argmin(abs(grid - alpha))])
 
 
 def bootstrap_means(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, np.ndarray]:
-    """Mean of a column over pairs (with family_a, family_b), and the bootstrap's draws of it, `[REPLICATES]`; NaN with fewer than 3 families.
+    """Mean of a column over pairs, and the bootstrap's draws of it, `[REPLICATES]`; NaN with fewer than 3 families.
 
-    Pairs that share a network are not independent, so families are drawn with replacement, not pairs: a pair of families i and j
-    weighs w_i w_j, one within family i weighs w_i, where w counts how often a family was drawn (the pigeonhole bootstrap,
-    Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021 for pairs). Where data sets differ among the pairs (a column `data.seed`
-    with three or more values), data sets are drawn likewise, and the families within them.
+    pairs: with family_a and family_b. Pairs that share a network are not independent, so families are drawn with
+    replacement, not pairs: a pair of families i and j weighs w_i w_j, one within family i weighs w_i, where w counts
+    how often a family was drawn (the pigeonhole bootstrap, Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021 for
+    pairs). Where data sets differ among the pairs (a column `data.seed` with three or more values), data sets are
+    drawn likewise, and the families within them.
+
+    >>> pairs = pl.DataFrame({"family_a": [0, 1, 2], "family_b": [1, 2, 0], "barrier": [1.0, 2.0, 3.0]})
+    >>> mean, draws = bootstrap_means(pairs, "barrier")
+    >>> mean, draws.shape
+    (2.0, (1000,))
     """
     values = pairs[column].to_numpy().astype(float)
     mean = float(values.mean())
-    families, index = np.unique(
-        np.concatenate([pairs["family_a"].to_numpy(), pairs["family_b"].to_numpy()]), return_inverse=True
-    )
-    a, b = index[: len(values)], index[len(values) :]
-    n = len(families)
-    if n < 3:
+    both_ends = np.concatenate([pairs["family_a"].to_numpy(), pairs["family_b"].to_numpy()])
+    families, index = np.unique(both_ends, return_inverse=True)
+    a = index[: len(values)]
+    b = index[len(values) :]
+    if len(families) < FEWEST:
         return mean, np.full(REPLICATES, np.nan)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
-    datasets, of = (
-        np.unique(pairs["data.seed"].to_numpy(), return_inverse=True)
-        if "data.seed" in pairs.columns
-        else (np.zeros(1), np.zeros_like(a))
-    )
-    d = len(datasets)
-    drawn_sets = rng.multinomial(d, np.full(d, 1 / d), REPLICATES).astype(float) if d >= 3 else np.ones((REPLICATES, d))
+    family_counts = _counts(rng, len(families))
+    dataset = np.zeros(len(values), int)
+    dataset_counts = np.ones((REPLICATES, 1))
+    if "data.seed" in pairs.columns:
+        seeds, dataset = np.unique(pairs["data.seed"].to_numpy(), return_inverse=True)
+        enough = len(seeds) >= FEWEST
+        dataset_counts = _counts(rng, len(seeds)) if enough else np.ones((REPLICATES, len(seeds)))
     means = np.empty(REPLICATES)
-    for start in range(0, REPLICATES, 100):  # bounds the memory
-        w = drawn[start : start + 100]
-        weight = np.where(a == b, w[:, a], w[:, a] * w[:, b]) * drawn_sets[start : start + 100][:, of]
+    for start in range(0, REPLICATES, REPLICATES_AT_A_TIME):
+        some = slice(start, start + REPLICATES_AT_A_TIME)
+        w = family_counts[some]
+        weight = np.where(a == b, w[:, a], w[:, a] * w[:, b]) * dataset_counts[some][:, dataset]
         total = weight.sum(1)
-        means[start : start + 100] = np.divide(weight @ values, total, out=np.full(len(w), np.nan), where=total > 0)
+        means[some] = np.divide(weight @ values, total, out=np.full(len(w), np.nan), where=total > 0)
     return mean, means
 
 
 def mean_interval(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of a column over pairs and the ends of its 95 % bootstrap interval over families (and data sets); NaN with fewer than 3 families."""
+    """Mean of a column over pairs, and the ends of its 95 % bootstrap interval over families (and data sets).
+
+    The ends are NaN with fewer than 3 families.
+
+    >>> pairs = pl.DataFrame({"family_a": [0, 1, 2], "family_b": [1, 2, 0], "barrier": [1.0, 1.0, 1.0]})
+    >>> tuple(round(end, 9) for end in mean_interval(pairs, "barrier"))
+    (1.0, 1.0, 1.0)
+    """
     mean, means = bootstrap_means(pairs, column, seed)
-    if np.isnan(means).all():
-        return mean, float("nan"), float("nan")
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(means, [tail, 1 - tail])
-    return mean, float(low), float(high)
+    return mean, *_ends(means)
 
 
 def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame:
-    """Mean of a column over the pairs measured in each group: columns `by`, n, mean, low, high, sorted by the groups."""
+    """Mean of a column over the pairs measured in each group: columns `by`, n, mean, low, high, sorted by the groups.
+
+    pairs: with family_a, family_b and left_out; rows that are left out, or null, are not measured.
+
+    >>> pairs = pl.DataFrame({"kind": ["a", "a"], "left_out": [False, True], "family_a": [0, 1], "family_b": [1, 2],
+    ...                       "barrier": [1.0, 9.0]})
+    >>> group_means(pairs, ["kind"], "barrier").select("n", "mean").rows()
+    [(1, 1.0)]
+    """
     rows = []
     measured = pairs.filter(~pl.col("left_out") & pl.col(column).is_not_null())
     for key, group in measured.group_by(by, maintain_order=True):
         rows.append((*key, len(group), *mean_interval(group, column)))
-    schema: dict[str, pl.DataType] = {name: pairs.schema[name] for name in by}
-    schema |= {"n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}
-    table = pl.DataFrame(rows, schema=schema, orient="row")
-    return table.sort(by)
+    return pl.DataFrame(rows, schema=_schema(pairs, by), orient="row").sort(by)
 
 
 def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the difference a − b of two bootstrapped means, of groups that share no network; NaN where either has none.
+    """The 95 % interval of the difference a − b of two bootstrapped means, of groups that share no network.
 
-    Where groups share data sets it is wider than it need be.
+    NaN where either has none. Where groups share data sets it is wider than it need be.
+
+    >>> difference_interval(np.full(1000, 3.0), np.full(1000, 1.0))
+    (2.0, 2.0)
     """
-    if np.isnan(a - b).all():
-        return float("nan"), float("nan")
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(a - b, [tail, 1 - tail])
-    return float(low), float(high)
+    return _ends(a - b)
 
 
 def effects(pairs: pl.DataFrame, factor: str, column: str) -> pl.DataFrame:
-    """What each level of a factor does to the mean of a column, against its first level: factor, n, mean (the difference), low, high.
+    """What each level of a factor does to the mean of a column, against its first level.
 
-    pairs: measured, with families; over all levels of the other factors. No rows where there is one level alone.
+    Columns: factor, n, mean (the difference), low, high. pairs: measured, with families; means are over all levels of
+    the other factors. No rows where there is one level alone.
+
+    >>> pairs = pl.DataFrame({"width": [2, 4], "family_a": [0, 1], "family_b": [2, 3], "barrier": [1.0, 0.25]})
+    >>> effects(pairs, "width", "barrier").select("width", "mean").rows()
+    [(4, -0.75)]
     """
     groups = [pairs.filter(pl.col(factor) == level) for level in pairs[factor].unique().sort()]
     drawn = [bootstrap_means(group, column, seed=k) for k, group in enumerate(groups)]
+    first_mean, first_draws = drawn[0]
     rows = []
-    for group, (mean, means) in zip(groups[1:], drawn[1:], strict=True):
-        rows.append((group[factor][0], len(group), mean - drawn[0][0], *difference_interval(means, drawn[0][1])))
-    schema = {
-        factor: pairs.schema[factor],
-        "n": pl.Int64(),
-        "mean": pl.Float64(),
-        "low": pl.Float64(),
-        "high": pl.Float64(),
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    for group, (mean, draws) in zip(groups[1:], drawn[1:], strict=True):
+        rows.append((group[factor][0], len(group), mean - first_mean, *difference_interval(draws, first_draws)))
+    return pl.DataFrame(rows, schema=_schema(pairs, [factor]), orient="row")
 
 
 def number(value: float | None) -> str:
-    """Three digits; a dash for nothing."""
+    """Three digits; a dash for nothing.
+
+    >>> number(0.123456), number(None)
+    ('0.123', '–')
+    """
     return "–" if value is None or np.isnan(value) else f"{value:.3g}"
 
 
 def interval(row: dict[str, Any]) -> str:
-    """mean [low, high]."""
-    return number(row["mean"]) + ("" if np.isnan(row["low"]) else f" [{number(row['low'])}, {number(row['high'])}]")
+    """mean [low, high]; the mean alone where there is no interval.
+
+    >>> interval({"mean": 1.0, "low": 0.5, "high": 1.5})
+    '1 [0.5, 1.5]'
+    """
+    ends = "" if np.isnan(row["low"]) else f" [{number(row['low'])}, {number(row['high'])}]"
+    return number(row["mean"]) + ends
 
 
 def with_families(pairs: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
-    """The table of pairs with the families of both networks, as family_a and family_b."""
+    """The table of pairs with the families of both networks, as family_a and family_b.
+
+    >>> networks = pl.DataFrame({"network": [0, 1], "family": [5, 6]})
+    >>> with_families(pl.DataFrame({"network_a": [0], "network_b": [1]}), networks).rows()
+    [(0, 1, 5, 6)]
+    """
     for side in "ab":
         family = networks.select(pl.col("network").alias(f"network_{side}"), pl.col("family").alias(f"family_{side}"))
         pairs = pairs.join(family, on=f"network_{side}", maintain_order="left")
     return pairs
+
+
+def _counts(rng: np.random.Generator, n: int) -> np.ndarray:
+    """How often each of n things was drawn in n draws with replacement, float64 `[REPLICATES, n]`."""
+    return rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
+
+
+def _ends(draws: np.ndarray) -> tuple[float, float]:
+    """The ends of the 95 % interval of bootstrapped numbers; NaN where there are none."""
+    if np.isnan(draws).all():
+        return float("nan"), float("nan")
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _schema(pairs: pl.DataFrame, by: list[str]) -> dict[str, pl.DataType]:
+    """Of a table of means: the columns `by` as in the table of pairs, then n, mean, low, high."""
+    schema: dict[str, pl.DataType] = {name: pairs.schema[name] for name in by}
+    return schema | {"n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}

@@ -54,7 +54,8 @@ COLUMNS = {
     "test_standard_error": "of test_loss as an estimate of the population's: sqrt(variance over samples / n)",
     "train_error": "share of training samples misclassified, 0 to 1",
     "test_error": "share of test samples misclassified, 0 to 1",
-    "different_permutation": "1 if the students' units have specialised to different permutations of the teacher's, 0 if to the same",
+    "different_permutation": "1 if the students' units have specialised to different permutations of the teacher's, "
+    "0 if to the same",
     "third": "of the table of planes: what network C is",
     "corner": "A, B or C in the rows that say where these networks are; null in those of the grid",
     "u": "distance from A along theta_B - theta_A",
@@ -62,8 +63,8 @@ COLUMNS = {
     "step": "parameter updates made before the loss was taken",
     "loss": "of that step's batch, before its update",
     "test_skewness": "skewness of the loss over the test samples",
-    "z": "t + skewness (1 + 2 t^2) / (6 sqrt(n)), t = (test_loss - population_loss) / test_standard_error (Johnson 1978); "
-    "in the table of pairs, at the alpha nearest 1/2",
+    "z": "t + skewness (1 + 2 t^2) / (6 sqrt(n)), t = (test_loss - population_loss) / test_standard_error "
+    "(Johnson 1978); in the table of pairs, at the alpha nearest 1/2",
 }
 LOSSES = ("train_loss", "test_loss", "test_standard_error", "loss")  # columns in the unit of the loss
 

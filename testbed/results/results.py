@@ -47,7 +47,11 @@ PER_INPUT = {  # training.clock = "inputs"
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A finished run. pairs has the families of both networks (family_a, family_b) and leaves nothing out; planes: None if none were asked for."""
+    """A finished run, read back.
+
+    pairs: with the families of both networks (family_a, family_b); nothing is left out. planes: None if none were asked
+    for.
+    """
 
     folder: Path
     study: Study
@@ -122,7 +126,7 @@ class Results:
 
     @property
     def ranked_by(self) -> str:
-        """The barrier that components are ranked by: of the share of training samples misclassified, or of the training loss."""
+        """The barrier that components are ranked by: of the training error, or else of the training loss."""
         names = (columns.barrier(name) for name in ("train_error", "train_loss", "test_error", "test_loss"))
         return next(name for name in names if self.has(name))
 

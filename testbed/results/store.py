@@ -1,7 +1,8 @@
 """The run folder: whole files only, and the same bytes however often the run was cut off.
 
-Every file is written under a temporary name and renamed. While a study runs, its shards lie in `shards/`, a safetensors file
-each; at the end they become the tables and parameter files, `manifest.json` says so, and the shards go.
+Every file is written under a temporary name and renamed. While a study runs, its shards lie in `shards/`, a
+safetensors file each; at the end they become the tables and parameter files, `manifest.json` says so, and the shards
+go.
 """
 
 from __future__ import annotations

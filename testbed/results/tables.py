@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
-    """One row a network: plan, factors, final training loss, first bad step. shards: of all launches, in their order."""
+    """One row a network: plan, factors, final training loss, first bad step. shards: of all launches in turn."""
     found = {
         name: torch.cat([shard[name] for shard in shards]).numpy()
         for name in ("train_loss", "diverged_at", "stopped_at")
@@ -103,7 +103,7 @@ def _pair_columns(found: Arrays, alphas: np.ndarray, launch: Launch) -> Arrays:
 
 
 def _barriers_on_grid(name: str, values: np.ndarray, alphas: np.ndarray) -> Arrays:
-    """Barriers of a measured curve `[n_pairs, n_alphas]` at the alphas from 0 to 1; the midpoint's if the grid has one."""
+    """Barriers of a measured curve `[n_pairs, n_alphas]` at the alphas from 0 to 1; the midpoint's if there is one."""
     row: Arrays = {}
     between = (alphas >= 0) & (alphas <= 1)
     good = np.isfinite(values).all(1)
@@ -128,7 +128,7 @@ def _predicted_barriers(prediction: str, values: np.ndarray) -> Arrays:
 
 
 def _gaps(row: Arrays, launch: Launch) -> Arrays:
-    """What alignments leave beyond the best of all permutations, where both ends learnt the samples that it looked at."""
+    """What alignments leave beyond the best of all permutations, where both ends learnt the samples it looked at."""
     best = columns.barrier("train_loss", path="exhaustive")
     if best not in row:
         return {}

@@ -14,10 +14,13 @@ from testbed.section import Count, NotNegative, Section, Widths
 class PruningSpec(Section):
     """Iterative magnitude pruning (Frankle & Carbin 2019) before the training that is measured.
 
-    In each of `rounds` the network is trained, its weights of smallest magnitude are masked (all layers' together, biases stay; after round r
-    a share density^(r/rounds) is left), and the rest goes back to where it was at step `rewind_step`. The measured training starts there, with
-    all its steps; one round with rewind_step = training.steps is magnitude pruning and fine-tuning. mask: `own`, each network's from its own
-    training; `family`, the first sibling's for all.
+    In each of `rounds` the network is trained, its weights of smallest magnitude are masked (all layers' together,
+    biases stay; after round r a share density^(r/rounds) is left), and the rest goes back to where it was at step
+    `rewind_step`. The measured training starts there, with all its steps; one round with rewind_step = training.steps
+    is magnitude pruning and fine-tuning.
+
+    retrain: false leaves the pruned networks as they are. mask: `own`, each network's from its own training; `family`,
+    the first sibling's for all.
     """
 
     density: Annotated[float, Field(gt=0, lt=1)]
@@ -30,7 +33,8 @@ class PruningSpec(Section):
     def _check(self) -> PruningSpec:
         if not self.retrain and self.mask == "family":
             raise ValueError(
-                "mask 'family' goes with retrain = true: it is found by a training of the family's own, and siblings differ by what follows."
+                "mask 'family' goes with retrain = true: it is found by a training of the family's own, and siblings "
+                "differ by what follows."
             )
         if not self.retrain and self.rounds == 1 and self.rewind_step:
             raise ValueError(
@@ -40,15 +44,19 @@ class PruningSpec(Section):
 
 
 class ArchitectureSpec(Section):
-    """The students: hidden widths (inputs and outputs follow from the data), what is connected, and how they are initialised.
+    """The students: hidden widths (inputs and outputs follow from the data), connections, initial values.
 
-    normalise, residual: of kernels.Architecture. connectivity: of the first layer, as kernels.connectivity has it, with `receptive_field` inputs
-    a unit and windows every `stride` inputs; full: every unit sees every input. density: share of the weights of each layer that there are,
-    drawn at random by network (mask `own`), by family, or once for all networks of a cell (`shared`). Weights of a unit with fewer inputs start
-    larger by √(all/those), so that its pre-activation has the dense one's variance (Evci et al. 2022). pruning: found by training.
-    tied: any other weight sharing, for each parameter (in the order of kernels.Architecture.layout) a whole number; those of one number are one.
-    lean: `lean` times the teacher's first layer, its units in a random order for each family, is added to the initial one: starts whose overlap
-    with the teacher does not vanish with the number of inputs.
+    normalise, residual: of kernels.Architecture.
+    connectivity: of the first layer, as kernels.connectivity has it, with `receptive_field` inputs a unit and windows
+        every `stride` inputs; `full`: every unit sees every input.
+    density: share of the weights of each layer that exist, drawn at random for each network (mask `own`), for each
+        family, or once for all networks of a cell (`shared`). Weights of a unit with fewer inputs start larger by
+        √(all inputs / its inputs), so that its pre-activation has the dense one's variance (Evci et al. 2022).
+    pruning: a mask that is found by training.
+    tied: any other weight sharing: a whole number for each parameter, in the order of kernels.Architecture.layout;
+        parameters of one number are one.
+    lean: `lean` times the teacher's first layer, its units in a random order for each family, is added to the initial
+        one: starts whose overlap with the teacher does not vanish with the number of inputs.
     """
 
     hidden: Widths
@@ -98,10 +106,12 @@ class ArchitectureSpec(Section):
             )
         if self.connectivity == "convolutional" and (self.density < 1 or self.pruning is not None):
             raise ValueError(
-                "connectivity 'convolutional' shares weights, which a random or pruned mask would tear apart: use 'local' there."
+                "connectivity 'convolutional' shares weights, which a random or pruned mask would tear apart: "
+                "use 'local' there."
             )
         if self.tied is not None and (self.sparse or self.lean):
             raise ValueError(
-                "tied shares weights as it says: leave out connectivity, density, pruning and lean, which would tear them apart."
+                "tied shares weights as it says: leave out connectivity, density, pruning and lean, which would tear "
+                "them apart."
             )
         return self

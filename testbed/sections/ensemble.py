@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from testbed.section import Count, Section
+from testbed.section import Count, Section, Step
 
 PairKind: TypeAlias = Literal["independent", "siblings"]
 
@@ -14,15 +14,15 @@ PairKind: TypeAlias = Literal["independent", "siblings"]
 class EnsembleSpec(Section):
     """Families of siblings: one initialisation and one data order, until each takes its own from `spawn_step` on.
 
-    pairs: `siblings`, all pairs within families; `independent`, `independent_pairs` of those between families, drawn without
-    replacement (as many as there are families unless it says otherwise).
+    pairs: `siblings`, all pairs within families; `independent`, `independent_pairs` of those between families, drawn
+        without replacement (as many as there are families unless it says otherwise).
     rate_factor: the learning rate of sibling k is multiplied by rate_factor^k (one initialisation, different rates).
     """
 
     families: Count
     siblings: Count = 2
     rate_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    spawn_step: Annotated[int, Field(ge=0)] = 0
+    spawn_step: Step = 0
     pairs: Annotated[tuple[PairKind, ...], Field(strict=False, min_length=1)] = ("independent", "siblings")
     independent_pairs: Count | None = None
 
@@ -47,8 +47,8 @@ class EnsembleSpec(Section):
             raise ValueError("siblings must be at least 2 when pairs asks for siblings, not 1.")
         if self.n_independent > self.n_possible:
             raise ValueError(
-                f"independent_pairs must be at most {self.n_possible}, the pairs between {self.families} families of {self.siblings}, "
-                f"not {self.n_independent}."
+                f"independent_pairs must be at most {self.n_possible}, the pairs between {self.families} families "
+                f"of {self.siblings}, not {self.n_independent}."
             )
         if self.independent_pairs and "independent" not in self.pairs:
             raise ValueError("independent_pairs goes with 'independent' in pairs.")

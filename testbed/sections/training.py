@@ -69,13 +69,15 @@ class ScheduleSpec(Section):
 
 
 class TrainingSpec(Section):
-    """kernels.Training; `online`: fresh samples at every step from the teacher; dtype: of the arithmetic of training.
+    """kernels.Training, and what follows.
 
-    frozen: share of the weights of each layer, drawn once for all networks of a cell, that keep their initial values (partial-gradient masks);
+    online: fresh samples at every step from the teacher.
+    dtype: of the arithmetic of training.
+    frozen: share of the weights of each layer, drawn once for all networks of a cell, that keep their initial values
+        (partial-gradient masks).
     frozen_layers: numbers of affine layers that do so whole, biases too, the first being 0.
-
-    clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, record_every and ensemble.spawn_step count d updates each, and
-    the learning rate is divided by d (Saad & Solla 1995).
+    clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, record_every and ensemble.spawn_step
+        count d updates each, and the learning rate is divided by d (Saad & Solla 1995).
     """
 
     steps: int

@@ -13,11 +13,14 @@ from testbed.section import Section
 class Claim(Section):
     """One line of the table "claim, source, here, agrees?".
 
-    expects, of the mean of `column` over the pairs of a kind, against `factor`: `rises` or `falls` from its first level to its last;
-    `rises then falls`: some level between is above both ends (`falls then rises`: below); `smaller`: at levels[0] than at levels[1];
-    `at most` or `at least` `value` at every level, or of all pairs if no factor is named; `power`: the mean goes as level^value, by a straight line
-    through the logarithms; `power at most`: it falls at least as fast as that, a bound O(level^value). where: factor, or column of the pairs, =
-    value to look at alone.
+    expects, of the mean of `column` over the pairs of a kind, against `factor`:
+        `rises` or `falls`: from its first level to its last.
+        `rises then falls`: some level between is above both ends (`falls then rises`: below).
+        `smaller`: at levels[0] than at levels[1].
+        `at most` or `at least`: `value` at every level, or of all pairs if no factor is named.
+        `power`: the mean goes as level^value, by a straight line through the logarithms.
+        `power at most`: it falls at least as fast as that, a bound O(level^value).
+    where: factor, or column of the pairs, = value to look at alone.
     """
 
     claim: str
@@ -55,9 +58,8 @@ class Claim(Section):
 
     def check(self, factors: dict[str, list[Any]]) -> None:
         """ValueError if the claim speaks of a factor or level that the study does not have."""
-        asked = {
-            key: [level] for key, level in self.where.items() if key in factors or "." in key
-        }  # others are columns of the pairs
+        # what is neither a factor nor a dotted key is a column of the pairs
+        asked = {key: [level] for key, level in self.where.items() if key in factors or "." in key}
         if self.factor is not None:
             asked[self.factor] = self.levels
         for key, levels in asked.items():

@@ -1,4 +1,4 @@
-"""Every field that a study may have, with its type, bounds, default and what it means: read off the sections, for the command `testbed fields`."""
+"""Every field that a study may have: type, bounds, default, meaning, read off the sections, for `testbed fields`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 @dataclass(frozen=True)
 class Described:
-    """One table of a study: its dotted key, the `kind` that it is of if there are several, what it means, and rows of field, type and default."""
+    """One table of a study: its dotted key, and its `kind` if there are several.
+
+    text: what it means. rows: field, type and default.
+    """
 
     key: str
     kind: str

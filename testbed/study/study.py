@@ -151,7 +151,7 @@ class Study(Section):
         return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
 
     def cells(self) -> list[Cell]:
-        """All combinations of what varies; one cell if nothing does. StudyError names the combination that is no study."""
+        """All combinations of what varies; one cell if nothing does. StudyError names one that is no study."""
         self._check_factors()
         base = self.resolved() | {"vary": {}, "component": {}, "claims": []}
         return [

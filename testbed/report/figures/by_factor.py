@@ -163,11 +163,8 @@ def _as_trained(
 def _label(ax: mpl.axes.Axes, results: Results, panel: _Panel, outer: bool) -> None:
     """Title, ticks and axes' names; the vertical axis is named at the outer panels."""
     pooled = [results.short(other) for other in results.groups(panel.kind) if other not in (panel.key, panel.split)]
-    if panel.aligned_alone:
-        note = ", after alignment"
-    else:
-        note = f", pooled over {', '.join(pooled)}" if pooled else ""
-    ax.set_title(PAIRS[panel.kind] + note)
+    note = f", pooled over {', '.join(pooled)}" if pooled else ""
+    ax.set_title(PAIRS[panel.kind] + (", after alignment" if panel.aligned_alone else note))
     ticks = [str(level) for level in panel.levels]
     ax.set_xticks(range(len(ticks)), ticks)
     crowded = sum(len(tick) + 1 for tick in ticks) > 28 or any(len(tick) > 6 for tick in ticks)

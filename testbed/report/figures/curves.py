@@ -20,7 +20,7 @@ PARTS = (("test", "population", "C0"), ("train", "exact_training", "C2"))  # mea
 
 
 def figure(results: Results) -> Figure | None:
-    """Three pairs of each kind, of small, median and largest barrier: measured points with ±2 standard errors, exact lines."""
+    """Three pairs of each kind, of small, median and largest barrier: measured points, exact lines."""
     kinds = results.kinds
     if not kinds:
         return None

@@ -36,7 +36,7 @@ class Drawn:
 
 
 def draw(results: Results) -> dict[str, Drawn]:
-    """Every figure that applies, by name, in the order of the page. Each maker returns None where there is nothing to show."""
+    """Every figure that applies, by name, in the order of the page; a maker returns None if nothing is to be shown."""
     factors = [key for key in results.factors if key not in ("component", "data.seed")]
     makers: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "ranking": (ranking.figure, ranking.CAPTION),

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from testbed.results.results import Results
 
 CAPTION = (
-    "Training loss on the plane through three networks, logarithmic colours: the two ends of a pair, A and B, and C as the "
-    "titles say. Axes are Euclidean distances between parameter vectors."
+    "Training loss on the plane through three networks, logarithmic colours: the two ends of a pair, A and B, and C as "
+    "the titles say. Axes are Euclidean distances between parameter vectors."
 )
 FLOOR = 1e-4  # losses below are drawn as this one
 MOST_COLUMNS = 3

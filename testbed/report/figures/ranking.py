@@ -15,8 +15,8 @@ from testbed.results.results import Results
 from testbed.study.study import BASELINE
 
 CAPTION = (
-    "Every component alone, ranked by how far it breaks linear connectivity: mean barrier with 95 % bootstrap intervals "
-    "over families of networks and data sets. The line is the baseline's barrier, the band its interval."
+    "Every component alone, ranked by how far it breaks linear connectivity: mean barrier with 95 % bootstrap "
+    "intervals over families of networks and data sets. The line is the baseline's barrier, the band its interval."
 )
 STEP = 0.22  # between the marks of one component
 

@@ -13,7 +13,10 @@ MOST_LINES = 16  # that a legend has room for
 
 
 def figure(results: Results) -> Figure | None:
-    """Recorded batch losses: the median over networks, by the first factor; without factors also the 10th to 90th percentile."""
+    """Recorded batch losses: the median over networks, by the first factor.
+
+    Without factors also the 10th to 90th percentile.
+    """
     losses = results.losses.join(results.networks.filter(pl.col("diverged_at").is_null()), on="network")
     if not len(losses):
         return None

@@ -14,9 +14,9 @@ from testbed.report.figures.marks import COLORS, MARKERS, POINTS, color_of
 from testbed.results.results import Results
 
 CAPTION = (
-    "Twin students: every pair's midpoint barrier as simulated (exact population loss of the trained networks) against the "
-    "solution of the order-parameter equations from the same initial overlaps, which hold for infinitely many inputs d; and "
-    "how their distance falls with d."
+    "Twin students: every pair's midpoint barrier as simulated (exact population loss of the trained networks) against "
+    "the solution of the order-parameter equations from the same initial overlaps, which hold for infinitely many "
+    "inputs d; and how their distance falls with d."
 )
 PREDICTED = columns.barrier("twin_students", "midpoint")
 SIMULATED = columns.barrier("population", "midpoint")
@@ -25,7 +25,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def figure(results: Results) -> Figure | None:
-    """Midpoint barriers of simulated twins against the predicted ones, and their distance against the number of inputs d."""
+    """Midpoint barriers of simulated twins against the predicted ones, and their distance against the inputs d."""
     if not results.has(PREDICTED) or INPUTS not in results.factors or not results.has(SIMULATED):
         return None
     figure = Figure(figsize=(6.6, 3.2))

@@ -11,10 +11,10 @@ from testbed.results.comparison import nearest_alpha
 from testbed.results.results import Results
 
 CAPTION = (
-    "z = (measured test loss − exact population loss) / standard error, one a pair. Every pair has its own fresh inputs, "
-    "so that given the networks the z of different pairs are independent, also of pairs that share a network. The standard "
-    "error is estimated from the same inputs, and a sample's loss is skewed to the right: z is corrected for that to O(1/n) "
-    "(Johnson 1978)."
+    "z = (measured test loss − exact population loss) / standard error, one a pair. Every pair has its own fresh "
+    "inputs, so that given the networks the z of different pairs are independent, also of pairs that share a network. "
+    "The standard error is estimated from the same inputs, and a sample's loss is skewed to the right: z is corrected "
+    "for that to O(1/n) (Johnson 1978)."
 )
 FEWEST = 10  # pairs
 MOST = 20.0  # standard errors that are shown; what lies beyond is put there

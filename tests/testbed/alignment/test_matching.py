@@ -83,11 +83,11 @@ def test_a_planted_permutation_is_recovered(architecture, method):
         assert back.all()
     elif method == "weights":
         assert back.float().mean() >= 0.3  # the coordinate descent may stop at a local optimum
-    else:  # units that are dead, or straight lines of one another, may change places: every unit has found one that it correlates with
-        here, there = (
-            matching.standardised_activations(architecture, p, inputs(architecture, 400)) for p in (params, moved)
-        )
-        for a, b, order, sign in zip(here, there, found.permutations, found.signs, strict=True):
+    else:
+        # units that are dead, or proportional to one another, may change places: every unit correlates with its partner
+        x = inputs(architecture, 400)
+        hidden_a, hidden_b = (matching.standardised_activations(architecture, p, x) for p in (params, moved))
+        for a, b, order, sign in zip(hidden_a, hidden_b, found.permutations, found.signs, strict=True):
             matched = b.gather(2, order[:, None].expand_as(b)) * sign[:, None]
             assert torch.allclose((a * matched).mean(1), a.square().mean(1), atol=1e-9)
     assert torch.equal(alignment.permute(architecture, moved, found.permutations, found.signs), found.params)
@@ -144,7 +144,7 @@ def test_exhaustive_search_bounds_every_matching(widths):
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_exhaustive_search_with_signs(residual):
-    """tanh: each of the 3!·2³ choices by hand, a flipped and permuted copy is found, and no choice without signs is better."""
+    """tanh: all 3!·2³ choices by hand; a flipped and permuted copy is found; no choice without signs is better."""
     architecture = Architecture((2, 3, 3, 1), "tanh", residual=True) if residual else Architecture((2, 3, 1), "tanh")
     one, x = 2 * networks(architecture, 1, 1), inputs(architecture, 30)
     a, b = (one + 0.3 * networks(architecture, 40, seed) for seed in (2, 3))

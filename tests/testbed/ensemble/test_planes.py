@@ -22,7 +22,7 @@ SETTINGS = {"vary": {"architecture.hidden": [[3], [4], [6]]}, "measure.planes": 
 
 @pytest.mark.parametrize("matched", [True, False])
 def test_planes_of_a_study(raw, tmp_path, matched):
-    """Of the first and the last cell; losses at the grid's points by hand from the stored networks; C as it is said to be."""
+    """Of the first and the last cell: losses on the grid by hand from the stored networks; C as it is called."""
     study = Study.make(raw(SETTINGS | {"measure.alignment": ["weights"] if matched else []}, CLASSES))
     results = Results.load(run_study(study, tmp_path / "run").parent)
     table = results.planes

@@ -106,7 +106,7 @@ def test_pruning_keeps_the_largest_weights_and_rewinds(launch, kind):
 
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_magnitude_pruning_alone_leaves_the_trained_weights(launch, rounds):
-    """One round: the dense networks' largest weights as they were trained, the others 0. The last round is not trained on in any case."""
+    """The dense networks' largest weights as they were trained, the others 0; the last round is never trained on."""
     settings = {"training.steps": 30, "ensemble.spawn_step": 8, "training.record_every": 5}
     dense, pruned = (
         launch(settings | extra)

@@ -10,7 +10,7 @@ from testbed.measures.lemma_7 import lemma_7
 
 
 def random_minima(rng):
-    """Committees of five units on three inputs, of a teacher of two units: `[n, 5, 3]`, no unit so small that it is 0."""
+    """Committees of five units on three inputs, of a teacher of two units: `[n, 5, 3]`; no unit is nearly 0."""
     minima = np.zeros((40, 5, 3))
     for network in minima:
         types = np.concatenate([[0, 1], rng.integers(-1, 2, 3)])

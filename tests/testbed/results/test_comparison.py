@@ -103,7 +103,7 @@ def test_group_means_leave_out_and_count():
 
 
 def test_intervals_over_data_sets_are_wider_where_these_differ():
-    """Six data sets of five families each, whose means differ: families alone would give an interval six times too narrow."""
+    """Six data sets of five families each, whose means differ: families alone would give too narrow an interval."""
     rng = np.random.default_rng(2)
     n_sets, n = 6, 5
     effect = np.repeat(rng.standard_normal(n_sets), n)
@@ -133,7 +133,7 @@ def test_there_is_no_z_where_a_handful_of_samples_carries_the_loss():
 
 
 def test_effects_of_a_factor():
-    """Levels whose true means are 0, 0.5 and 0: differences from the first, their intervals hold the truth, and are about as wide as by theory."""
+    """Levels of means 0, 0.5 and 0: intervals of differences hold the truth, and are about as wide as by theory."""
     rng = np.random.default_rng(4)
     rows = []
     for level, shift in (("a", 0.0), ("b", 0.5), ("c", 0.0)):

@@ -234,7 +234,7 @@ def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys
 
 
 def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
-    """On a machine with a GPU: large studies take it, small ones and those that its kernels do not know take the native kernel."""
+    """With a GPU, large studies take it; small ones, and those that its kernels do not know, take the native kernel."""
     assert set(shards.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
     tried = []
 
