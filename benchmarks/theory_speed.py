@@ -2,8 +2,9 @@
 
     python benchmarks/theory_speed.py [--quick]
 
-The population loss at 25 alphas, and its barrier with no higher hill left than 10⁻⁶ of the loss, on one core, against a teacher of width 4; the exact
-training barrier of relu networks on 256 samples on all cores. Fewer pairs are timed and scaled; medians of three.
+On one core: the population loss at 25 alphas against a teacher of width 4, and its barrier, certain to 10⁻⁶ of the
+loss. On all cores: the exact training barrier of relu networks on 256 samples. Fewer pairs are timed and scaled to
+10,000; medians of three.
 """
 
 from __future__ import annotations

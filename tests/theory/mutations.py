@@ -15,8 +15,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 MARGINS = {"UNIT", "FUNCTION_ERROR"}  # what is multiplied by a unit of rounding may as well be larger
+
+
+def mutation_cases(*cases: tuple[types.ModuleType, set[str], Callable[[], Any]]) -> pytest.MarkDecorator:
+    """Runs a test for each (module, functions, check), named by its module."""
+    names = [module.__name__.rpartition(".")[2] for module, *_ in cases]
+    return pytest.mark.parametrize(("module", "functions", "check"), cases, ids=names)
 
 
 def assert_every_constant_is_needed(module: types.ModuleType, functions: set[str], check: Callable[[], Any]) -> None:

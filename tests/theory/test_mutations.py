@@ -1,11 +1,8 @@
 """Every numeric constant of the checks and of the derivations is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
 from theory import layers, symbolic
 
@@ -49,25 +46,21 @@ def check_symbolic():
     close(symbolic.derive("depth-two-barrier").function()(2.0), 0.5 * (1 / 4) ** 2 * 2.0)
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (layers, {"covariance_factor"}, check_layers),
-        (
-            symbolic,
-            {
-                "gaussian_mean",
-                "_pair_moment",
-                "square_moment",
-                "square_population",
-                "linear_population",
-                "linear_path",
-                "depth_two_barrier",
-            },
-            check_symbolic,
-        ),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (layers, {"covariance_factor"}, check_layers),
+    (
+        symbolic,
+        {
+            "gaussian_mean",
+            "_pair_moment",
+            "square_moment",
+            "square_population",
+            "linear_population",
+            "linear_path",
+            "depth_two_barrier",
+        },
+        check_symbolic,
+    ),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

@@ -228,7 +228,8 @@ class _Network:
     def loss(self, left: Array, right: Array) -> tuple[_Interval, _Interval]:
         """L and dL/dα over [left, right], [n] each."""
         alpha = _Interval(left[:, None, None], right[:, None, None])
-        h, rate = _Interval.point(self.x[None]), None
+        h = _Interval.point(self.x[None])
+        rate: _Interval | None = None
         for index, ((weight, bias), (weight_end, bias_end)) in enumerate(self.layers):
             if index > 0:
                 assert rate is not None
@@ -241,7 +242,8 @@ class _Network:
             h = h @ between
             start, end = _Interval.point(bias[None, None]), _Interval.point(bias_end[None, None])
             change = end - start
-            h, rate = h + (start + alpha * change), rate_of_z + change
+            h = h + (start + alpha * change)
+            rate = rate_of_z + change
         assert rate is not None
         value, slope = self._of_samples(h, rate)
         return value.sum().divided_by(len(self.x)), slope.sum().divided_by(len(self.x))

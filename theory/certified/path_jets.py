@@ -211,7 +211,8 @@ def _mse(f: _State, y: Array) -> tuple[Ball, Ball, Ball, Array]:
     With e = f − y: ℓ = ½‖e‖², ℓ' = e·f', ℓ'' = ‖f'‖² + e·f''.
     """
     assert f.slope is not None and f.slope_over is not None
-    half, target = Ball.exact(np.array(0.5)), Ball.exact(y)
+    half = Ball.exact(np.array(0.5))
+    target = Ball.exact(y)
     residual, residual_over = f.value - target, f.value_over - target
     curvature = f.slope_over * f.slope_over
     if f.curvature_over is not None:

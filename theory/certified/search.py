@@ -39,7 +39,8 @@ class Search:
     def __init__(self, problem: PathProblem, tilts: Array, tol: float, most_pieces: int) -> None:
         self.tilts = tilts
         n_pairs, k = tilts.shape
-        self.low, self.witness = np.full((n_pairs, k), -np.inf), np.zeros((n_pairs, k))
+        self.low = np.full((n_pairs, k), -np.inf)
+        self.witness = np.zeros((n_pairs, k))
         spare = tol / 8  # for the checker, and for the roundings of `enclosure`
         edges = np.linspace(0.0, 1.0, FIRST_PIECES + 1)
         pair = np.repeat(np.arange(n_pairs), FIRST_PIECES)
@@ -79,7 +80,8 @@ class Search:
             order = np.lexsort((value, pair))
             last = order[np.append(np.diff(pair[order]) > 0, True)]  # the best of each pair
             better = last[value[last] > self.low[pair[last], column]]
-            self.low[pair[better], column], self.witness[pair[better], column] = value[better], alpha[better]
+            self.low[pair[better], column] = value[better]
+            self.witness[pair[better], column] = alpha[better]
 
 
 def upper_bounds(bound: Bound, centre: Array, radius: Array, tilts: Array) -> Array:

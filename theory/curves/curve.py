@@ -194,7 +194,8 @@ def barriers_on_grid(alphas: ArrayLike, losses: ArrayLike, definition: str = "li
         ([1.0, 0.0], [0.5, 0.0])
     """
     known("barrier definition", definition, BARRIER_DEFINITIONS)
-    grid, values = finite("alphas", alphas), np.asarray(losses, dtype=np.float64)
+    grid = finite("alphas", alphas)
+    values = np.asarray(losses, dtype=np.float64)
     if grid.ndim != 1 or values.ndim != 2 or values.shape[1] != grid.size:
         raise ValueError(
             f"alphas has shape {grid.shape} and losses {values.shape}; give [n_alphas] and [n_pairs, n_alphas]"

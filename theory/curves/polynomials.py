@@ -217,7 +217,8 @@ class PiecewisePolynomialCurve(Curve):
         return polynomial_value(polynomial_derivative(self.coefficients[self._piece(array)]), array)
 
     def tilted_maxima(self, slopes: Array) -> tuple[Array, Array, None]:
-        counts, last = np.diff(self.offsets), self.offsets[1:] - 1
+        counts = np.diff(self.offsets)
+        last = self.offsets[1:] - 1
         ends = self.ends
         width = ends - self.starts
         ones = np.ones(self.n_pairs)
@@ -232,7 +233,8 @@ class PiecewisePolynomialCurve(Curve):
         for column in range(slopes.shape[1]):
             slope = slopes[:, column]
             tilt = np.repeat(slope, counts)
-            starts_tilted, ends_tilted = values_at_start - tilt * self.starts, values_at_one - slope
+            starts_tilted = values_at_start - tilt * self.starts
+            ends_tilted = values_at_one - slope
             attained = np.maximum(np.maximum.reduceat(starts_tilted, self.offsets[:-1]), ends_tilted)
             # search only pieces that may rise above all breakpoints: p(s + t) ≤ p(s) + t p′(s)₊ + ½ t² K
             rise = np.maximum(rates_at_start - tilt, 0.0) + width * largest_curvature / 2

@@ -143,7 +143,8 @@ class SmoothCurve(Curve):
         return self._grid_values[0][:, [0, -1]]
 
     def tilted_maxima(self, slopes: Array) -> tuple[Array, Array, Array | None]:
-        grid, tilts = self._grid, slopes[:, :, None]
+        grid = self._grid
+        tilts = slopes[:, :, None]
         values = self._grid_values[0][:, None, :] - tilts * grid  # [n_pairs, k, n_grid]
         rates = self._grid_values[1][:, None, :] - tilts
         tops, offsets = cubic_top(values[..., :-1], values[..., 1:], rates[..., :-1], rates[..., 1:], grid[1] - grid[0])
@@ -278,7 +279,8 @@ class SmoothCurve(Curve):
         neighbours is divided by 4, with a margin: where the grid resolves the curve it falls by 2⁴.
         """
         values, slopes = self._grid_values
-        even, even_slopes, step = values[:, ::2], slopes[:, ::2], 2 * (self._grid[1] - self._grid[0])
+        even, even_slopes = values[:, ::2], slopes[:, ::2]
+        step = 2 * (self._grid[1] - self._grid[0])
         middle = cubic_value(even[:, :-1], even[:, 1:], step * even_slopes[:, :-1], step * even_slopes[:, 1:], 0.5)
         padded = np.pad(np.abs(middle - values[:, 1::2]), ((0, 0), (1, 1)), mode="edge")
         widest = np.maximum(padded[:, 1:-1], np.maximum(padded[:, :-2], padded[:, 2:]))

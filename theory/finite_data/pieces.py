@@ -124,7 +124,8 @@ def stream_barriers(problem: PieceMaker, alphas: ArrayLike, n_threads: int | Non
     """
     grid = np.atleast_1d(finite("alphas", alphas))
     n_pairs = problem.n_pairs
-    losses, n_pieces = np.empty((n_pairs, grid.size)), np.empty(n_pairs, dtype=np.int64)
+    losses = np.empty((n_pairs, grid.size))
+    n_pieces = np.empty(n_pairs, dtype=np.int64)
     barriers = {name: Barrier(name, np.empty(n_pairs), np.empty(n_pairs)) for name in BARRIER_DEFINITIONS}
 
     def chunk(rows: slice) -> None:

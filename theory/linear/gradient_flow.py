@@ -108,8 +108,8 @@ def flow_losses(start: Layers, second_moments: SecondMoments, times: ArrayLike, 
     n_inputs = cross.shape[1]
     overlaps = flow_overlaps(start, second_moments, times, tolerance=tolerance)
     end_to_end = overlaps[:, :, n_inputs:, :n_inputs]
-    energy, gain = np.trace(second_moments.yy) / 2, (end_to_end * cross).sum(axis=(2, 3))
-    return np.asarray(energy - gain + (end_to_end**2).sum(axis=(2, 3)) / 2)
+    gain = (end_to_end * cross).sum(axis=(2, 3))
+    return np.asarray(np.trace(second_moments.yy) / 2 - gain + (end_to_end**2).sum(axis=(2, 3)) / 2)
 
 
 def aligned_flow(
@@ -141,8 +141,10 @@ def aligned_flow(
     """
     cross = _whitened_cross(second_moments)
     rank = min(cross.shape)
-    basis, u0, t = finite("hidden_basis", hidden_basis), finite("strengths", strengths), _times(times)
+    basis = finite("hidden_basis", hidden_basis)
     basis = basis.reshape((-1, *basis.shape[-2:]))
+    u0 = finite("strengths", strengths)
+    t = _times(times)
     if basis.shape[2] != rank or basis.shape[1] < rank:
         raise ValueError(
             f"hidden_basis has shape {basis.shape}; give [n_networks, width, {rank}] with a width of at least {rank}"

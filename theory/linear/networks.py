@@ -241,7 +241,8 @@ def gradient_descent_solution(
         >>> gradient_descent_solution([1.0], [[1.0]], [3.0], 0.5, [0, 1, 2]).ravel()  # halves the distance to 3
         array([1. , 2. , 2.5])
     """
-    start, target, h = finite("w0", w0), finite("w_star", w_star), finite("hessian", hessian)
+    start, target = finite("w0", w0), finite("w_star", w_star)
+    h = finite("hessian", hessian)
     d = start.shape[-1]
     if h.shape != (d, d) or target.shape[-1] != d:
         raise ValueError(

@@ -142,9 +142,9 @@ def bend(
         (True, [0.0])
     """
     sizes = _PathSizes.of(start, change, pieces)
-    activation, negative = activations[0], negative_slope
+    activation = activations[0]
     size, by_rate, by_rate_twice = (
-        derivative_norm(order, activation, negative, centred, sizes.units, sizes.rates) for order in range(3)
+        derivative_norm(order, activation, negative_slope, centred, sizes.units, sizes.rates) for order in range(3)
     )
     width = pieces[:, 1] - pieces[:, 0]
     bias_rate = np.linalg.norm(change.bias, axis=1)

@@ -118,5 +118,6 @@ def population_path(
     if problem.moments.n_terms:
         error = problem.series_error()
         if error.any():
-            curve.kind, curve.error = "approximate", error
+            curve.kind = "approximate"
+            curve.error = error
     return curve

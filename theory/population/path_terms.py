@@ -119,8 +119,8 @@ class PathTerms:
 
     def _students_with_each_other(self, point: _Point, with_derivative: bool) -> tuple[Array, Array | None]:
         """½ tr(VᵀV I(Q)) and its derivative by α, [n, k]."""
-        activation, units = self.moments.student, point.units
-        first, second = units.take(self.first), units.take(self.second)
+        activation = self.moments.student
+        first, second = point.units.take(self.first), point.units.take(self.second)
         c12 = point.powers @ self.overlaps  # [n, k, n_unit_pairs]
         moment = self.moments.moment(activation, activation, first, second, c12, with_derivative)
         weighted = moment.value @ self.output_weights  # Σ over unit pairs, with each coefficient of VᵀV [n, k, 3]

@@ -80,7 +80,8 @@ class PopulationProblem:
 
     def _teacher_terms(self) -> tuple[Array, Array]:
         """A e* [n_teachers, n_outputs] and ½ tr(AᵀA I(T)) [n_teachers]."""
-        star, activation = self.teacher, self.moments.teacher
+        star = self.teacher
+        activation = self.moments.teacher
         overlap = star.weight @ star.weight.swapaxes(1, 2)
         norms = np.einsum("nii->ni", overlap)
         units = self.moments.units(activation, star.mean, norms)

@@ -64,7 +64,9 @@ def cross_entropy_parts(alphas: ArrayLike, logits: ArrayLike, labels: ArrayLike)
         >>> bool(np.isclose(parts.height[0, 1], np.log1p(np.e**2) - np.log(2))), parts.bound[0, 1].item()
         (True, 4.0)
     """
-    alpha, z, y = finite("alphas", alphas), finite("logits", logits), finite("labels", labels)
+    alpha = finite("alphas", alphas)
+    z = finite("logits", logits)
+    y = finite("labels", labels)
     if alpha.ndim != 1 or alpha.size < 2 or alpha[0] != 0 or alpha[-1] != 1:
         raise ValueError(
             "alphas must be [n_alphas], beginning with 0 and ending with 1: the endpoints' logits are those there"

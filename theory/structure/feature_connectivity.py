@@ -93,7 +93,8 @@ def feature_residuals(
     slope = float(finite("negative_slope", negative_slope))
     sigma = FUNCTIONS[activation] if activation != "leaky_relu" else lambda u: np.where(u > 0, u, slope * u)
     first, second, _ = check_pairs(a, b)
-    inputs, alpha = finite("x", x), np.atleast_1d(finite("alphas", alphas))
+    inputs = finite("x", x)
+    alpha = np.atleast_1d(finite("alphas", alphas))
     fits = inputs.ndim == 2 or (inputs.ndim == 3 and len(inputs) == len(first[0][0]))
     if not fits or inputs.shape[-1] != first[0][0].shape[2] or alpha.ndim != 1:
         raise ValueError(
@@ -103,7 +104,10 @@ def feature_residuals(
     place = np.concatenate([[0.0, 1.0], alpha])[:, None, None]  # endpoints first
     t = alpha[:, None, None]
     h = inputs[None, None] if inputs.ndim == 2 else inputs[:, None]  # [n_pairs, 2 + n_alphas, n_samples, units]
-    residual, cosine, commutativity, additivity = [], [], [], []
+    residual: list[Array] = []
+    cosine: list[Array] = []
+    commutativity: list[Array] = []
+    additivity: list[Array] = []
     for layer, ((wa, ba), (wb, bb)) in enumerate(zip(first, second, strict=True)):
         if layer:
             change = (h[:, 1] - h[:, 0]) @ (wb - wa).swapaxes(1, 2)
@@ -124,12 +128,12 @@ def feature_residuals(
         norms = np.linalg.norm(between, axis=3) * np.linalg.norm(bar, axis=3)
         products = (between * bar).sum(axis=3)
         cosine.append(np.divide(products, norms, out=np.zeros_like(norms), where=norms > 0).mean(axis=2))
-    n, k = len(residual[0]), alpha.size
+    n_pairs = len(residual[0])
     return FeatureResiduals(
-        np.stack(residual, axis=1),
-        np.stack(cosine, axis=1),
-        np.stack(commutativity, axis=1) if commutativity else np.empty((n, 0)),
-        np.stack(additivity, axis=1) if additivity else np.empty((n, 0, k)),
+        residual=np.stack(residual, axis=1),
+        cosine=np.stack(cosine, axis=1),
+        commutativity=np.stack(commutativity, axis=1) if commutativity else np.empty((n_pairs, 0)),
+        additivity=np.stack(additivity, axis=1) if additivity else np.empty((n_pairs, 0, alpha.size)),
     )
 
 

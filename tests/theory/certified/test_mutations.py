@@ -1,12 +1,9 @@
 """Every numeric constant of the enclosures and of their checker is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 from scipy.special import erf
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
 from theory.certified import checker, enclosure, intervals, path_jets, search
 
@@ -114,16 +111,12 @@ def check_proofs():
             assert not follows(definition, barriers, tilt, top)
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (intervals, {"activation_named", "_phi"}, check_activation_table),
-        (path_jets, {"_mse", "_cross_entropy", "_softmax"}, check_losses_of_jets),
-        (search, {"upper_bounds"}, check_search),
-        (enclosure, {"_mean"}, check_search),
-        (checker, {"_follows", "loss", "_of_samples", "_activation"}, check_proofs),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (intervals, {"activation_named", "_phi"}, check_activation_table),
+    (path_jets, {"_mse", "_cross_entropy", "_softmax"}, check_losses_of_jets),
+    (search, {"upper_bounds"}, check_search),
+    (enclosure, {"_mean"}, check_search),
+    (checker, {"_follows", "loss", "_of_samples", "_activation"}, check_proofs),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

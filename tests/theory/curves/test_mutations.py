@@ -1,11 +1,8 @@
 """Every numeric constant of the barriers and of the search for maxima is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
 from theory.curves import cubics, curve, polynomials, smooth_curve
 
@@ -66,14 +63,10 @@ def check_smooth_curve():
     )
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (curve, {"barrier", "level_of_ends", "barriers_on_grid"}, check_curve),
-        (smooth_curve, {"_highest"}, check_smooth_curve),
-        (cubics, {"cubic_value", "cubic_top"}, check_smooth_curve),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (curve, {"barrier", "level_of_ends", "barriers_on_grid"}, check_curve),
+    (smooth_curve, {"_highest"}, check_smooth_curve),
+    (cubics, {"cubic_value", "cubic_top"}, check_smooth_curve),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

@@ -1,11 +1,8 @@
 """Every numeric constant of the exact training loss is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close, leaky, losses_along, networks
 from theory.finite_data import deep, pieces, two_layer
 
@@ -29,14 +26,10 @@ def check_deep():
     close(deep.deep_piecewise_path(a, b, x, y, negative_slope=0.2)(alphas), expected)
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (two_layer, {"pieces", "_half_mean_square", "_add_jumps"}, check_two_layer),
-        (pieces, {"sum_jumps"}, check_deep),
-        (deep, {"pieces", "_squared_norm"}, check_deep),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (two_layer, {"pieces", "_half_mean_square", "_add_jumps"}, check_two_layer),
+    (pieces, {"sum_jumps"}, check_deep),
+    (deep, {"pieces", "_squared_norm"}, check_deep),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

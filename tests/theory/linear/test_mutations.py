@@ -1,11 +1,8 @@
 """Every numeric constant of linear networks and their gradient flow is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
 from tests.theory.problems import networks as random_networks
 from theory.linear import gradient_flow, networks
@@ -51,13 +48,9 @@ def check_gradient_flow():
     close((w2 @ w1)[:, 0, 0], 0.1 / (1 + 0.2 * t))
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (networks, {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"}, check_linear),
-        (gradient_flow, {"flow_overlaps", "flow_losses", "aligned_flow"}, check_gradient_flow),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (networks, {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"}, check_linear),
+    (gradient_flow, {"flow_overlaps", "flow_losses", "aligned_flow"}, check_gradient_flow),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

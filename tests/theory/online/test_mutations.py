@@ -1,12 +1,9 @@
 """Every numeric constant of the order-parameter equations is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 from scipy.special import erf
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
 from theory.online import averages, order_parameters
 
@@ -45,13 +42,9 @@ def check_twins():
     close(output_change.ravel(), eta_v * (g[:2] * error) @ chance)
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (averages, {"three_point", "four_point"}, check_committee),
-        (order_parameters, {"_rates"}, check_twins),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (averages, {"three_point", "four_point"}, check_committee),
+    (order_parameters, {"_rates"}, check_twins),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

@@ -1,13 +1,10 @@
 """Every numeric constant of the population loss and its moments is needed: change one, and a check fails."""
 
-import types
-
 import mpmath as mp
 import numpy as np
-import pytest
 from scipy.special import erf
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close, forward, identity, interpolate, losses_along, networks
 from theory.population import (
     activations,
@@ -252,30 +249,26 @@ def check_bounds():
     assert np.isinf(steep.kinks).all()
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (bivariate_normal, {"normal_density", "orthant_probability"}, check_moments),
-        (smoothing, {"smoothed", "_derivatives_of_density"}, check_moments),
-        (stein_moments, {"stein_moment"}, check_moments),
-        (relu_moments, {"relu_moment", "_centred", "_arc_cosine_kernel", "_with_means"}, check_moments),
-        (erf_moments, {"_centred", "_with_means"}, check_moments),
-        (problem, {"_teacher_terms"}, check_population),
-        (
-            path_terms,
-            {"_at", "evaluate", "__init__", "_students_with_each_other", "_students_with_teacher", "_biases"},
-            check_population,
-        ),
-        (moments, {"first_moments"}, check_population),
-        (
-            hermite_coefficients,
-            {"coefficients", "_of_erf", "_of_gelu", "_of_relu", "_of_polynomial", "hermite"},
-            check_series,
-        ),
-        (hermite_series, {"moment_of"}, check_series),
-        (bounds, {"norm", "derivative_norm", "_suprema", "bend", "_falls_at_kinks", "_density_of_kinks"}, check_bounds),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (bivariate_normal, {"normal_density", "orthant_probability"}, check_moments),
+    (smoothing, {"smoothed", "_derivatives_of_density"}, check_moments),
+    (stein_moments, {"stein_moment"}, check_moments),
+    (relu_moments, {"relu_moment", "_centred", "_arc_cosine_kernel", "_with_means"}, check_moments),
+    (erf_moments, {"_centred", "_with_means"}, check_moments),
+    (problem, {"_teacher_terms"}, check_population),
+    (
+        path_terms,
+        {"_at", "evaluate", "__init__", "_students_with_each_other", "_students_with_teacher", "_biases"},
+        check_population,
+    ),
+    (moments, {"first_moments"}, check_population),
+    (
+        hermite_coefficients,
+        {"coefficients", "_of_erf", "_of_gelu", "_of_relu", "_of_polynomial", "hermite"},
+        check_series,
+    ),
+    (hermite_series, {"moment_of"}, check_series),
+    (bounds, {"norm", "derivative_norm", "_suprema", "bend", "_falls_at_kinks", "_density_of_kinks"}, check_bounds),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

@@ -1,12 +1,9 @@
 """Every numeric constant of the structure results is needed: change one, and a check fails."""
 
-import types
-
 import numpy as np
-import pytest
 from scipy.special import erf
 
-from tests.theory.mutations import assert_every_constant_is_needed
+from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
 from theory.curves import polynomials, smooth_curve
 from theory.structure import cross_entropy, curvature, feature_connectivity, rebasin_counterexample, sphere_teacher
@@ -85,16 +82,12 @@ def check_rebasin():
     close(y, (x[:, 0] < 0) & (x[:, 1] > 0))
 
 
-@pytest.mark.parametrize(
-    ("module", "functions", "check"),
-    [
-        (cross_entropy, {"cross_entropy_parts"}, check_cross_entropy),
-        (feature_connectivity, {"feature_residuals", "_mean_square"}, check_features),
-        (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
-        (curvature, {"_of_smooth_curve", "_of_pieces"}, check_curvature),
-        (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
-    ],
-    ids=lambda value: value.__name__.rpartition(".")[2] if isinstance(value, types.ModuleType) else "",
+@mutation_cases(
+    (cross_entropy, {"cross_entropy_parts"}, check_cross_entropy),
+    (feature_connectivity, {"feature_residuals", "_mean_square"}, check_features),
+    (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
+    (curvature, {"_of_smooth_curve", "_of_pieces"}, check_curvature),
+    (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)
