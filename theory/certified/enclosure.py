@@ -43,8 +43,8 @@ class Proof:
     Example:
         >>> curve = certified_path([([[0.0]], None)], [([[1.0]], None)], [[1.0]], [[0.0]], "identity")
         >>> proof = curve.proof(0, "linear")  # L = ½ α² is convex: no barrier
-        >>> proof.edges[0], proof.edges[-1], proof.barrier.round(6).tolist()
-        (np.float64(0.0), np.float64(1.0), [0.0, 0.0])
+        >>> proof.edges[[0, -1]].tolist(), proof.barrier.round(6).tolist()
+        ([0.0, 1.0], [0.0, 0.0])
     """
 
     definition: str
@@ -71,7 +71,7 @@ class CertifiedCurve(Curve):
 
     Example:
         >>> a, b = ([([[w]], None), ([[1.0]], None)] for w in (1.0, -1.0))
-        >>> curve = certified_path(a, b, [[1.0]], [[1.0]], "square")  # ((1 − 2α)²  − 1)²/2 = 8α²(1 − α)²
+        >>> curve = certified_path(a, b, [[1.0]], [[1.0]], "square")  # ((1 − 2α)² − 1)²/2 = 8α²(1 − α)²
         >>> low, high = curve.enclosure("linear")[0]
         >>> bool(low <= 0.5 <= high), bool(high - low <= 1e-6)
         (True, True)
@@ -154,7 +154,8 @@ class CertifiedCurve(Curve):
             raise ValueError(
                 "the midpoint barrier is read off L at 0, 1/2 and 1; only barriers with a maximum have pieces"
             )
-        column, search = (1 if definition == "linear" else 0), self._search
+        search = self._search
+        column = 1 if definition == "linear" else 0
         of_pair = np.flatnonzero(search.pair == pair)
         rows = of_pair[np.argsort(search.left[of_pair])]
         high = search.high[pair, column]

@@ -40,6 +40,7 @@ class Bend(NamedTuple):
     kinks: Array
 
 
+# (rows, alphas, with_derivative) → L and dL/dα; (rows, pieces, losses) → how far the curves bend: see `SmoothCurve`
 Evaluate = Callable[[NDArray[np.int64], Array, bool], tuple[Array, "Array | None"]]
 BendOf = Callable[[NDArray[np.int64], Array, Array], Bend]
 
@@ -100,22 +101,24 @@ class SmoothCurve(Curve):
         self._bend = bend
         self._tol = tol
 
-    def _on(self, alphas: ArrayLike, with_derivative: bool) -> tuple[Array, Array | None]:
+    def _at_alphas(self, alphas: ArrayLike, with_derivative: bool) -> tuple[Array, Array | None]:
+        """L and dL/dα of all pairs at alphas [n_alphas] or [n_pairs, n_alphas]."""
         array = self.alphas_of_shape(alphas)
         spread = np.broadcast_to(array, (self.n_pairs, array.shape[1]))
         return self._evaluate(np.arange(self.n_pairs), spread, with_derivative)
 
     def __call__(self, alphas: ArrayLike) -> Array:
-        return self._on(alphas, False)[0]
+        return self._at_alphas(alphas, False)[0]
 
     def derivative(self, alphas: ArrayLike) -> Array:
-        slopes = self._on(alphas, True)[1]
+        slopes = self._at_alphas(alphas, True)[1]
         assert slopes is not None
         return slopes
 
     @cached_property
     def _grid_values(self) -> tuple[Array, Array]:
-        values, slopes = self._on(self._grid, True)
+        """L and dL/dα on the grid, each [n_pairs, n_grid]."""
+        values, slopes = self._at_alphas(self._grid, True)
         assert slopes is not None
         return values, slopes
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +20,6 @@ from scipy.special import ndtr
 
 from theory.layers import Array
 from theory.population.activations import (
-    SERIES_ACTIVATIONS,
     Activation,
     Polynomial,
     as_polynomial,
@@ -83,18 +83,12 @@ def coefficients(
         return _of_polynomial(polynomial, mu, root, n_terms)
     if activation == "tanh":
         return _of_tanh(mu, root, n_terms, half_nodes)
-    if activation == "erf":
-        return _of_erf(mu, c, n_terms)
-    if activation == "gelu":
-        return _of_gelu(mu, c, n_terms)
-    if activation == "relu":
-        return _of_relu(mu, root, n_terms)
     if activation == "leaky_relu":
-        out = (1 - negative_slope) * _of_relu(mu, root, n_terms)
+        out = (1 - negative_slope) * _of_relu(mu, c, n_terms)
         out[0] += negative_slope * mu
         out[1:2] += negative_slope * root
         return out
-    raise ValueError(f"activation {activation!r} has no series here; there is one for {', '.join(SERIES_ACTIVATIONS)}")
+    return COEFFICIENTS[str(activation)](mu, c, n_terms)
 
 
 def _term_numbers(first: int, stop: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -143,7 +137,8 @@ def _of_gelu(mu: Array, c: Array, n_terms: int) -> Array:
     return (mu * of_erf[:-1] + np.sqrt(c) * (np.sqrt(k) * below + np.sqrt(k + 1) * of_erf[1:])) / 2
 
 
-def _of_relu(mu: Array, root: Array, n_terms: int) -> Array:
+def _of_relu(mu: Array, c: Array, n_terms: int) -> Array:
+    root = np.sqrt(c)
     h = np.clip(mu / root, -LARGEST_ARGUMENT, LARGEST_ARGUMENT)
     density = normal_density(h)
     out = np.empty((n_terms, *mu.shape))
@@ -153,3 +148,6 @@ def _of_relu(mu: Array, root: Array, n_terms: int) -> Array:
         k = _term_numbers(2, n_terms, mu.shape)
         out[2:] = root * density * hermite(-h, n_terms - 2) / np.sqrt(k * (k - 1))
     return out
+
+
+COEFFICIENTS: dict[str, Callable[[Array, Array, int], Array]] = {"erf": _of_erf, "gelu": _of_gelu, "relu": _of_relu}

@@ -8,13 +8,14 @@ By the heat equation ∂F/∂c = ½ ∂²F/∂μ². Derivatives of φ come by He
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr
 
 from theory.layers import Array, known
 from theory.population.bivariate_normal import normal_density, ratio
 
-SMOOTHED_ACTIVATIONS = ("identity", "square", "relu", "leaky_relu", "erf")
 HIGHEST_ORDER = 4
 LARGEST_ARGUMENT = 40.0  # of φ, which is 0 in float64 beyond
 
@@ -45,30 +46,46 @@ def smoothed(activation: str, mean: Array, variance: Array, order: int, negative
     if not 0 <= order <= HIGHEST_ORDER:
         raise ValueError(f"order is {order}; derivatives are given from 0 to {HIGHEST_ORDER}")
     mu, c = np.broadcast_arrays(mean, variance)
+    if activation == "leaky_relu":
+        parts = zip(_identity(mu, c, order), _relu(mu, c, order), strict=True)
+        return [negative_slope * straight + (1 - negative_slope) * bent for straight, bent in parts]
+    return SMOOTHED[activation](mu, c, order)
+
+
+def _identity(mu: Array, c: Array, order: int) -> list[Array]:
     one, zero = np.ones(mu.shape), np.zeros(mu.shape)
-    if activation == "identity":
-        derivatives = [mu.copy(), one, zero, zero, zero]
-    elif activation == "square":
-        derivatives = [mu**2 + c, 2 * mu, 2 * one, zero, zero]
-    elif activation == "erf":
-        spread = np.sqrt(1 + c)
-        h = mu / spread
-        density = 2 * normal_density(h) / spread
-        derivatives = [2 * ndtr(h) - 1, density, *_derivatives_of_density(density, h, one / spread, order - 1)]
-    else:
-        spread = np.sqrt(c)
-        h = ratio(mu, spread, mu)
-        density = ratio(normal_density(h), spread, zero)
-        value = mu * ndtr(h) + spread * normal_density(h)
-        higher = _derivatives_of_density(density, h, ratio(one, spread, zero), order - 2)
-        derivatives = [value, ndtr(h), density, *higher]
-        if activation == "leaky_relu":
-            line = [mu, one, zero, zero, zero]
-            derivatives = [
-                negative_slope * straight + (1 - negative_slope) * bent
-                for straight, bent in zip(line, derivatives, strict=False)
-            ]
-    return derivatives[: order + 1]
+    return [mu.copy(), one, zero, zero, zero][: order + 1]
+
+
+def _square(mu: Array, c: Array, order: int) -> list[Array]:
+    two, zero = np.full(mu.shape, 2.0), np.zeros(mu.shape)
+    return [mu**2 + c, 2 * mu, two, zero, zero][: order + 1]
+
+
+def _erf(mu: Array, c: Array, order: int) -> list[Array]:
+    spread = np.sqrt(1 + c)
+    h = mu / spread
+    density = 2 * normal_density(h) / spread
+    higher = _derivatives_of_density(density, h, np.ones(mu.shape) / spread, order - 1)
+    return [2 * ndtr(h) - 1, density, *higher][: order + 1]
+
+
+def _relu(mu: Array, c: Array, order: int) -> list[Array]:
+    one, zero = np.ones(mu.shape), np.zeros(mu.shape)
+    spread = np.sqrt(c)
+    h = ratio(mu, spread, mu)
+    density = ratio(normal_density(h), spread, zero)
+    higher = _derivatives_of_density(density, h, ratio(one, spread, zero), order - 2)
+    return [mu * ndtr(h) + spread * normal_density(h), ndtr(h), density, *higher][: order + 1]
+
+
+SMOOTHED: dict[str, Callable[[Array, Array, int], list[Array]]] = {
+    "identity": _identity,
+    "square": _square,
+    "relu": _relu,
+    "erf": _erf,
+}
+SMOOTHED_ACTIVATIONS = (*SMOOTHED, "leaky_relu")  # the last by linearity
 
 
 def _derivatives_of_density(density: Array, h: Array, inverse_spread: Array, n: int) -> list[Array]:

@@ -43,9 +43,11 @@ def stein_moment(activation: str, other: str, pair: GaussianPair, negative_slope
     if activation == "identity":
         factors, slopes = [mean_u, c12], [np.ones_like(c12)]
         by_c11 = np.zeros_like(c12)
-    else:
+    elif activation == "square":
         factors, slopes = [mean_u**2 + c11, 2 * mean_u * c12, c12**2], [2 * mean_u, 2 * c12]
         by_c11 = derivatives[0]
+    else:
+        raise ValueError(f"Stein's lemma is written out here for {' and '.join(STEIN_ACTIVATIONS)}, not {activation}")
     return Moment(
         value=_combination(factors, derivatives),
         log_c11=c11 * by_c11,

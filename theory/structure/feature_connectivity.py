@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erf, ndtr
+from scipy.special import erf, expit, ndtr
 
 from theory.layers import Array, Layers, check_pairs, finite, known
 
@@ -32,6 +32,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "erf": lambda u: erf(u / np.sqrt(2)),
     "tanh": np.tanh,
     "gelu": lambda u: u * ndtr(u),
+    "silu": lambda u: u * expit(u),
 }
 
 
@@ -74,7 +75,7 @@ def feature_residuals(
         a: W_l [n_pairs, fan_out, fan_in], b_l [n_pairs, fan_out] or None; or a single network.
         b: the same architecture.
         x: [n_samples, n_inputs] or [n_pairs, n_samples, n_inputs].
-        activation: identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh or gelu (u Φ(u)).
+        activation: identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh, gelu (u Φ(u)) or silu (u/(1 + e⁻ᵘ)).
         alphas: [n_alphas].
         negative_slope: that of leaky relu.
 

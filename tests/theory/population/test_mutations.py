@@ -251,7 +251,7 @@ def check_bounds():
 
 @mutation_cases(
     (bivariate_normal, {"normal_density", "orthant_probability"}, check_moments),
-    (smoothing, {"smoothed", "_derivatives_of_density"}, check_moments),
+    (smoothing, {"smoothed", "_square", "_erf", "_relu", "_derivatives_of_density"}, check_moments),
     (stein_moments, {"stein_moment"}, check_moments),
     (relu_moments, {"relu_moment", "_centred", "_arc_cosine_kernel", "_with_means"}, check_moments),
     (erf_moments, {"_centred", "_with_means"}, check_moments),

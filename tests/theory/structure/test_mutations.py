@@ -41,6 +41,7 @@ def check_features():
         ("tanh", np.tanh(2.0)),
         ("erf", erf(np.sqrt(2.0))),
         ("gelu", 1 + erf(np.sqrt(2.0))),
+        ("silu", 2 / (1 + np.exp(-2.0))),
     ):
         close(feature_connectivity.FUNCTIONS[name](np.array(2.0)), value)
 
