@@ -17,36 +17,37 @@ from testbed.errors import StudyError
 def resolve(backend: str, plan: Plan) -> str:
     """The backend that will run all launches; StudyError with its sentence if it cannot.
 
-    `auto` is the GPU where there is one, the study is large enough, and its kernels know all of the study's settings;
-    else native, else reference.
+    What `auto` stands for is decided by the kernels, but for one thing that they cannot see: whether the launches of a
+    study are together worth sending to a GPU. They are above `kernels.WORTH_A_TRANSFER`, if its kernels know all of the
+    study's settings.
     """
-    if backend != "auto":
-        return tried(backend, plan)
-    work = sum(
+    if backend == "auto" and torch.cuda.is_available() and work(plan) > kernels.WORTH_A_TRANSFER:
+        try:
+            return tried("gpu", plan)
+        except StudyError:
+            pass
+    return tried(backend, plan)
+
+
+def work(plan: Plan) -> float:
+    """Multiply-adds of the kernels for the whole study, about."""
+    return sum(
         training_work(launch) * len(launch.networks) + pair_work(launch).kernels * len(launch.pairs)
         for launch in plan.launches
     )
-    worth_a_transfer = torch.cuda.is_available() and work > kernels.WORTH_A_TRANSFER
-    for name in ("gpu", "native") if worth_a_transfer else ("native",):
-        try:
-            return tried(name, plan)
-        except StudyError:
-            continue
-    return tried("reference", plan)
 
 
 def tried(backend: str, plan: Plan) -> str:
-    """The backend, if it can train one network of each launch for no steps; StudyError with its sentence if not."""
-    for launch in plan.launches:
-        try:
-            _try(backend, launch)
-        except ValueError as error:
-            raise StudyError(str(error)) from None
-    return backend
+    """The backend that ran one network of each launch for no steps; StudyError with its sentence if none could."""
+    try:
+        ran = {_try(backend, launch) for launch in plan.launches}
+    except ValueError as error:
+        raise StudyError(str(error)) from None
+    return ran.pop() if len(ran) == 1 else "reference"
 
 
-def _try(backend: str, launch: Launch) -> None:
-    """One network for no steps, and its path to itself."""
+def _try(backend: str, launch: Launch) -> str:
+    """The backend that trained one network for no steps and measured its path to itself; ValueError if it cannot."""
     one = launch.networks[:1]
     data = launch.train_sets or launch.teacher
     assert data is not None
@@ -74,3 +75,4 @@ def _try(backend: str, launch: Launch) -> None:
         backend=backend,
         **fresh,
     )
+    return run.backend

@@ -17,13 +17,10 @@ import pytest
 import safetensors.numpy
 import tomli_w
 
-import kernels
 import testbed.run as running
 from testbed import Study, StudyError, run_study
 from testbed.cli import main
-from testbed.ensemble import backend as backends
 from testbed.ensemble import shards
-from testbed.ensemble.plan import plan as make_plan
 from testbed.report import answers, write_report
 from testbed.results import Results, Store
 
@@ -231,28 +228,3 @@ def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys
     assert "8 diverged" in write_report(folder).read_text()
     main(["report", str(folder)])
     assert "8 diverged" in capsys.readouterr().out
-
-
-def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
-    """With a GPU, large studies take it; small ones, and those that its kernels do not know, take the native kernel."""
-    assert set(shards.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
-    tried = []
-
-    def only(*names):
-        def attempt(backend, plan):
-            tried.append(backend)
-            if backend not in names:
-                raise StudyError("cannot")
-            return backend
-
-        return attempt
-
-    plan = make_plan(study())
-    monkeypatch.setattr(backends.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(backends, "tried", only("gpu", "native", "reference"))
-    assert backends.resolve("auto", plan) == "native" and backends.resolve("reference", plan) == "reference"
-    monkeypatch.setattr(kernels, "WORTH_A_TRANSFER", 1)
-    assert backends.resolve("auto", plan) == "gpu"
-    monkeypatch.setattr(backends, "tried", only("reference"))
-    tried.clear()
-    assert backends.resolve("auto", plan) == "reference" and tried == ["gpu", "native", "reference"]

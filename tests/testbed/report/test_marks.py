@@ -1,0 +1,58 @@
+"""Every path that a study can measure has a mark of its own in figures, and is drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import matplotlib as mpl
+import polars as pl
+import pytest
+from matplotlib.lines import Line2D
+
+from testbed import Study
+from testbed.alignment import ALIGNMENTS
+from testbed.measures.registry import MEASURES
+from testbed.report.figures import by_factor, ranking
+from testbed.report.figures.draw import STYLE
+from testbed.report.figures.marks import AS_TRAINED, aligned_paths, other_paths
+from testbed.results import Results
+from testbed.run import run_study
+from tests.testbed.conftest import CLASSES
+
+
+def test_every_alignment_and_every_other_path_has_a_mark():
+    assert list(aligned_paths()) == list(ALIGNMENTS)
+    assert set(other_paths()) == {measure.path for measure in MEASURES.values() if measure.path}
+    marks = [AS_TRAINED, *aligned_paths().values(), *other_paths().values()]
+    assert len({mark.label for mark in marks}) == len({mark.marker for mark in marks}) == len(marks)
+    assert all(mark.marker in Line2D.markers for mark in marks)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A study of two widths that asks for every alignment."""
+    tables = CLASSES | {
+        "architecture": {"hidden": [3], "activation": "relu"},
+        "vary": {"architecture.hidden": [[2], [3]]},
+        "measure": {"alphas": 5, "test_samples": 50, "alignment": list(ALIGNMENTS)},
+    }
+    folder = tmp_path_factory.mktemp("run") / "aligned"
+    return Results.load(run_study(Study.make(tables), folder).parent)
+
+
+def test_no_alignment_is_lost_from_the_figure_of_a_factor(results):
+    with mpl.rc_context(fname=STYLE):
+        figure = by_factor.figure(results, "architecture.hidden")
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {mark.label for mark in aligned_paths().values()} <= labels
+
+
+def test_no_alignment_is_lost_from_the_ranking(results):
+    """The same pairs, as if the wider networks were a component."""
+    name = pl.when(pl.col("architecture.hidden") == 2).then(pl.lit("baseline")).otherwise(pl.lit("wider"))
+    study = results.study.model_copy(update={"component": {"width": {"wider": {"architecture.hidden": [3]}}}})
+    ranked = dataclasses.replace(results, pairs=results.pairs.with_columns(component=name), study=study)
+    with mpl.rc_context(fname=STYLE):
+        figure = ranking.figure(ranked)
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {mark.label for mark in (AS_TRAINED, *aligned_paths().values())} <= labels
