@@ -43,9 +43,59 @@ def test_rooms_import_only_along_the_arrows(room):
             assert "torch" not in imported(module)
 
 
+def drawn_arrows() -> dict[str, set[str]]:
+    """What each wing and module of the testbed may import, by the table of docs/architecture.md."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("| wing or module | what it holds | imports |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", table, re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", imports)) for name, imports in rows}
+
+
+def wings_imported(path: Path) -> set[str]:
+    """Wings and modules of the testbed that one of its modules imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "testbed":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("testbed."):
+            names.add(node.module.split(".")[1])
+    return names
+
+
+def test_wings_import_only_along_the_arrows():
+    """Every wing and module of the testbed has a row of docs/architecture.md, and no arrow points back."""
+    arrows = drawn_arrows()
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "testbed").rglob("*.py"):
+        wing = path.relative_to(ROOT / "testbed").parts[0].removesuffix(".py")
+        if not wing.startswith("__"):
+            found.setdefault(wing, set()).update(wings_imported(path) - {wing})
+    assert found == arrows
+    below: set[str] = set()
+    for wing, imports in arrows.items():  # rows stand above those that import them
+        assert imports <= below, wing
+        below.add(wing)
+
+
+def test_the_tests_that_the_architecture_names_exist():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", page)
+    assert len(named) > 10
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+
+
+def test_measuring_needs_no_matplotlib():
+    program = (
+        "import sys, testbed; from testbed.ensemble import measuring, planes; assert 'matplotlib' not in sys.modules;"
+        "from testbed.report import write_report; assert 'matplotlib' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def test_the_code_of_the_readme_runs():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     code = "\n".join(blocks).replace("steps=1000", "steps=20").replace('backend="native"', 'backend="auto"')
     scope: dict = {}
     exec(compile(code, "README.md", "exec"), scope)
@@ -61,9 +111,8 @@ def test_the_code_of_the_readme_runs():
     ("target", "last"), [("demo", "testbed run benchmarks/studies/teacher_student.toml"), ("test", "-m pytest")]
 )
 def test_the_two_commands_are_there(target, last):
-    outside = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
-    }  # this may run under make
+    # this may run under make
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     plan = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, env=outside, capture_output=True, text=True, check=True
     ).stdout
@@ -72,16 +121,8 @@ def test_the_two_commands_are_there(target, last):
 
 def test_the_demo_in_small(tmp_path):
     """What `make demo` runs, shrunk by --quick: trains, measures, compares, and says where the report is."""
-    command = [
-        sys.executable,
-        "-m",
-        "testbed",
-        "run",
-        "benchmarks/studies/teacher_student.toml",
-        "--quick",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    study = "benchmarks/studies/teacher_student.toml"
+    command = [sys.executable, "-m", "testbed", "run", study, "--quick", "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = tmp_path / "run" / "report.html"
@@ -90,17 +131,8 @@ def test_the_demo_in_small(tmp_path):
 
 
 def test_a_wrong_command_says_what_is_wrong(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "testbed",
-        "run",
-        "teacher_student",
-        "--set",
-        "training.stepps=10",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    wrong = ["--set", "training.stepps=10", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "testbed", "run", "teacher_student", *wrong]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and not (tmp_path / "run").exists()
     assert "training.stepps" in done.stderr and "training.steps" in done.stderr and "Traceback" not in done.stderr

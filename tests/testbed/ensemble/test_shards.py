@@ -10,7 +10,7 @@ from testbed.ensemble.plan import plan as make_plan
 
 
 def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
-    """With a GPU, large studies take it; small ones, and those that its kernels do not know, take what kernels choose."""
+    """With a GPU, large studies take it; small ones, and those that it does not know, take what the kernels choose."""
     assert set(shards.SHARD_WORK) == set(kernels.BACKENDS) - {"auto"}
     plan = make_plan(study())
     asked = []
