@@ -54,6 +54,11 @@ def losses_along(a, b, x, y, alphas, activation):
     return np.stack([((f - y) ** 2).sum(axis=2).mean(axis=1) / 2 for f in outputs], axis=1)
 
 
+def partial_derivatives(moment, c11, c22):
+    """∂/∂μ_u, ∂/∂μ_w, ∂/∂c11, ∂/∂c12, ∂/∂c22 of a `Moment`."""
+    return [moment.mean_u, moment.mean_w, moment.log_c11 / c11, moment.c12, moment.log_c22 / c22]
+
+
 def close(found, expected, tolerance=1e-9):
     """Equal to `tolerance`, relative or absolute."""
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)

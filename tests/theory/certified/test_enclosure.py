@@ -126,10 +126,8 @@ def test_barriers_hold_those_of_grids_and_are_as_narrow_as_asked(seed, activatio
         assert (barrier.error >= high - low).all()
         assert (barrier.value + barrier.error >= high).all()
     back = certified_path(b, a, x, y, activation, loss=loss, tol=1e-5).enclosure()
-    here = curve.enclosure()
-    assert (
-        np.maximum(back[:, 0], here[:, 0]) <= np.minimum(back[:, 1], here[:, 1])
-    ).all()  # the same number is in both
+    forth = curve.enclosure()  # the same number is in both
+    assert (np.maximum(back[:, 0], forth[:, 0]) <= np.minimum(back[:, 1], forth[:, 1])).all()
     hidden_order = np.random.default_rng(seed).permutation(hidden[0]) if hidden else None
     if hidden_order is not None:
         permuted = [
@@ -204,9 +202,7 @@ def broken_proofs(proof):
     swapped = proof.edges.copy()
     swapped[[3, 4]] = swapped[[4, 3]]
     yield "gap", replace(proof, edges=swapped)
-    merged = np.delete(
-        proof.edges, top if top > 0 else 1
-    )  # a piece now reaches over the top under its neighbour's bound
+    merged = np.delete(proof.edges, max(top, 1))  # a piece now reaches over the top under its neighbour's bound
     yield "bounds", replace(proof, edges=merged, bounds=np.delete(proof.bounds, top))
     yield "witness", replace(proof, low=proof.high)
     yield "witness", replace(proof, witness=proof.witness / 2)

@@ -30,43 +30,40 @@ def test_rates_are_averages_over_fields(shared):
     """dG/dt and dv/dt at a random state, each within 4.5 standard errors of an average over 10⁶ sampled fields."""
     rng = np.random.default_rng(3)
     rows = rng.standard_normal((7, 9)) / 3
-    gram, v, outputs = rows @ rows.T, np.array([0.9, -0.7, 1.2, 0.5]), np.array([1.0, -0.5, 0.8])
+    gram = rows @ rows.T
+    v, outputs = np.array([0.9, -0.7, 1.2, 0.5]), np.array([1.0, -0.5, 0.8])
     n, units, eta, eta_v = 1_000_000, 4, 0.7, 0.3
+
+    def errors_of(fields):
+        """Δ of each student's unit, [n, units]."""
+        target = g(fields[:, units:]) @ outputs
+        students = [target - g(fields[:, of_student]) @ v[of_student] for of_student in (slice(0, 2), slice(2, 4))]
+        return np.repeat(np.stack(students, axis=1), 2, axis=1)
+
     x = rng.standard_normal((n, 9)) @ rows.T
-    # B's fields under a second sample: only F and products across A and B see the difference
-    other = rng.standard_normal((n, 9)) @ rows.T
-    target, other_target = g(x[:, 4:]) @ outputs, g(other[:, 4:]) @ outputs
-    error = np.concatenate(
-        [np.repeat((target - g(x[:, s]) @ v[s])[:, None], 2, 1) for s in (slice(0, 2), slice(2, 4))], axis=1
-    )
-    move = v * g_prime(x[:, :units]) * error
-    second = (
-        move
-        if shared
-        else np.concatenate(
-            [move[:, :2], v[2:] * g_prime(other[:, 2:4]) * (other_target - g(other[:, 2:4]) @ v[2:])[:, None]], axis=1
-        )
-    )
+    error = errors_of(x)
+    move = v * g_prime(x[:, :units]) * error  # the change of a weight vector along its input, over η
+    noise = move.copy()
+    if not shared:  # B's moves on a sample of its own: only products across A and B see the difference
+        own = rng.standard_normal((n, 9)) @ rows.T
+        noise[:, 2:] = (v * g_prime(own[:, :units]) * errors_of(own))[:, 2:]
+    move = np.pad(move, ((0, 0), (0, 3)))  # the teacher does not move
     found, found_v = _rates(gram[None], v.reshape(1, 2, 2), outputs, eta, eta_v, shared)
     for i in range(7):
-        for j in range(7):
-            samples = eta * (
-                (move[:, i] * x[:, j] if i < units else 0.0) + (move[:, j] * x[:, i] if j < units else 0.0)
-            )
-            if i < units and j < units:
-                samples = samples + eta**2 * second[:, i] * second[:, j]
-            samples = np.broadcast_to(samples, n)
+        for j in range(i, 7):
+            samples = eta * (move[:, i] * x[:, j] + move[:, j] * x[:, i])
+            if j < units:
+                samples += eta**2 * noise[:, i] * noise[:, j]
             assert abs(samples.mean() - found[0, i, j]) <= 4.5 * samples.std() / np.sqrt(n) + 1e-12, (i, j)
+            assert found[0, j, i] == pytest.approx(found[0, i, j], abs=1e-14)
     steps = eta_v * g(x[:, :units]) * error
     assert (np.abs(steps.mean(0) - found_v.ravel()) < 4.5 * steps.std(0) / np.sqrt(n)).all()
 
 
 def simulate(a, b, teacher, d, times, spawn_time, eta, eta_v, rng):
     """Online SGD of every pair, step by step; the barriers of the networks at `times`, by the exact population path."""
-    w, v = (
-        np.stack([a[0][0], b[0][0]], 1),
-        np.stack([a[1][0][:, 0], b[1][0][:, 0]], 1),
-    )  # [n_pairs, 2, width, d], [n_pairs, 2, width]
+    w = np.stack([a[0][0], b[0][0]], 1)  # [n_pairs, 2, width, d]
+    v = np.stack([a[1][0][:, 0], b[1][0][:, 0]], 1)  # [n_pairs, 2, width]
     target_w, target_v = teacher[0][0], teacher[1][0][0]
     found, step = [], 0
     for time in times:
@@ -156,22 +153,15 @@ def test_students_may_be_exchanged_and_units_renamed():
     rng, times = np.random.default_rng(2), [2.0, 7.0]
     a, b, teacher = committee(rng, 3, 2, 12), committee(rng, 3, 2, 12), teacher_of(2, 12)
     options = {"learning_rate": 0.8, "output_rate": 0.3, "spawn_time": 1.0}
-    forward, backward = twin_students(a, b, teacher, times, **options), twin_students(b, a, teacher, times, **options)
-    np.testing.assert_allclose(forward.barriers("midpoint"), backward.barriers("midpoint"), atol=1e-9)
-    renamed = [
-        [(w[:, ::-1], None) if i == 0 else (w[:, :, ::-1], None) for i, (w, _) in enumerate(layers)]
-        for layers in (a, b)
-    ]
-    np.testing.assert_allclose(
-        forward.barriers("midpoint"), twin_students(*renamed, teacher, times, **options).barriers("midpoint"), atol=1e-9
-    )
-    # renaming one student's units alone is another pair
-    assert (
-        np.abs(
-            forward.barriers("midpoint") - twin_students(renamed[0], b, teacher, times, **options).barriers("midpoint")
-        ).max()
-        > 1e-6
-    )
+
+    def barriers(first, second):
+        return twin_students(first, second, teacher, times, **options).barriers("midpoint")
+
+    expected = barriers(a, b)
+    np.testing.assert_allclose(barriers(b, a), expected, atol=1e-9)
+    renamed_a, renamed_b = ([(w[:, ::-1], None), (v[:, :, ::-1], None)] for (w, _), (v, _) in (a, b))
+    np.testing.assert_allclose(barriers(renamed_a, renamed_b), expected, atol=1e-9)
+    assert np.abs(barriers(renamed_a, b) - expected).max() > 1e-6  # renaming one student's units alone: another pair
 
 
 def test_pairs_do_not_see_each_other():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, ndtr
 
+from tests.theory.problems import interpolate, partial_derivatives
 from theory import first_moment, population_loss, population_path, second_moment
 from theory.population import moments
 from theory.population.activations import Polynomial
@@ -85,9 +86,7 @@ def test_partials():
             a, b = coefficients(pair[0], mean_u, c11, n + 2), coefficients(pair[1], mean_w, c22, n + 2)
             return moment_of(a, b, c11, c12, c22, True)
 
-        partials = moment(point)
-        log_c11, log_c22 = partials.log_c11 / point[2], partials.log_c22 / point[4]
-        found = [partials.mean_u, partials.mean_w, log_c11, partials.c12, log_c22]
+        found = partial_derivatives(moment(point), point[2], point[4])
         for index in range(5):
             shift = step * (np.arange(5) == index)
             slope = (moment(point + shift).value - moment(point - shift).value) / (2 * step)
@@ -149,14 +148,11 @@ def test_population_paths(pair, biased):
     alphas = np.array([0.0, 0.35, 1.0])
     losses = curve(alphas)
     for alpha, of_alpha in zip(alphas, losses.T, strict=True):
-        here = [
-            tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(p, q, strict=True))
-            for p, q in zip(a, b, strict=True)
-        ]
-        samples = ((forward(here, pair[0]) - forward(teacher, pair[1])) ** 2).sum(axis=2) / 2
+        between = interpolate(a, b, alpha)
+        samples = ((forward(between, pair[0]) - forward(teacher, pair[1])) ** 2).sum(axis=2) / 2
         assert (np.abs(samples.mean(axis=1) - of_alpha) < 4.5 * samples.std(axis=1) / 200).all()
         np.testing.assert_allclose(
-            population_loss(here, teacher, pair[0], teacher_activation=pair[1]), of_alpha, rtol=1e-11
+            population_loss(between, teacher, pair[0], teacher_activation=pair[1]), of_alpha, rtol=1e-11
         )
     slope = (curve(alphas[1:2] + 1e-5) - curve(alphas[1:2] - 1e-5)) / 2e-5
     np.testing.assert_allclose(curve.derivative(alphas[1:2]), slope, atol=1e-7)

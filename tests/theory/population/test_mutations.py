@@ -5,7 +5,7 @@ import numpy as np
 from scipy.special import erf
 
 from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
-from tests.theory.problems import close, forward, identity, interpolate, losses_along, networks
+from tests.theory.problems import close, forward, identity, interpolate, losses_along, networks, partial_derivatives
 from theory.population import (
     activations,
     bivariate_normal,
@@ -97,18 +97,17 @@ def check_moments():
     ):
         for centred in (False, True):
 
-            def partials(values, pair=pair, centred=centred):
+            def moment_at(values, pair=pair, centred=centred):
                 mean_u, mean_w, *c = (np.atleast_1d(value) for value in values)
                 means = (None, None) if centred else (mean_u, mean_w)
                 return gaussian_moments.pair_moment(
                     *pair, bivariate_normal.GaussianPair(*means, *c), negative_slope=0.3
                 )
 
-            here = partials(point)
-            found = [here.mean_u, here.mean_w, here.log_c11 / point[2], here.c12, here.log_c22 / point[4]]
+            found = partial_derivatives(moment_at(point), point[2], point[4])
             for index in range(2 if centred else 0, 5):
                 shift = 1e-5 * (np.arange(5) == index)
-                close(found[index], (partials(point + shift).value - partials(point - shift).value) / 2e-5, 1e-8)
+                close(found[index], (moment_at(point + shift).value - moment_at(point - shift).value) / 2e-5, 1e-8)
 
 
 def check_population():
@@ -160,7 +159,7 @@ def check_series():
     close(leaky[0], gaussian_moments.first_moment("leaky_relu", 0.4, 0.49, negative_slope=0.3))
     point = np.array([0.5, -0.8, 1.3, 0.7, 0.9])
 
-    def partials(values):
+    def moment_at(values):
         mean_u, mean_w, c11, c12, c22 = (np.atleast_1d(value) for value in values)
         a, b = (
             hermite_coefficients.coefficients("gelu", mean_u, c11, 42),
@@ -168,11 +167,10 @@ def check_series():
         )
         return hermite_series.moment_of(a, b, c11, c12, c22, True)
 
-    here = partials(point)
-    found = [here.mean_u, here.mean_w, here.log_c11 / point[2], here.c12, here.log_c22 / point[4]]
+    found = partial_derivatives(moment_at(point), point[2], point[4])
     for index in range(5):
         shift = 1e-5 * (np.arange(5) == index)
-        close(found[index], (partials(point + shift).value - partials(point - shift).value) / 2e-5, 1e-8)
+        close(found[index], (moment_at(point + shift).value - moment_at(point - shift).value) / 2e-5, 1e-8)
 
 
 def check_bounds():

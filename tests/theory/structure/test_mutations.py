@@ -48,9 +48,9 @@ def check_features():
 
 def check_sphere():
     """One neuron −e₁ against relu(x₁) in the plane: E relu(x)² = E x²/2, so L = ½ (¼ + ¼) there."""
-    away, here = np.array([[[-1.0, 0.0]]]), np.array([[[1.0, 0.0]]])
-    close(sphere_teacher.sphere_path(here, away, 1)([0.0, 1.0]), [[0.0, 0.25]])
-    assert sphere_teacher.neuron_types(here, 1).tolist() == [[0]]
+    opposite, teacher = np.array([[[-1.0, 0.0]]]), np.array([[[1.0, 0.0]]])
+    close(sphere_teacher.sphere_path(teacher, opposite, 1)([0.0, 1.0]), [[0.0, 0.25]])
+    assert sphere_teacher.neuron_types(teacher, 1).tolist() == [[0]]
     split = np.array([[[0.5, 0.0], [0.5, 0.0], [0.0, 0.0]]])
     assert sphere_teacher.neuron_types(split, 1).tolist() == [[0, 0, -1]]
 

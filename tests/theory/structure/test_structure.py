@@ -92,18 +92,18 @@ def test_feature_residuals_and_their_identity(seed, activation, depth):
     a, b, x = networks(rng, 2, widths), networks(rng, 2, widths), rng.standard_normal((6, 2))
     sigma = FUNCTIONS.get(activation, lambda u: np.where(u > 0, u, 0.3 * u))
     found = feature_residuals(a, b, x, activation, [0.3], negative_slope=0.3)
-    start, end, here = (features(a, b, alpha, x, sigma) for alpha in (0.0, 1.0, 0.3))
+    start, end, between = (features(a, b, alpha, x, sigma) for alpha in (0.0, 1.0, 0.3))
     for layer in range(depth):
         act = sigma if layer < depth - 1 else (lambda u: u)
         bar = 0.7 * act(start[layer]) + 0.3 * act(end[layer])
-        gap = ((act(here[layer]) - bar) ** 2).sum(axis=2).mean(axis=1)
+        gap = ((act(between[layer]) - bar) ** 2).sum(axis=2).mean(axis=1)
         size = (bar**2).sum(axis=2).mean(axis=1)
         expected = np.where(
             size > 0, gap / np.where(size > 0, size, 1), np.where(gap > 0, np.inf, 0)
         )  # both ends dead, the middle alive
         np.testing.assert_allclose(found.residual[:, layer, 0], expected, atol=1e-12)
-        norms = np.linalg.norm(act(here[layer]), axis=2) * np.linalg.norm(bar, axis=2)
-        cosine = np.where(norms > 0, (act(here[layer]) * bar).sum(axis=2) / np.where(norms > 0, norms, 1), 0).mean(
+        norms = np.linalg.norm(act(between[layer]), axis=2) * np.linalg.norm(bar, axis=2)
+        cosine = np.where(norms > 0, (act(between[layer]) * bar).sum(axis=2) / np.where(norms > 0, norms, 1), 0).mean(
             axis=1
         )
         np.testing.assert_allclose(found.cosine[:, layer, 0], cosine, atol=1e-12)
@@ -115,8 +115,8 @@ def test_feature_residuals_and_their_identity(seed, activation, depth):
         product_of_changes = (sigma(end[layer - 1]) - sigma(start[layer - 1])) @ (b[layer][0] - a[layer][0]).swapaxes(
             1, 2
         )
-        identity = (sigma(here[layer - 1]) - below) @ weight.swapaxes(1, 2) - 0.21 * product_of_changes
-        np.testing.assert_allclose(here[layer] - (0.7 * start[layer] + 0.3 * end[layer]), identity, atol=1e-11)
+        identity = (sigma(between[layer - 1]) - below) @ weight.swapaxes(1, 2) - 0.21 * product_of_changes
+        np.testing.assert_allclose(between[layer] - (0.7 * start[layer] + 0.3 * end[layer]), identity, atol=1e-11)
         np.testing.assert_allclose(
             found.commutativity[:, layer - 1], (product_of_changes**2).sum(axis=2).mean(axis=1), atol=1e-12
         )
