@@ -34,6 +34,13 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
     A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
     with nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file
     cannot be used.
+
+    >>> import tempfile
+    >>> from testbed.results import Results
+    >>> small = ['vary."architecture.hidden"=[[2],[3]]', 'vary."ensemble.spawn_step"=[0]', "measure.test_samples=512"]
+    >>> report = run_study(Study.load("teacher_student", small, quick=True), tempfile.mkdtemp())
+    >>> report.name, Results.load(report.parent).factors
+    ('report.html', ['architecture.hidden', 'ensemble.spawn_step'])
     """
     store = Store(out)
     store.check(study)

@@ -71,6 +71,11 @@ def train_samples(
     """Training samples as `Sampled.train` draws them, rounded to dtype; StudyError if a shift leaves too few.
 
     own_seeds: `[n_sets]`, a set for each; None: one set. side: 1 or −1, the side of a covariate shift.
+
+    >>> from testbed.data.tasks import SpiralsData
+    >>> x, y = train_samples(SpiralsData(kind="spirals", n_train=6, shared=0.5), torch.float32, np.array([1, 2]))
+    >>> x.shape, bool((x[0, :3] == x[1, :3]).all())
+    (torch.Size([2, 6, 2]), True)
     """
     try:
         x, y = _tensors(data.train(own_seeds, side), dtype)

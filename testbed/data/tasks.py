@@ -71,7 +71,12 @@ class GaussianMixtureData(Task):
     separation: NotNegative = 3.0
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples, the classes in turn."""
+        """n samples, the classes in turn.
+
+        >>> x, y = GaussianMixtureData(kind="gaussian_mixture", inputs=4, classes=3, n_train=6).train()
+        >>> x.shape, y.tolist()
+        ((6, 4), [0, 1, 2, 0, 1, 2])
+        """
         means = normals(rule, self.classes, self.inputs)
         means *= self.separation / np.linalg.norm(means, axis=1, keepdims=True)
         label = np.arange(n) % self.classes
@@ -90,7 +95,12 @@ class SpiralsData(Task):
     noise: NotNegative = 0.02
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples, the classes in turn."""
+        """n samples, the classes in turn.
+
+        >>> x, y = SpiralsData(kind="spirals", n_train=4).train()
+        >>> x.shape, y.tolist()
+        ((4, 2), [0, 1, 0, 1])
+        """
         label = np.arange(n) % self.classes
         radius = np.sqrt(uniforms(seeds[1], n))
         angle = 2 * np.pi * (self.turns * radius + label / self.classes)
@@ -106,7 +116,12 @@ class CirclesData(Task):
     noise: NotNegative = 0.05
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples, the classes in turn."""
+        """n samples, the classes in turn.
+
+        >>> x, y = CirclesData(kind="circles", n_train=4).train()
+        >>> x.shape, y.tolist()
+        ((4, 2), [0, 1, 0, 1])
+        """
         label = np.arange(n) % self.classes
         angle = 2 * np.pi * uniforms(seeds[1], n)
         circle = np.stack([np.cos(angle), np.sin(angle)], -1) * ((label + 1) / self.classes)[:, None]
@@ -124,7 +139,12 @@ class XorData(Task):
     separation: NotNegative = 3.0
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples, the Gaussians in turn."""
+        """n samples, the Gaussians in turn.
+
+        >>> x, y = XorData(kind="xor", inputs=3, n_train=4).train()
+        >>> x.shape, y.tolist()
+        ((4, 3), [0, 1, 1, 0])
+        """
         corner = np.arange(n) % 4
         first, second = corner % 2, corner // 2
         x = normals(seeds[0], n, self.inputs)
@@ -140,7 +160,12 @@ class ParityData(Task):
     relevant: Count = 2
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples."""
+        """n samples.
+
+        >>> x, y = ParityData(kind="parity", inputs=5, n_train=6).train()
+        >>> x.shape, y.shape
+        ((6, 5), (6,))
+        """
         minus = uniforms(seeds[0], n * self.inputs).reshape(*np.shape(seeds[0]), n, self.inputs) < 0.5
         return 1.0 - 2.0 * minus, minus[..., : self.relevant].sum(-1) % 2
 
@@ -167,7 +192,12 @@ class HierarchicalData(Task):
     ratio: NotNegative = 0.7
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples, the leaves in turn."""
+        """n samples, the leaves in turn.
+
+        >>> x, y = HierarchicalData(kind="hierarchical", inputs=8, levels=2, n_train=4).train()
+        >>> x.shape, y.tolist()
+        ((4, 8), [0, 0, 1, 1])
+        """
         leaf = np.arange(n) % 2**self.levels
         directions = _unit(rule, 2**self.levels - 1, self.inputs)
         x = normals(seeds[0], n, self.inputs)
@@ -201,7 +231,12 @@ class HiddenManifoldData(Task):
     teacher_units: Count = 4
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples."""
+        """n samples.
+
+        >>> x, y = HiddenManifoldData(kind="hidden_manifold", inputs=12, n_train=4).train()
+        >>> x.shape, y.shape
+        ((4, 12), (4,))
+        """
         features, teacher, second = streams.network_seeds(rule, 3).tolist()
         c = normals(seeds[0], n, self.latent) / self.latent**0.5
         x = np.tanh(c @ normals(features, self.inputs, self.latent).T)
@@ -223,7 +258,12 @@ class DynamicSignalData(Task):
     noise: NotNegative = 0.1
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples, the classes in turn."""
+        """n samples, the classes in turn.
+
+        >>> x, y = DynamicSignalData(kind="dynamic_signal", patches=3, patch_inputs=2, n_train=4).train()
+        >>> x.shape, y.tolist()
+        ((4, 6), [0, 1, 0, 1])
+        """
         label = np.arange(n) % 2
         patch = (uniforms(seeds[1], n) * self.patches).astype(np.int64)
         noise = self.noise * normals(seeds[0], n, self.patches * self.patch_inputs)
@@ -240,7 +280,12 @@ class RebasinCounterexampleData(Task):
     kind: Literal["rebasin_counterexample"]
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """n samples."""
+        """n samples.
+
+        >>> x, y = RebasinCounterexampleData(kind="rebasin_counterexample", n_train=4).train()
+        >>> x.shape, y.shape
+        ((4, 2), (4,))
+        """
         x = 2 * uniforms(seeds[0], 2 * n).reshape(*np.shape(seeds[0]), n, 2) - 1
         return x, ((x[..., 0] < 0) & (x[..., 1] > 0)).astype(np.int64)
 
@@ -260,7 +305,12 @@ class DigitsData(Task):
         return 10
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
-        """The first n images."""
+        """The first n images.
+
+        >>> x, y = DigitsData(kind="digits", n_train=4).train()
+        >>> x.shape, y.shape
+        ((4, 64), (4,))
+        """
         x, y = self._images()
         return x[:n], y[:n]
 

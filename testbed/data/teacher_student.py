@@ -26,7 +26,11 @@ class TeacherSpec(Section):
     seed: Seed = 0
 
     def build(self, n_inputs: int, n_outputs: int) -> kernels.Architecture:
-        """The teacher's architecture."""
+        """The teacher's architecture.
+
+        >>> TeacherSpec(hidden=(4,)).build(n_inputs=2, n_outputs=1).widths
+        (2, 4, 1)
+        """
         return kernels.Architecture((n_inputs, *self.hidden, n_outputs), self.activation, self.biases)
 
     @model_validator(mode="after")
@@ -48,6 +52,11 @@ class TeacherStudentData(Sampled):
 
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n inputs, and the noise of their labels.
+
+        >>> teacher = TeacherSpec(hidden=(4,))
+        >>> data = TeacherStudentData(kind="teacher_student", inputs=3, teacher=teacher, n_train=6)
+        >>> data.train()[0].shape
+        (6, 3)
 
         The teacher sees inputs rounded to the dtype of training, and adds its part there (`testbed.data.datasets`).
         """

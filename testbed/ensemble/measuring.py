@@ -40,6 +40,14 @@ def measure(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str)
     `[n_pairs, n_alphas]`: loss and error on training and test samples, also after each alignment, test_standard_error
     and test_skewness, and the predicted losses; `[n_pairs, 4, 2]`: the predicted barriers, value and argmax under each
     definition; `[n_pairs]`: everything else. Rows of pairs with a diverged network are NaN; nothing if all have one.
+
+    >>> from testbed.ensemble.plan import plan
+    >>> from testbed.ensemble.training import train
+    >>> from testbed.study import Study
+    >>> launch = plan(Study.load("teacher_student", quick=True)).launches[0]
+    >>> trained = Trained.joined([train(launch, launch.networks, "auto")])
+    >>> measure(launch, trained, launch.pairs[:4], "auto")["train_loss"].shape
+    torch.Size([4, 25])
     """
     asked = launch.study.measure
     good = (trained.diverged_at[_rows(launch, pairs, "a")] < 0) & (trained.diverged_at[_rows(launch, pairs, "b")] < 0)

@@ -26,6 +26,12 @@ def calibrated_losses(
 
     min over β = 1/T ∈ [0, 2²⁰] of mean[LSE(β z) − β z_y], z the outputs and z_y that of the right class.
     samples: x `[n_pairs, n_samples, n_inputs]` and class numbers `[n_pairs, n_samples]`.
+
+    >>> architecture = kernels.Architecture((2, 2), "identity", biases=False)
+    >>> right = torch.eye(2).reshape(1, 4)  # the class is the larger input: at a low temperature, no loss
+    >>> samples = (torch.eye(2)[None], torch.tensor([[0, 1]]))
+    >>> bool((calibrated_losses(architecture, right, right, torch.tensor([0.0]), samples) < 1e-6).all())
+    True
     """
     n_alphas = len(alphas)
     x, classes = samples

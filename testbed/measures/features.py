@@ -18,6 +18,11 @@ def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x
 
     x: `[n_pairs, n_samples, n_inputs]`, a set for each pair. ValueError for normalised and residual networks, whose
     features theory does not have.
+
+    >>> architecture = kernels.Architecture((2, 3, 1), "identity")
+    >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
+    >>> bool((feature_residual(architecture, a, b, torch.ones(4, 8, 2)) < 1e-12).all())
+    True
     """
     if architecture.normalise or architecture.residual:
         raise ValueError("feature residuals are of networks without normalise and residual.")

@@ -20,6 +20,11 @@ def perturbation(
 
     a, b: `[n_pairs, n_parameters]`. samples: x `[n_pairs, n_samples, n_inputs]` and y. seeds: int64 `[n_pairs]`, of the
     directions, which are uniform on the sphere.
+
+    >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
+    >>> ends = torch.zeros(1, 2)
+    >>> perturbation(architecture, ends, ends, (torch.ones(1, 4, 2), torch.zeros(1, 4, 1)), "mse", np.array([0]))
+    tensor([0.], dtype=torch.float64)
     """
     x, y = samples[0].double(), samples[1]
     y = y.double() if loss == "mse" else y

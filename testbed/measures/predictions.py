@@ -42,7 +42,14 @@ def population(pairs: PairSet) -> Predicted:
 
 
 def exact_training(pairs: PairSet) -> Predicted:
-    """The training loss as a piecewise polynomial, on the samples of both ends; these are one set but for a shift."""
+    """The training loss as a piecewise polynomial, on the samples of both ends; these are one set but for a shift.
+
+    >>> architecture = kernels.Architecture((2, 3, 1))
+    >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
+    >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
+    >>> exact_training(pairs).loss.shape, exact_training(pairs).barriers.shape
+    (torch.Size([4, 5]), torch.Size([4, 4, 2]))
+    """
     train = pairs.training_samples
     alphas = pairs.alphas.numpy()
     slope = SLOPES.get(pairs.architecture.activation, pairs.architecture.negative_slope)

@@ -42,6 +42,11 @@ def trained_bends(
     The polygonal chain of Garipov et al. (2018): φ starts at the midpoint; each step draws t ~ U(0, 1), takes the
     gradient at φ_t = (1 − s) end + s φ, s = 1 − |2t − 1|, and moves φ along s ∇L(φ_t). The ends `[n_pairs,
     n_parameters]` stay as they are. seeds: int64 `[n_pairs]`, of t. Float64.
+
+    >>> architecture = kernels.Architecture((2, 3, 1))
+    >>> ends = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
+    >>> trained_bends(architecture, ends, (torch.ones(8, 2), torch.ones(8, 1)), "mse", Descent(steps=5)).shape
+    torch.Size([4, 13])
     """
     a, b = (end.double() for end in ends)
     x, y = _for_each_network(samples, len(a), loss)
@@ -69,6 +74,11 @@ def star_centre(
 
     The centre of a star domain (Sonthalia et al. 2024): it starts at the first leaf; each step draws a point of every
     segment and takes the mean gradient. Networks to test the star with should not be among the leaves.
+
+    >>> architecture = kernels.Architecture((2, 3, 1))
+    >>> leaves = architecture.initial(4)
+    >>> star_centre(architecture, leaves, (torch.ones(8, 2), torch.ones(8, 1)), "mse", Descent(steps=5)).shape
+    torch.Size([13])
     """
     leaves = leaves.double()
     x, y = _for_each_network(samples, len(leaves), loss)

@@ -65,7 +65,11 @@ class Results:
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
-        """Read a run folder; StudyError if it does not hold a finished run."""
+        """Read a run folder; StudyError if it does not hold a finished run.
+
+        `results.pairs` is the table of pairs; the columns' meanings are in `results.columns["pairs"]`. An example is at
+        `testbed.run_study`.
+        """
         store = Store(folder)
         if not (store.folder / "study.toml").is_file():
             raise StudyError(f"{folder} is not a run folder: it has no study.toml.")

@@ -28,7 +28,14 @@ PARTIAL = ".partial"
 
 
 class Store:
-    """A run folder. Nothing is written before `begin`."""
+    """A run folder. Nothing is written before `begin`.
+
+    >>> import tempfile
+    >>> store = Store(tempfile.mkdtemp())
+    >>> store.write_json("manifest.json", {"finished": True})
+    >>> store.finished()
+    True
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)

@@ -77,7 +77,11 @@ class ArchitectureSpec(Section):
     lean: NotNegative = 0.0
 
     def build(self, n_inputs: int, n_outputs: int) -> kernels.Architecture:
-        """The architecture between these inputs and outputs."""
+        """The architecture between these inputs and outputs.
+
+        >>> ArchitectureSpec(hidden=(8, 8), activation="tanh").build(n_inputs=2, n_outputs=1).n_parameters
+        105
+        """
         widths = (n_inputs, *self.hidden, n_outputs)
         architecture = kernels.Architecture(
             widths, self.activation, self.biases, self.negative_slope, self.normalise, self.residual

@@ -33,7 +33,11 @@ class EnsembleSpec(Section):
 
     @property
     def n_possible(self) -> int:
-        """Pairs between families that there are."""
+        """Pairs between families that there are.
+
+        >>> EnsembleSpec(families=3, siblings=2).n_possible
+        12
+        """
         return self.families * (self.families - 1) // 2 * self.siblings**2
 
     @property

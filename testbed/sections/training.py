@@ -106,7 +106,12 @@ class TrainingSpec(Section):
         return n_inputs if self.clock == "inputs" else 1
 
     def build(self, n_inputs: int = 1, **per_network: np.ndarray) -> kernels.Training:
-        """The kernels' training for this many inputs, with the numbers that differ between networks as arrays."""
+        """The kernels' training for this many inputs, with the numbers that differ between networks as arrays.
+
+        >>> spec = TrainingSpec(steps=100, optimizer=SGDSpec(kind="sgd", lr=0.1))
+        >>> spec.build(lr=np.array([0.1, 0.2])).optimizer.lr
+        array([0.1, 0.2])
+        """
         unit = self.unit(n_inputs)
         rate = {"lr": per_network.pop("lr", np.array(self.optimizer.lr)) / unit} if unit > 1 else {}
         return kernels.Training(

@@ -57,7 +57,11 @@ class Claim(Section):
         return self
 
     def check(self, factors: dict[str, list[Any]]) -> None:
-        """ValueError if the claim speaks of a factor or level that the study does not have."""
+        """ValueError if the claim speaks of a factor or level that the study does not have.
+
+        >>> claim = Claim(claim="It falls.", source="nobody", expects="falls", factor="width")
+        >>> claim.check({"width": [2, 4]})
+        """
         # what is neither a factor nor a dotted key is a column of the pairs
         asked = {key: [level] for key, level in self.where.items() if key in factors or "." in key}
         if self.factor is not None:

@@ -43,7 +43,11 @@ class Described:
 
 
 def described(name: str = "") -> list[Described]:
-    """All tables, or those whose key (or key and kind) begins with `name`; StudyError if there is none of that name."""
+    """All tables, or those whose key (or key and kind) begins with `name`; StudyError if there is none of that name.
+
+    >>> described("architecture.pruning")[0].rows[0]
+    ('density', 'number > 0, < 1', 'needed')
+    """
     every = list(_tables("", Study))
     chosen = [table for table in every if not name or f"{table.name}.".startswith(f"{name}.")]
     if not chosen:
