@@ -44,7 +44,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def sentences(error: ValidationError, known: set[str]) -> str:
     """The errors of a study as sentences; `known` holds every dotted key that a study may have."""
-    parts, seen = [], set()
+    parts: list[str] = []
+    seen: set[str] = set()
     for item in error.errors():
         key = _dotted(item["loc"], known, last_is_unknown=item["type"] == "extra_forbidden")
         if key.partition("[")[0] not in seen:

@@ -88,8 +88,8 @@ class Origin:
     networks: Networks
 
     def __getitem__(self, rows: Rows) -> Origin:
-        at = rows.numpy() if isinstance(rows, Tensor) else rows
-        return dataclasses.replace(self, cell=self.cell[at], a=self.a[at], b=self.b[at])
+        array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
+        return dataclasses.replace(self, cell=self.cell[array_rows], a=self.a[array_rows], b=self.b[array_rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +109,14 @@ class OnlineStart:
     duration: float
 
     def __getitem__(self, rows: Rows) -> OnlineStart:
-        at = rows.numpy() if isinstance(rows, Tensor) else rows
+        array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
         return dataclasses.replace(
             self,
             a=self.a[rows],
             b=self.b[rows],
-            learning_rate=self.learning_rate[at],
-            spawn_time=self.spawn_time[at],
-            group=self.group[at],
+            learning_rate=self.learning_rate[array_rows],
+            spawn_time=self.spawn_time[array_rows],
+            group=self.group[array_rows],
         )
 
 
@@ -182,13 +182,13 @@ class PairSet:
 
     def __getitem__(self, rows: Rows) -> PairSet:
         """Some of the pairs, in the order of `rows`."""
-        at = rows.numpy() if isinstance(rows, Tensor) else rows
+        array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
         return dataclasses.replace(
             self,
             a=self.a[rows],
             b=self.b[rows],
-            seeds=self.seeds[at],
-            row=self.row[at],
+            seeds=self.seeds[array_rows],
+            row=self.row[array_rows],
             train=None if self.train is None else self.train[rows],
             test=None if self.test is None else self.test[rows],
             origin=None if self.origin is None else self.origin[rows],

@@ -96,7 +96,8 @@ class _Choices:
 def _barriers(pairs: PairSet, choices: _Choices, numbers: Tensor) -> np.ndarray:
     """The barrier of each pair under each of these choices, `[n_pairs, len(numbers)]`."""
     architecture = pairs.architecture
-    n, k = len(pairs), len(numbers)
+    n = len(pairs)
+    k = len(numbers)
     orders, flips = (tuple(part.repeat(n, 1) for part in parts) for parts in choices.numbered(numbers))
     train = pairs.training_samples
     alphas = pairs.between

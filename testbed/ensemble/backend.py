@@ -48,16 +48,16 @@ def tried(backend: str, plan: Plan) -> str:
 
 def _try(backend: str, launch: Launch) -> str:
     """The backend that trained one network for no steps and measured its path to itself; ValueError if it cannot."""
-    one = launch.networks[:1]
+    network = launch.networks[:1]
     data = launch.train_sets or launch.teacher
     assert data is not None
     run = kernels.train(
         launch.architecture,
-        launch.initial(one),
+        launch.initial(network),
         data,
-        dataclasses.replace(launch.training(one), steps=0, snapshots=()),
+        dataclasses.replace(launch.training(network), steps=0, snapshots=()),
         dataset=[0],
-        trainable=launch.trainable(one),
+        trainable=launch.trainable(network),
         tied=launch.tied,
         backend=backend,
     )

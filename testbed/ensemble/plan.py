@@ -221,8 +221,8 @@ def _independent(study: Study, side: np.ndarray, seed: int) -> np.ndarray:
     ensemble = study.ensemble
     if not isinstance(study.data, Sampled) or not study.data.shift:
         return pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_independent, seed)
-    every = pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_possible, seed)
-    apart = every[side[every[:, 0]] != side[every[:, 1]]]
+    possible = pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_possible, seed)
+    apart = possible[side[possible[:, 0]] != side[possible[:, 1]]]
     chosen = np.random.default_rng(seed).permutation(len(apart))[: ensemble.n_independent]
     return apart[np.sort(chosen)]
 
@@ -235,17 +235,18 @@ def _cells(study: Study, cells: list[Cell]) -> pl.DataFrame:
     columns = [pl.Series("cell", [cell.index for cell in cells])]
     for key in study.factors:
         values = levels([cell.factors[key] for cell in cells])
-        text = isinstance(values[0], str)
-        columns.append(
-            pl.Series(key, values, dtype=pl.Enum(list(dict.fromkeys(values))))
-            if text
-            else pl.Series(key, values, strict=False)
-        )
+        if isinstance(values[0], str):
+            columns.append(pl.Series(key, values, dtype=pl.Enum(list(dict.fromkeys(values)))))
+        else:
+            columns.append(pl.Series(key, values, strict=False))
     return pl.DataFrame(columns)
 
 
 def _check_batch(study: Study, data: Dataset) -> None:
     """A file's samples are counted only when it is read."""
-    batch, sampling = study.training.batch_size, study.training.sampling
-    if data.train is not None and batch is not None and sampling == "epoch" and batch > (n := len(data.train[0])):
-        raise StudyError(f"training.batch_size ({batch}) must be at most the {n} training samples.")
+    batch_size = study.training.batch_size
+    if data.train is None or batch_size is None or study.training.sampling != "epoch":
+        return
+    n_samples = len(data.train[0])
+    if batch_size > n_samples:
+        raise StudyError(f"training.batch_size ({batch_size}) must be at most the {n_samples} training samples.")

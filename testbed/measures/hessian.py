@@ -85,8 +85,8 @@ def top_eigenvalue(
         image = hessian_vector(architecture, params, vector, samples, loss)
         diagonal[:, step] = (image * vector).sum(1)
         vector = image
-    beside = off_diagonal[:, : steps - 1]
-    tridiagonal = torch.diag_embed(diagonal) + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
+    coupling = off_diagonal[:, : steps - 1]
+    tridiagonal = torch.diag_embed(diagonal) + torch.diag_embed(coupling, 1) + torch.diag_embed(coupling, -1)
     taken = basis.square().sum(2) > 0.5
     in_the_subspace = taken[:, :, None] & taken[:, None]
     return torch.linalg.eigvalsh(torch.where(in_the_subspace, tridiagonal, 0.0))[:, -1]

@@ -26,7 +26,8 @@ def perturbation(
     >>> perturbation(architecture, ends, ends, (torch.ones(1, 4, 2), torch.zeros(1, 4, 1)), "mse", np.array([0]))
     tensor([0.], dtype=torch.float64)
     """
-    x, y = samples[0].double(), samples[1]
+    x, y = samples
+    x = x.double()
     y = y.double() if loss == "mse" else y
     length = 0.5 * (a.double() - b.double()).norm(dim=1, keepdim=True)
     rise = torch.zeros(len(a), dtype=torch.float64)

@@ -11,6 +11,8 @@ from torch import Tensor
 import kernels
 from testbed.pair_set import Samples
 
+MARGIN = 0.25  # of the extent of the three networks, on every side
+
 
 class OnOneLine(ValueError):
     """Three networks that lie on one line: there is no plane through them."""
@@ -38,9 +40,8 @@ def plane(
     *,
     resolution: int = 41,
     backend: str = "auto",
-    margin: float = 0.25,
 ) -> Plane:
-    """The loss around three networks `[3, n_parameters]` and `margin` of their extent (Garipov et al. 2018, figure 1).
+    """The loss around three networks `[3, n_parameters]` and a quarter of their extent (Garipov et al. 2018, figure 1).
 
     samples: x `[n_samples, n_inputs]` and y. OnOneLine, a ValueError, if the three lie on one line.
 
@@ -53,8 +54,8 @@ def plane(
     low = places.min(0).values
     high = places.max(0).values
     extent = high - low
-    low = low - margin * extent
-    high = high + margin * extent
+    low = low - MARGIN * extent
+    high = high + MARGIN * extent
     u, v = (torch.linspace(float(low[k]), float(high[k]), resolution, dtype=torch.float64) for k in range(2))
     points = origin + u[None, :, None] * along + v[:, None, None] * towards
     flat = points.reshape(-1, len(origin))

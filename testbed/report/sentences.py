@@ -25,8 +25,8 @@ def answers(results: Results) -> list[str]:
             said += ranking.sentences(results, kind) + gap_sentences(results, kind)
         else:
             said += _barrier_sentences(results, kind)
-    for claim, source, here, agrees in claims_table(results):
-        said.append(f"{claim} ({source}) Here: {here}. Agrees: {agrees}.")
+    for claim, source, found, agrees in claims_table(results):
+        said.append(f"{claim} ({source}) Here: {found}. Agrees: {agrees}.")
     said += _permutation_sentences(results)
     said += _z_sentences(results)
     said += _grid_sentences(results)

@@ -23,7 +23,7 @@ Z_ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 def claims_table(results: Results) -> list[list[str]]:
     """Rows of claim, source, what was found here, and whether it agrees."""
     verdicts = [(claim, judge(claim, results.pairs, results.shown)) for claim in results.study.claims]
-    return [[claim.claim, claim.source, verdict.here, verdict.agrees] for claim, verdict in verdicts]
+    return [[claim.claim, claim.source, verdict.found, verdict.agrees] for claim, verdict in verdicts]
 
 
 def z_rows(results: Results) -> list[dict[str, Any]]:

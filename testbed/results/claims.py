@@ -23,7 +23,7 @@ class Verdict:
     `yes`, `no`, `undecided` (the interval holds both) or `not measured`.
     """
 
-    here: str
+    found: str
     agrees: str
 
 
@@ -36,7 +36,7 @@ def judge(claim: Claim, pairs: pl.DataFrame, shown: Callable[[str, Any], Any]) -
     ...                       "family_a": [0, 1, 2], "family_b": [1, 2, 0]})
     >>> claim = Claim(claim="It is low.", source="nobody", expects="at most", value=1.0, column="barrier")
     >>> judge(claim, pairs, lambda factor, level: level)
-    Verdict(here='0.2', agrees='yes')
+    Verdict(found='0.2', agrees='yes')
     """
     pairs = pairs.filter(~pl.col("left_out") & (pl.col("kind") == claim.pairs))
     if missing := [key for key in claim.where if key not in pairs.columns]:

@@ -21,6 +21,7 @@ from testbed.section import Section
 from testbed.study.study import Study
 
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", dict: "table"}
+LARGEST_BOUND = 2**62  # beyond is the range of the machine's whole numbers, and no news
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -59,41 +60,49 @@ def described(name: str = "") -> list[Described]:
 
 
 def _tables(key: str, model: type[BaseModel]) -> Iterator[Described]:
+    """The table of a section at this dotted key, and those of the sections in it."""
     fields = model.model_fields
-    tags = (
-        typing.get_args(fields["kind"].annotation)
-        if "kind" in fields and _is_literal(fields["kind"].annotation)
-        else ()
-    )
-    rows = [(name, _type(field), _default(field)) for name, field in fields.items() if name != "kind" or len(tags) != 1]
-    yield Described(key, tags[0] if len(tags) == 1 else " or ".join(tags), _text(model), rows)
+    kinds = _kinds(model)
+    shown = {name: field for name, field in fields.items() if name != "kind" or len(kinds) != 1}
+    rows = [(name, _type(field), _default(field)) for name, field in shown.items()]
+    yield Described(key, " or ".join(kinds), _text(model), rows)
     for name, field in fields.items():
         for section in _sections(field.annotation):
             yield from _tables(f"{key}.{name}" if key else name, section)
 
 
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    """The values of `kind` that a section is for; none where it is the only one of its key."""
+    field = model.model_fields.get("kind")
+    return typing.get_args(field.annotation) if field is not None and _is_literal(field.annotation) else ()
+
+
 def _text(model: type[BaseModel]) -> str:
     """The docstring, and those of the sections that it builds on and of the kernels' specs that it names."""
-    kinds = [
-        kind
-        for kind in model.__mro__
-        if kind not in (Section, BaseModel) and issubclass(kind, Section) and not kind.__name__.startswith("_")
+    sections = [
+        section
+        for section in model.__mro__
+        if section not in (Section, BaseModel) and issubclass(section, Section) and not section.__name__.startswith("_")
     ]
-    texts = [inspect.cleandoc(kind.__dict__["__doc__"]) for kind in kinds if kind.__dict__.get("__doc__")]
-    named = dict.fromkeys(re.findall(r"kernels\.([A-Z]\w+)(?!\w|\.\w)", texts[0]))
-    return "\n\n".join(
-        texts + [f"kernels.{name}: {inspect.cleandoc(getattr(kernels, name).__doc__)}" for name in named]
-    )
+    texts = [_docstring(section) for section in sections if section.__dict__.get("__doc__")]
+    for name in dict.fromkeys(re.findall(r"kernels\.([A-Z]\w+)(?!\w|\.\w)", texts[0])):
+        texts.append(f"kernels.{name}: {_docstring(getattr(kernels, name))}")
+    return "\n\n".join(texts)
+
+
+def _docstring(kind: type) -> str:
+    """A class's docstring without its examples."""
+    paragraphs = inspect.cleandoc(kind.__dict__.get("__doc__") or "").split("\n\n")
+    return "\n\n".join(paragraph for paragraph in paragraphs if not paragraph.startswith(">>>"))
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The sections in a type, such as those of a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return (
-        [section for part in typing.get_args(annotation) for section in _sections(part)]
-        if not _is_literal(annotation)
-        else []
-    )
+    if _is_literal(annotation):
+        return []
+    return [section for part in typing.get_args(annotation) for section in _sections(part)]
 
 
 def _is_literal(annotation: Any) -> bool:
@@ -101,19 +110,20 @@ def _is_literal(annotation: Any) -> bool:
 
 
 def _type(field: FieldInfo) -> str:
-    bounds = [
-        f"{sign} {value:g}"
-        for name, sign in BOUNDS.items()
-        for item in field.metadata
-        if (value := getattr(item, name, None)) is not None
-    ]
-    return " ".join(
-        [_words(field.annotation), ", ".join(bound for bound in bounds if not bound.startswith("< 9.2"))]
-    ).strip()
+    """What a field holds, and its bounds: `whole number ≥ 1`."""
+    bounds = []
+    for name, sign in BOUNDS.items():
+        for item in field.metadata:
+            value = getattr(item, name, None)
+            if value is not None and value < LARGEST_BOUND:
+                bounds.append(f"{sign} {value:g}")
+    return " ".join([_words(field.annotation), ", ".join(bounds)]).strip()
 
 
 def _words(annotation: Any) -> str:
-    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    """A type in words, its choices between bars."""
+    origin = typing.get_origin(annotation)
+    parts = typing.get_args(annotation)
     if _is_literal(annotation):
         return " | ".join(map(str, parts))
     if origin in (typing.Union, types.UnionType):
@@ -128,6 +138,7 @@ def _words(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    """A field's default as JSON, or that it has none."""
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "needed"

@@ -111,10 +111,12 @@ class Study(Section):
         names = [name for group in self.component.values() for name in group]
         if len({BASELINE, *names}) <= len(names):
             raise ValueError(f"component: every component needs a name of its own, other than {BASELINE!r}.")
-        if not self.factors:
+        if self.factors:
+            levels = [json.dumps(list(cell.factors.values())) for cell in self.cells()]
+            if len(set(levels)) < len(levels):
+                raise ValueError("vary: a value stands twice in a list.")
+        else:
             check(self.setting, self.measure)
-        elif len({json.dumps(list(cell.factors.values())) for cell in self.cells()}) < len(self.cells()):
-            raise ValueError("vary: a value stands twice in a list.")
         for claim in self.claims:
             claim.check(self.factors)
         return self

@@ -19,7 +19,7 @@ def test_a_planted_permutation_is_found():
     assert permutations_chosen(student, teacher).tolist() == list(range(6))
 
 
-@pytest.mark.parametrize("name", ["twins", "plateau"])
+@pytest.mark.parametrize("name", [pytest.param("twins", marks=pytest.mark.slow), "plateau"])
 def test_shipped_studies_of_online_learning(tmp_path, name):
     """In small: the split and the rates scale with d, and what the study is for is in the table."""
     settings = ['vary."data.inputs"=[10,20]', "ensemble.families=4"] + (

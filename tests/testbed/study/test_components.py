@@ -10,10 +10,8 @@ import theory
 from testbed import StudyError
 from testbed.report import answers
 from testbed.results import Results
-from testbed.results.claims import judge
 from testbed.run import run_study
 from testbed.study import Study
-from testbed.study.claim import Claim
 from testbed.study.study import BASELINE
 from tests.testbed.conftest import CLASSES
 
@@ -221,65 +219,6 @@ def test_the_page_ranks_components_and_judges_claims(results):
     ):
         assert text in page
     assert set(results.columns["pairs"]) == set(pl.read_parquet(results.folder / "pairs.parquet").columns)
-
-
-def pairs_of(levels, rng, spread=0.05, families=20):
-    rows = []
-    for k, (level, mean) in enumerate(levels.items()):
-        for f in range(families):
-            rows.append(
-                ("independent", False, level, mean + spread * rng.standard_normal(), families * k + f, families * k + f)
-            )
-    return pl.DataFrame(rows, schema=["kind", "left_out", "width", "barrier", "family_a", "family_b"], orient="row")
-
-
-@pytest.mark.parametrize(
-    ("expects", "means", "agrees"),
-    [
-        ("rises", (0.0, 0.5, 1.0), "yes"),
-        ("rises", (1.0, 0.5, 0.0), "no"),
-        ("falls", (1.0, 0.5, 0.0), "yes"),
-        ("falls", (0.0, 0.5, 1.0), "no"),
-        ("rises", (0.0, 0.5, 0.0), "undecided"),
-        ("rises then falls", (0.0, 1.0, 0.2), "yes"),
-        ("rises then falls", (0.0, 0.5, 1.0), "no"),
-        ("falls then rises", (1.0, 0.2, 0.9), "yes"),
-        ("falls then rises", (0.0, 1.0, 0.2), "no"),
-        ("rises then falls", (0.0, 1.0, 1.0), "undecided"),
-    ],
-)
-def test_verdicts(expects, means, agrees):
-    rng = np.random.default_rng(5)
-    pairs = pairs_of(dict(zip((2, 4, 8), means, strict=True)), rng)
-    claim = Claim(claim="c", source="s", expects=expects, factor="width", column="barrier")
-    assert judge(claim, pairs, lambda factor, level: level).agrees == agrees
-
-
-def test_verdicts_against_a_value_and_between_two_levels():
-    pairs = pairs_of({2: 0.5, 4: 0.1}, np.random.default_rng(1))
-    shown = lambda factor, level: level  # noqa: E731
-
-    def verdict(**fields):
-        return judge(Claim(claim="c", source="s", column="barrier", **fields), pairs, shown).agrees
-
-    assert verdict(expects="at least", factor="width", levels=[2], value=0.3) == "yes"
-    assert verdict(expects="at most", factor="width", levels=[2], value=0.3) == "no"
-    assert verdict(expects="at most", factor="width", levels=[4], value=0.3) == "yes"
-    assert verdict(expects="at most", value=0.31) == "undecided"
-    assert verdict(expects="smaller", factor="width", levels=[4, 2]) == "yes"
-    assert verdict(expects="smaller", factor="width", levels=[2, 4]) == "no"
-    assert verdict(expects="smaller", factor="width", levels=[2, 4], pairs="siblings") == "not measured"
-
-
-def test_a_power_law_is_judged_by_its_exponent():
-    rng = np.random.default_rng(3)
-    pairs = pairs_of({w: w**-0.5 for w in (4, 8, 16, 32, 64)}, rng, spread=0.005)
-    for value, agrees in ((-0.5, "yes"), (-1.0, "no"), (0.0, "no")):
-        claim = Claim(claim="c", source="s", expects="power", factor="width", column="barrier", value=value)
-        assert judge(claim, pairs, lambda factor, level: level).agrees == agrees
-    for value, agrees in ((-0.45, "yes"), (-0.5, "undecided"), (-0.6, "no")):  # at least as fast as that
-        claim = Claim(claim="c", source="s", expects="power at most", factor="width", column="barrier", value=value)
-        assert judge(claim, pairs, lambda factor, level: level).agrees == agrees
 
 
 def test_scale_multiplies_families_and_pairs(tmp_path, raw):
