@@ -8,13 +8,17 @@ import numpy as np
 
 
 def networks(rng, n, widths, biased=True):
-    """n networks of these widths with standard normal weights over √fan_in and biases of standard deviation ½."""
+    """n networks of these widths with standard normal weights over √fan_in and biases of standard deviation ½.
+
+    biased: whether layers have biases, one bool for all or one for each.
+    """
+    each = (biased,) * (len(widths) - 1) if isinstance(biased, bool) else biased
     return [
         (
             rng.standard_normal((n, fan_out, fan_in)) / np.sqrt(fan_in),
-            rng.standard_normal((n, fan_out)) / 2 if biased else None,
+            rng.standard_normal((n, fan_out)) / 2 if has_bias else None,
         )
-        for fan_in, fan_out in pairwise(widths)
+        for (fan_in, fan_out), has_bias in zip(pairwise(widths), each, strict=True)
     ]
 
 

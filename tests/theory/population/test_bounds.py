@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from tests.theory.population.test_loss import networks
+from tests.theory.problems import networks
 from theory import Polynomial, curvature_bound, population_path
 from theory.certified.intervals import activation_named
 from theory.population.bounds import SUPREMA, Sizes, derivative_norm
@@ -33,8 +33,8 @@ def test_paths_bend_no_further(activation, teacher_activation, biased, shape):
     rng = np.random.default_rng(1)
     width, n_inputs = shape
     (a, b), teacher = (
-        (networks(rng, 4, width, n_inputs, 2, biased, biased) for _ in range(2)),
-        networks(rng, 1, 2, n_inputs, 2, biased, biased),
+        (networks(rng, 4, (n_inputs, width, 2), biased) for _ in range(2)),
+        networks(rng, 1, (n_inputs, 2, 2), biased),
     )
     b[0][0][0] = -a[0][0][0]  # its units pass through zero, or through a constant
     curve = population_path(a, b, teacher, activation, teacher_activation=teacher_activation, negative_slope=0.2)
@@ -58,8 +58,8 @@ def test_paths_bend_no_further(activation, teacher_activation, biased, shape):
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "erf", "square", "identity", CUBIC])
 def test_maxima_are_certain(activation, biased, tol):
     rng = np.random.default_rng(3)
-    a, b = networks(rng, 20, 6, 4, 1, biased, biased), networks(rng, 20, 6, 4, 1, biased, biased)
-    curve = population_path(a, b, networks(rng, 1, 6, 4, 1, biased, biased), activation, tol=tol)
+    a, b = networks(rng, 20, (4, 6, 1), biased), networks(rng, 20, (4, 6, 1), biased)
+    curve = population_path(a, b, networks(rng, 1, (4, 6, 1), biased), activation, tol=tol)
     largest = curve(np.linspace(0, 1, 2001)).max(axis=1)
     for definition in ("linear", "max_endpoint"):
         assert (curve.barrier(definition).error <= 1.1 * tol * largest).all()
@@ -69,32 +69,30 @@ def test_maxima_are_certain(activation, biased, tol):
 def test_units_that_die_and_networks_that_do_not_move():
     """Through zero with their bias, constant units, and a pair of one network: all still certain."""
     rng = np.random.default_rng(5)
-    a = networks(rng, 3, 4, 3, 1, True, True)
-    b = networks(rng, 3, 4, 3, 1, True, True)
+    a = networks(rng, 3, (3, 4, 1))
+    b = networks(rng, 3, (3, 4, 1))
     a[0][0][0, 0], a[0][1][0, 0], b[0][0][0, 0], b[0][1][0, 0] = 1.0, 0.4, -1.0, -0.4  # all of unit 0 vanishes at ½
     a[0][0][1, 0] = b[0][0][1, 0] = 0.0  # a constant unit, whose bias moves
     b = [
         tuple(np.concatenate([part[:2], first[2:]]) for part, first in zip(layer, start, strict=True))
         for layer, start in zip(b, a, strict=True)
     ]
-    curve = population_path(a, b, networks(rng, 1, 2, 3, 1, True, True), "relu")
+    curve = population_path(a, b, networks(rng, 1, (3, 2, 1)), "relu")
     barrier = curve.barrier("linear")
     assert (barrier.error <= 1.1e-6 * curve(np.linspace(0, 1, 101)).max()).all()
     assert barrier.value[2] == pytest.approx(0.0, abs=1e-14)
     assert (barrier.value >= curve.barrier("midpoint").value - 1e-14).all()
     for layers in (a, b):  # the units that vanish are pruned away above, too: they bend nothing
         layers[1][0][:, :, :2] = 0.0
-    assert np.isfinite(
-        curvature_bound(population_path(a, b, networks(rng, 1, 2, 3, 1, True, True), "relu")).bound
-    ).all()
+    assert np.isfinite(curvature_bound(population_path(a, b, networks(rng, 1, (3, 2, 1)), "relu")).bound).all()
 
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "erf", "tanh", "square"])
 def test_curvature_bounds_the_population_barrier(activation, biased):
     rng = np.random.default_rng(6)
-    a, b = networks(rng, 30, 3, 3, 1, biased, biased), networks(rng, 30, 3, 3, 1, biased, biased)
-    curve = population_path(a, b, networks(rng, 1, 2, 3, 1, biased, biased), activation)
+    a, b = networks(rng, 30, (3, 3, 1), biased), networks(rng, 30, (3, 3, 1), biased)
+    curve = population_path(a, b, networks(rng, 1, (3, 2, 1), biased), activation)
     found = curvature_bound(curve)
     assert (found.bound >= curve.barrier("linear").value).all() and np.isfinite(found.bound).all()
     np.testing.assert_array_equal(found.bound, found.smooth + found.kinks)

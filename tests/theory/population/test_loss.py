@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
+from tests.theory.problems import forward, interpolate, networks
 from theory import SecondMoments, barriers_on_grid, linear_path, population_loss, population_path
 
 FUNCTIONS = {
@@ -16,32 +17,6 @@ FUNCTIONS = {
     "erf": lambda u: erf(u / np.sqrt(2)),
 }
 GRID = np.linspace(0, 1, 4001)
-
-
-def networks(rng, n, width, n_inputs=4, n_outputs=1, first_bias=False, last_bias=False):
-    return [
-        (
-            rng.standard_normal((n, width, n_inputs)) / np.sqrt(n_inputs),
-            rng.standard_normal((n, width)) / 2 if first_bias else None,
-        ),
-        (
-            rng.standard_normal((n, n_outputs, width)) / np.sqrt(width),
-            rng.standard_normal((n, n_outputs)) / 2 if last_bias else None,
-        ),
-    ]
-
-
-def interpolate(a, b, alpha):
-    return [
-        tuple(None if u is None else (1 - alpha) * u + alpha * w for u, w in zip(x, y, strict=True))
-        for x, y in zip(a, b, strict=True)
-    ]
-
-
-def forward(layers, x, activation):
-    (w1, b1), (w2, b2) = layers
-    z = x @ np.swapaxes(w1, -1, -2) + (0 if b1 is None else b1[..., None, :])
-    return FUNCTIONS[activation](z) @ np.swapaxes(w2, -1, -2) + (0 if b2 is None else b2[..., None, :])
 
 
 BIASES = [(False, False), (True, True), (True, False), (False, True)]
@@ -62,8 +37,8 @@ BIASES = [(False, False), (True, True), (True, False), (False, True)]
 @pytest.mark.parametrize("biases", BIASES, ids=["none", "both", "first", "last"])
 def test_monte_carlo(activations, biases):
     rng = np.random.default_rng(2)
-    a, b = networks(rng, 2, 3, 4, 2, *biases), networks(rng, 2, 3, 4, 2, *biases)
-    teacher = networks(rng, 1, 2, 4, 2, *biases)
+    a, b = networks(rng, 2, (4, 3, 2), biases), networks(rng, 2, (4, 3, 2), biases)
+    teacher = networks(rng, 1, (4, 2, 2), biases)
     root, mean = rng.standard_normal((4, 4)) / 2, (rng.standard_normal(4) / 2 if biases[0] else None)
     curve = population_path(
         a,
@@ -77,9 +52,9 @@ def test_monte_carlo(activations, biases):
     )
     x = rng.standard_normal((40_000, 4)) @ root.T + (0 if mean is None else mean)
     alphas = np.array([0.0, 0.35, 1.0])
-    targets = forward(teacher, x, activations[1])
+    targets = forward(teacher, x, FUNCTIONS[activations[1]])
     for alpha, loss in zip(alphas, curve(alphas).T, strict=True):
-        samples = ((forward(interpolate(a, b, alpha), x, activations[0]) - targets) ** 2).sum(axis=2) / 2
+        samples = ((forward(interpolate(a, b, alpha), x, FUNCTIONS[activations[0]]) - targets) ** 2).sum(axis=2) / 2
         spread = samples.std(axis=1) / np.sqrt(len(x))
         assert (np.abs(samples.mean(axis=1) - loss) < 4.5 * spread).all()
 
@@ -88,8 +63,8 @@ def test_monte_carlo(activations, biases):
 @pytest.mark.parametrize("activation", list(FUNCTIONS))
 def test_derivative(activation, biases):
     rng = np.random.default_rng(4)
-    a, b = networks(rng, 5, 4, 3, 2, *biases), networks(rng, 5, 4, 3, 2, *biases)
-    curve = population_path(a, b, networks(rng, 1, 2, 3, 2, *biases), activation)
+    a, b = networks(rng, 5, (3, 4, 2), biases), networks(rng, 5, (3, 4, 2), biases)
+    curve = population_path(a, b, networks(rng, 1, (3, 2, 2), biases), activation)
     alphas, step = np.linspace(0.1, 0.9, 5), 1e-4
     weights, shifts = np.array([1, -8, 8, -1]) / (12 * step), np.array([-2, -1, 1, 2]) * step
     numeric = sum(weight * curve(alphas + shift) for weight, shift in zip(weights, shifts, strict=True))
@@ -99,7 +74,7 @@ def test_derivative(activation, biases):
 def test_square_activation():
     """L = ‖M − M*‖_F² + ½ tr(M − M*)² for M = Wᵀ diag(v) W, one output, Σ = I; with Σ through M → Σ^½ M Σ^½."""
     rng = np.random.default_rng(1)
-    student, teacher = networks(rng, 6, 5), networks(rng, 1, 3)
+    student, teacher = networks(rng, 6, (4, 5, 1), False), networks(rng, 1, (4, 3, 1), False)
     sigma = np.diag([1.0, 2.0, 0.5, 0.0])
     for covariance in (np.eye(4), sigma):
         root = np.sqrt(covariance)
@@ -113,7 +88,7 @@ def test_square_activation():
 @pytest.mark.parametrize("biased", [False, True])
 def test_identity_is_a_linear_network(biased):
     rng = np.random.default_rng(6)
-    a, b, teacher = (networks(rng, n, 5, 4, 2, biased, biased) for n in (7, 7, 1))
+    a, b, teacher = (networks(rng, n, (4, 5, 2), biased) for n in (7, 7, 1))
     root, mean = rng.standard_normal((4, 4)), rng.standard_normal(4)
     moments = SecondMoments.gaussian_teacher(root @ root.T, teacher, mean)
     expected = linear_path(a, b, moments)
@@ -128,7 +103,7 @@ def test_identity_is_a_linear_network(biased):
 @pytest.mark.parametrize("biased", [False, True])
 def test_symmetries(activation, biased):
     rng = np.random.default_rng(7)
-    a, b, teacher = (networks(rng, n, width, 3, 2, biased, biased) for n, width in ((4, 6), (4, 6), (4, 3)))
+    a, b, teacher = (networks(rng, n, (3, width, 2), biased) for n, width in ((4, 6), (4, 6), (4, 3)))
     curve, alphas = population_path(a, b, teacher, activation), np.linspace(0, 1, 9)
     losses = curve(alphas)
     scale = 1e-12 * (1 + losses.max())
@@ -154,7 +129,7 @@ def test_symmetries(activation, biased):
 @pytest.mark.parametrize("activation", list(FUNCTIONS))
 def test_zero_biases_are_no_biases(activation):
     rng = np.random.default_rng(9)
-    a, b, teacher = (networks(rng, n, 4) for n in (5, 5, 1))
+    a, b, teacher = (networks(rng, n, (4, 4, 1), False) for n in (5, 5, 1))
     zeros = [[(w1, np.zeros(w1.shape[:2])), (w2, np.zeros(w2.shape[:2]))] for (w1, _), (w2, _) in (a, b, teacher)]
     bare, biased = population_path(a, b, teacher, activation), population_path(*zeros, activation)
     one_side = population_path(zeros[0], b, teacher, activation)
@@ -165,7 +140,7 @@ def test_zero_biases_are_no_biases(activation):
 
 def test_scale_and_limits():
     rng = np.random.default_rng(11)
-    a, b, teacher = (networks(rng, n, 4) for n in (5, 5, 1))
+    a, b, teacher = (networks(rng, n, (4, 4, 1), False) for n in (5, 5, 1))
     alphas = np.linspace(0, 1, 7)
 
     def scaled(layers, factor):
@@ -187,7 +162,7 @@ def test_scale_and_limits():
 
 def test_units_that_pass_through_zero():
     rng = np.random.default_rng(12)
-    a, teacher = networks(rng, 4, 3), networks(rng, 1, 2)
+    a, teacher = networks(rng, 4, (4, 3, 1), False), networks(rng, 1, (4, 2, 1), False)
     b = [(-a[0][0], None), a[1]]  # every unit is zero at one half
     curve = population_path(a, b, teacher, "relu")
     energy = population_loss([(0 * a[0][0], None), a[1]], teacher, "relu")
@@ -204,7 +179,7 @@ def test_units_that_pass_through_zero():
 @pytest.mark.parametrize("biased", [False, True])
 def test_barriers_against_a_fine_grid(activation, biased):
     rng = np.random.default_rng(13)
-    a, b, teacher = (networks(rng, n, width, 3, 1, biased, biased) for n, width in ((40, 3), (40, 3), (1, 2)))
+    a, b, teacher = (networks(rng, n, (3, width, 1), biased) for n, width in ((40, 3), (40, 3), (1, 2)))
     curve = population_path(a, b, teacher, activation)
     grid = GRID[::4]
     losses = curve(grid)
@@ -221,7 +196,11 @@ def test_barriers_against_a_fine_grid(activation, biased):
 @given(seed=st.integers(0, 2**32 - 1), n_pairs=st.integers(1, 70), width=st.integers(1, 9), n_alphas=st.integers(1, 40))
 def test_chunks_do_not_matter(seed, n_pairs, width, n_alphas):
     rng = np.random.default_rng(seed)
-    a, b, teacher = networks(rng, n_pairs, width), networks(rng, n_pairs, width), networks(rng, 1, 4)
+    a, b, teacher = (
+        networks(rng, n_pairs, (4, width, 1), False),
+        networks(rng, n_pairs, (4, width, 1), False),
+        networks(rng, 1, (4, 4, 1), False),
+    )
     alphas = np.sort(rng.random(n_alphas))
     losses = population_path(a, b, teacher, "relu")(alphas)
     row = int(rng.integers(n_pairs))
@@ -233,7 +212,7 @@ def test_chunks_do_not_matter(seed, n_pairs, width, n_alphas):
 
 def test_refusals():
     rng = np.random.default_rng(0)
-    a, teacher = networks(rng, 3, 4), networks(rng, 1, 2)
+    a, teacher = networks(rng, 3, (4, 4, 1), False), networks(rng, 1, (4, 2, 1), False)
     with pytest.raises(ValueError, match=r"activation 'ReLU' is not known.*'relu'"):
         population_loss(a, teacher, "ReLU")
     with pytest.raises(ValueError, match=r"teacher_activation 'errf' is not known; did you mean 'erf'\?"):
@@ -241,13 +220,13 @@ def test_refusals():
     with pytest.raises(ValueError, match="a has 1 layers; this result holds for 2"):
         population_loss(a[:1], teacher, "relu")
     with pytest.raises(ValueError, match="a and b have layers of shapes"):
-        population_path(a, networks(rng, 3, 5), teacher, "relu")
+        population_path(a, networks(rng, 3, (4, 5, 1), False), teacher, "relu")
     with pytest.raises(ValueError, match="a holds 3 networks and b 2; give equally many, or one"):
-        population_path(a, networks(rng, 2, 4), teacher, "relu")
+        population_path(a, networks(rng, 2, (4, 4, 1), False), teacher, "relu")
     with pytest.raises(ValueError, match="teacher maps 5 inputs to 1 outputs, the networks 4 to 1"):
-        population_loss(a, networks(rng, 1, 2, n_inputs=5), "relu")
+        population_loss(a, networks(rng, 1, (5, 2, 1), False), "relu")
     with pytest.raises(ValueError, match="teacher holds 2 networks; give one, or one for each of the 3 pairs"):
-        population_loss(a, networks(rng, 2, 2), "relu")
+        population_loss(a, networks(rng, 2, (4, 2, 1), False), "relu")
     with pytest.raises(ValueError, match="covariance is not symmetric"):
         population_loss(a, teacher, "relu", covariance=np.triu(np.ones((4, 4))))
     with pytest.raises(ValueError, match="covariance has the eigenvalue -1; a covariance has none below zero"):
