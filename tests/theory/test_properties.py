@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.theory.problems import networks
 from theory import (
     SecondMoments,
     barriers_on_grid,
@@ -29,13 +28,6 @@ ROUTES = [
     *(("population", activation) for activation in ("relu", "leaky_relu", "erf", "square", "identity", "tanh", "gelu"))
 ]
 ROUTES += [("piecewise", "relu"), ("deep_piecewise", "relu"), ("linear", "identity")]
-
-
-def networks(rng, n, widths, biased=True):
-    return [
-        (rng.standard_normal((n, out, into)) / np.sqrt(into), 0.3 * rng.standard_normal((n, out)) if biased else None)
-        for into, out in itertools.pairwise(widths)
-    ]
 
 
 def data(rng, widths, n=12):

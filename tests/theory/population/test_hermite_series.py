@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, ndtr
 
-from tests.theory.problems import interpolate, partial_derivatives
+from tests.theory.problems import forward, interpolate, partial_derivatives
 from theory import first_moment, population_loss, population_path, second_moment
 from theory.population import moments
 from theory.population.activations import Polynomial
@@ -120,6 +120,7 @@ def test_coefficients_are_projections():
 
 
 def networks(rng, n, width, biased, n_inputs=3, n_outputs=2):
+    """Weights and biases of standard deviation ½, for which series are short."""
     return [
         (rng.standard_normal((n, width, n_inputs)) / 2, rng.standard_normal((n, width)) / 2 if biased else None),
         (rng.standard_normal((n, n_outputs, width)) / 2, rng.standard_normal((n, n_outputs)) / 2 if biased else None),
@@ -140,16 +141,13 @@ def test_population_paths(pair, biased):
         assert (curve.error < 1e-5).all()
     x = rng.standard_normal((40_000, 3))
 
-    def forward(layers, activation):
-        (w1, b1), (w2, b2) = layers
-        z = x @ w1.swapaxes(1, 2) + (0 if b1 is None else b1[:, None])
-        return FUNCTIONS[activation](z) @ w2.swapaxes(1, 2) + (0 if b2 is None else b2[:, None])
-
     alphas = np.array([0.0, 0.35, 1.0])
     losses = curve(alphas)
     for alpha, of_alpha in zip(alphas, losses.T, strict=True):
         between = interpolate(a, b, alpha)
-        samples = ((forward(between, pair[0]) - forward(teacher, pair[1])) ** 2).sum(axis=2) / 2
+        samples = ((forward(between, x, FUNCTIONS[pair[0]]) - forward(teacher, x, FUNCTIONS[pair[1]])) ** 2).sum(
+            axis=2
+        ) / 2
         assert (np.abs(samples.mean(axis=1) - of_alpha) < 4.5 * samples.std(axis=1) / 200).all()
         np.testing.assert_allclose(
             population_loss(between, teacher, pair[0], teacher_activation=pair[1]), of_alpha, rtol=1e-11
