@@ -28,6 +28,7 @@ from scipy.special import gamma, ndtr
 from theory.curves.smooth_curve import Bend
 from theory.layers import Array, known
 from theory.population.activations import Activation, as_polynomial, degree
+from theory.population.moments import Moments
 from theory.population.whitened import Whitened
 
 # sup |σ|, sup |σ′|, sup |σ″| away from kinks; gelu′ = Φ + uφ is largest at √2
@@ -55,9 +56,7 @@ class Sizes(NamedTuple):
         return self.mean + self.root * (2 ** (p / 2) * gamma((p + 1) / 2) / np.sqrt(np.pi)) ** (1 / p)
 
 
-def derivative_norm(
-    order: int, activation: Activation, negative_slope: float, centred: bool, units: Sizes, rates: Sizes
-) -> Array:
+def derivative_norm(order: int, activation: Activation, moments: Moments, units: Sizes, rates: Sizes) -> Array:
     """A bound of ‖σ^(order)(u) u′^order‖, kinks left out.
 
     It is ‖σ^(order)‖_∞ ‖u′^order‖ where that is finite; for polynomials ‖·‖_4 ‖·‖_4 by Hölder, and the triangle
@@ -66,8 +65,7 @@ def derivative_norm(
     Args:
         order: 0, 1 or 2.
         activation: σ.
-        negative_slope: that of leaky relu.
-        centred: all means are zero.
+        moments: say the slope of leaky relus, and whether all means are zero.
         units: sizes of u.
         rates: sizes of u′.
 
@@ -76,9 +74,10 @@ def derivative_norm(
 
     Example:
         >>> unit, rate = Sizes(np.array(0.0), np.array(2.0)), Sizes(np.array(0.0), np.array(3.0))
-        >>> float(derivative_norm(0, "identity", 0.0, True, unit, rate))  # √E u²
+        >>> moments = Moments("identity", "tanh", 0.0, True)
+        >>> float(derivative_norm(0, "identity", moments, unit, rate))  # √E u²
         2.0
-        >>> float(derivative_norm(1, "tanh", 0.0, True, unit, rate))  # |tanh′| ≤ 1
+        >>> float(derivative_norm(1, "tanh", moments, unit, rate))  # |tanh′| ≤ 1
         3.0
     """
     polynomial = as_polynomial(activation)
@@ -87,36 +86,34 @@ def derivative_norm(
         p = 4 if order else 2
         total = derivative[0] + sum(size * units.norm(p * k) ** k for k, size in enumerate(derivative[1:], 1))
         return np.asarray(total * (rates.norm(4 * order) ** order if order else 1.0))
-    suprema = _suprema(str(activation), negative_slope, centred)
+    suprema = _suprema(str(activation), moments)
     if order == 0:
         return np.minimum(suprema[0], suprema[1] * units.norm(2))
     return np.asarray(suprema[order] * rates.norm(2 * order) ** order)
 
 
-def _suprema(activation: str, negative_slope: float, centred: bool) -> tuple[float, float, float]:
+def _suprema(activation: str, moments: Moments) -> tuple[float, float, float]:
     """sup |σ|, sup |σ′|, sup |σ″| away from kinks, or what may stand for them where all means are zero."""
-    slope = _slope_below_zero(activation, negative_slope)
-    if slope is not None and centred:  # u and −u alike: E σ(u)² = ½ (1 + s²) E u²
+    slope = _slope_below_zero(activation, moments)
+    if slope is not None and moments.centred:  # u and −u alike: E σ(u)² = ½ (1 + s²) E u²
         return np.inf, np.sqrt((1 + slope**2) / 2), 0.0
     if activation == "leaky_relu":
-        return np.inf, max(1.0, abs(negative_slope)), 0.0
+        return np.inf, max(1.0, abs(moments.negative_slope)), 0.0
     return SUPREMA[known("activation", activation, SUPREMA)]
 
 
-def _slope_below_zero(activation: Activation, negative_slope: float) -> float | None:
+def _slope_below_zero(activation: Activation, moments: Moments) -> float | None:
     """The slope of relu or leaky relu below 0, None for activations without a kink."""
     if activation == "relu":
         return 0.0
-    return negative_slope if activation == "leaky_relu" else None
+    return moments.negative_slope if activation == "leaky_relu" else None
 
 
 def bend(
     start: Whitened,
     change: Whitened,
     teacher: Whitened,
-    activations: tuple[Activation, Activation],
-    negative_slope: float,
-    centred: bool,
+    moments: Moments,
     pieces: Array,
     losses: Array,
 ) -> Bend:
@@ -126,9 +123,7 @@ def bend(
         start: one network for each piece.
         change: by how much it changes from α = 0 to 1.
         teacher: one for each piece, or one for all.
-        activations: the networks', and the teacher's.
-        negative_slope: that of every leaky relu.
-        centred: all means are zero.
+        moments: the activations of both, and whether all means are zero.
         pieces: [n_pieces, 2], the ends of each piece.
         losses: [n_pieces, 2], L there.
 
@@ -136,25 +131,25 @@ def bend(
         >>> one = np.ones((1, 1, 1))
         >>> start, teacher = (Whitened(w * one, np.zeros((1, 1)), one, np.zeros((1, 1))) for w in (1.0, 3.0))
         >>> change = Whitened(one, np.zeros((1, 1)), 0 * one, np.zeros((1, 1)))
-        >>> ends = np.array([[0.0, 1.0]])
-        >>> found = bend(start, change, teacher, ("identity", "identity"), 0.0, True, ends, np.array([[2.0, 0.5]]))
+        >>> moments = Moments("identity", "identity", 0.0, True)
+        >>> found = bend(start, change, teacher, moments, np.array([[0.0, 1.0]]), np.array([[2.0, 0.5]]))
         >>> bool(found.slope[0] >= 2.0), found.curvature.tolist()  # L = ½ (2 − α)² has L′ = −2 at 0, and L″ = 1
         (True, [0.0])
     """
     sizes = _PathSizes.of(start, change, pieces)
-    activation = activations[0]
+    activation = moments.student
     size, by_rate, by_rate_twice = (
-        derivative_norm(order, activation, negative_slope, centred, sizes.units, sizes.rates) for order in range(3)
+        derivative_norm(order, activation, moments, sizes.units, sizes.rates) for order in range(3)
     )
     width = pieces[:, 1] - pieces[:, 0]
     bias_rate = np.linalg.norm(change.bias, axis=1)
     f_rate = np.vecdot(sizes.output_rates, size) + np.vecdot(sizes.outputs, by_rate) + bias_rate
     f_rate_twice = 2 * np.vecdot(sizes.output_rates, by_rate) + np.vecdot(sizes.outputs, by_rate_twice)
     residual = (np.sqrt(2 * np.maximum(losses, 0.0)).sum(axis=1) + width * f_rate) / 2
-    slope = _slope_below_zero(activation, negative_slope)
+    slope = _slope_below_zero(activation, moments)
     kinks = np.zeros(len(width))
     if slope is not None and slope != 1:
-        falls = _falls_at_kinks(start, change, teacher, activations, negative_slope, centred, pieces, sizes)
+        falls = _falls_at_kinks(start, change, teacher, moments, pieces, sizes)
         weighted = np.multiply(sizes.outputs, falls, out=np.zeros_like(falls), where=sizes.outputs > 0)
         kinks = abs(1 - slope) * weighted.sum(axis=1)
     return Bend(residual * f_rate, residual * f_rate_twice, kinks)
@@ -195,9 +190,7 @@ def _falls_at_kinks(
     start: Whitened,
     change: Whitened,
     teacher: Whitened,
-    activations: tuple[Activation, Activation],
-    negative_slope: float,
-    centred: bool,
+    moments: Moments,
     pieces: Array,
     sizes: _PathSizes,
 ) -> Array:
@@ -212,19 +205,19 @@ def _falls_at_kinks(
 
     def sum_of_norms(order: int, ours: Sizes, theirs: Sizes) -> Array:
         """A bound of the sum of all units' norms, networks and teacher, times their output weights."""
-        own = derivative_norm(order, activations[0], negative_slope, centred, sizes.units, ours)
-        others = derivative_norm(order, activations[1], negative_slope, centred, star, theirs)
+        own = derivative_norm(order, moments.student, moments, sizes.units, ours)
+        others = derivative_norm(order, moments.teacher, moments, star, theirs)
         return np.vecdot(sizes.outputs, own) + np.vecdot(star_outputs, others)
 
     gap = np.max([np.linalg.norm(c + alpha * dc - teacher.bias, axis=1) for alpha in ends], axis=0)
     still = (sum_of_norms(0, sizes.rates, star) + gap)[:, None]
     speed = sizes.rates.root
     nearest = -np.divide(np.vecdot(w, dw), speed**2, out=np.zeros_like(speed), where=speed > 0)  # α*
-    if centred:
+    if moments.centred:
         away = ends - nearest
         sines = np.divide(speed * away, sizes.norms, out=np.sign(away), where=sizes.norms > 0)
         return np.asarray(np.sqrt(3 / (2 * np.pi)) * speed * (sines[1] - sines[0]) * still)
-    if (degree(activations[1]) or 0) > 1:
+    if (degree(moments.teacher) or 0) > 1:
         return np.full_like(speed, np.inf)  # the residual given u = 0 grows faster than k
     units = Sizes(0 * sizes.means[0], sizes.units.root)
     growth = sum_of_norms(1, units, Sizes(0 * star.mean, star.root))[:, None]

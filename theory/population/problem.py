@@ -157,19 +157,10 @@ class PopulationProblem:
     def bend(self, rows: NDArray[np.int64], pieces: Array, losses: Array) -> Bend:
         """How far the curves `rows` [n] can bend on pieces [n, 2] with these losses at their ends."""
         out = np.empty((3, len(rows)))
-        moments = self.moments
 
         def chunk(part: slice) -> None:
-            out[:, part] = bend(
-                self.start.take(rows[part]),
-                self.change.take(rows[part]),
-                self.teacher_of(rows[part]),
-                (moments.student, moments.teacher),
-                moments.negative_slope,
-                moments.centred,
-                pieces[part],
-                losses[part],
-            )
+            start, change = self.start.take(rows[part]), self.change.take(rows[part])
+            out[:, part] = bend(start, change, self.teacher_of(rows[part]), self.moments, pieces[part], losses[part])
 
         map_chunks(chunk, len(rows), BLOCK // self.start.weight[0].size, n_threads=1)
         return Bend(*out)

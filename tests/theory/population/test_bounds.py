@@ -8,6 +8,7 @@ from tests.theory.problems import networks
 from theory import Polynomial, curvature_bound, population_path
 from theory.certified.intervals import activation_named
 from theory.population.bounds import SUPREMA, Sizes, derivative_norm
+from theory.population.moments import Moments
 
 CUBIC = Polynomial((0.1, 1.0, 0.3, 0.2))
 CASES = [
@@ -145,7 +146,7 @@ def test_derivative_norms(activation, correlation, centred):
             Sizes(np.array(abs(mean)), np.array(deviation)),
             Sizes(np.array(abs(rate_mean)), np.array(rate)),
         )
-        bound = derivative_norm(order, activation, 0.2, centred, sizes, of_rates)
+        bound = derivative_norm(order, activation, Moments(activation, activation, 0.2, centred), sizes, of_rates)
         assert norm <= bound * (
             1 + (1e-3 if activation in ("relu", "leaky_relu") else 1e-9)
         )  # the sums are rough at a kink

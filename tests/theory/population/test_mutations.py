@@ -183,19 +183,27 @@ def check_bounds():
     units, rates = bounds.Sizes(np.array(0.5), np.array(0.7)), bounds.Sizes(np.array(0.2), np.array(0.4))
     for p in gaussian:
         close(units.norm(p), norm(p, 0.5, 0.7))
-    cubic, u, rate = activations.Polynomial((0.1, -1.0, 0.3, 0.2)), (0.5, 0.7), (0.2, 0.4)
+    cubic = activations.Polynomial((0.1, -1.0, 0.3, 0.2))
+    u, rate = (0.5, 0.7), (0.2, 0.4)
     size = bounds.derivative_norm
-    close(size(0, cubic, 0.0, False, units, rates), 0.1 + norm(2, *u) + 0.3 * norm(4, *u) ** 2 + 0.2 * norm(6, *u) ** 3)
-    close(size(1, cubic, 0.0, False, units, rates), (1 + 0.6 * norm(4, *u) + 0.6 * norm(8, *u) ** 2) * norm(4, *rate))
-    close(size(2, cubic, 0.0, False, units, rates), (0.6 + 1.2 * norm(4, *u)) * norm(8, *rate) ** 2)
-    close(size(1, "square", 0.0, False, units, rates), 2 * norm(4, *u) * norm(4, *rate))
-    close(size(0, "identity", 0.0, False, units, rates), norm(2, *u))
-    close(size(0, "erf", 0.0, False, units, rates), np.sqrt(2 / np.pi) * norm(2, *u))
-    close(size(0, "erf", 0.0, False, bounds.Sizes(np.array(3.0), np.array(0.7)), rates), 1.0)
-    close(size(2, "tanh", 0.0, False, units, rates), 4 / np.sqrt(27) * norm(4, *rate) ** 2)
-    close(size(1, "leaky_relu", -1.5, False, units, rates), 1.5 * norm(2, *rate))
-    close(size(1, "leaky_relu", 0.3, True, units, rates), np.sqrt(1.09 / 2) * norm(2, *rate))
-    close(size(0, "relu", 0.0, True, units, rates), np.sqrt(0.5) * norm(2, *u))
+
+    def setting(negative_slope, centred):
+        return moments.Moments("relu", "relu", negative_slope, centred)
+
+    smooth = setting(0.0, False)
+    value = 0.1 + norm(2, *u) + 0.3 * norm(4, *u) ** 2 + 0.2 * norm(6, *u) ** 3
+    close(size(0, cubic, smooth, units, rates), value)
+    slope = 1 + 0.6 * norm(4, *u) + 0.6 * norm(8, *u) ** 2
+    close(size(1, cubic, smooth, units, rates), slope * norm(4, *rate))
+    close(size(2, cubic, smooth, units, rates), (0.6 + 1.2 * norm(4, *u)) * norm(8, *rate) ** 2)
+    close(size(1, "square", smooth, units, rates), 2 * norm(4, *u) * norm(4, *rate))
+    close(size(0, "identity", smooth, units, rates), norm(2, *u))
+    close(size(0, "erf", smooth, units, rates), np.sqrt(2 / np.pi) * norm(2, *u))
+    close(size(0, "erf", smooth, bounds.Sizes(np.array(3.0), np.array(0.7)), rates), 1.0)
+    close(size(2, "tanh", smooth, units, rates), 4 / np.sqrt(27) * norm(4, *rate) ** 2)
+    close(size(1, "leaky_relu", setting(-1.5, False), units, rates), 1.5 * norm(2, *rate))
+    close(size(1, "leaky_relu", setting(0.3, True), units, rates), np.sqrt(1.09 / 2) * norm(2, *rate))
+    close(size(0, "relu", setting(0.0, True), units, rates), np.sqrt(0.5) * norm(2, *u))
 
     w, dw, v, dv = np.array([[[1.0, 0.2]]]), np.array([[[-2.0, 0.5]]]), np.array([[[0.7]]]), np.array([[[0.3]]])
     c, dc = np.array([[0.1]]), np.array([[0.2]])
@@ -213,7 +221,7 @@ def check_bounds():
         ("relu", np.sqrt(0.5), 1.0),
         ("leaky_relu", np.sqrt(1.04 / 2), 0.8),
     ):
-        found = bounds.bend(*path, (activation, activation), 0.2, True, pieces, losses)
+        found = bounds.bend(*path, moments.Moments(activation, activation, 0.2, True), pieces, losses)
         f_rate = 0.3 * min(s * largest, 1.0 if activation == "erf" else np.inf) + output * s * speed + 0.2
         residual = (0.4 + 0.6 + 0.4 * f_rate) / 2
         close(found.slope, residual * f_rate)
@@ -230,7 +238,7 @@ def check_bounds():
         Whitened(dw, np.full((1, 1), mean_rate), dv, dc),
         Whitened(star[0], np.array([[star_mean]]), *star[2:]),
     )
-    found = bounds.bend(*path, ("relu", "erf"), 0.0, False, pieces, losses)
+    found = bounds.bend(*path, moments.Moments("relu", "erf", 0.0, False), pieces, losses)
     means, closest, bottom = (0.38, 0.54), at(np.clip(nearest, 0.2, 0.6)), at(nearest)
     still = output * (means[1] + largest) + 2 * min(1.0, np.sqrt(2 / np.pi) * (0.25 + 0.5)) + 0.26
     growth = output * largest + 2 * np.sqrt(2 / np.pi) * 0.5
@@ -243,7 +251,7 @@ def check_bounds():
         sum(size * (k**n * np.exp(-(k**2) / 2)).max() for n, size in enumerate(cubic)) / np.sqrt(2 * np.pi) / closest
     )
     close(found.kinks, output * 0.4 * density, 1e-6)
-    steep = bounds.bend(*path, ("relu", "square"), 0.0, False, pieces, losses)
+    steep = bounds.bend(*path, moments.Moments("relu", "square", 0.0, False), pieces, losses)
     assert np.isinf(steep.kinks).all()
 
 
