@@ -40,8 +40,8 @@ class PathTerms:
 
     Example:
         >>> from theory.population.problem import PopulationProblem
-        >>> one, two, output = ([(np.array([[w]]), None), (np.ones((1, 1)), None)] for w in (1.0, 2.0, 3.0))
-        >>> terms = PathTerms(PopulationProblem(one, two, output, "identity", "identity"), np.array([0]))
+        >>> one, two, target = ([(np.array([[w]]), None), (np.ones((1, 1)), None)] for w in (1.0, 2.0, 3.0))
+        >>> terms = PathTerms(PopulationProblem(one, two, target, "identity", "identity"), np.array([0]))
         >>> value, rate = terms.evaluate(np.array([[0.0, 0.5]]), True)  # ½ (2 − α)²
         >>> value.tolist(), rate.tolist()
         ([[2.0, 1.125]], [[-2.0, -1.5]])

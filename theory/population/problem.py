@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,6 +17,19 @@ from theory.population.path_terms import PathTerms
 from theory.population.whitened import Whitened, whitened
 
 BLOCK = 2**16  # elements of a temporary: a few of them fit a second-level cache
+DOUBTFUL_COEFFICIENTS = 16  # of order one, in a series whose coefficients are sums themselves
+
+
+class _Tails(NamedTuple):
+    """What units leave out of their series, each [n_networks, width]: see `hermite_series.tail`."""
+
+    activation: Activation
+    sizes: Array  # Σ_o |v_oi|, the weight of a unit in the outputs
+    cut: Array  # √A_K
+    wrong: Array  # the error of coefficients
+
+    def sum_of_remainders(self) -> Array:
+        return (self.sizes * self.cut).sum(axis=1)
 
 
 class PopulationProblem:
@@ -30,8 +45,8 @@ class PopulationProblem:
         teacher_energy: ½ tr(AᵀA I(T)) [n_teachers].
 
     Example:
-        >>> one, two, output = ([(np.array([[w]]), None), (np.ones((1, 1)), None)] for w in (1.0, 2.0, 3.0))
-        >>> problem = PopulationProblem(one, two, output, "identity", "identity")
+        >>> one, two, target = ([(np.array([[w]]), None), (np.ones((1, 1)), None)] for w in (1.0, 2.0, 3.0))
+        >>> problem = PopulationProblem(one, two, target, "identity", "identity")
         >>> problem.evaluate(np.array([0]), np.array([[0.0, 1.0]]), False)[0].tolist()  # ½ (3 − 1)², ½ (3 − 2)²
         [[2.0, 0.5]]
     """
@@ -101,36 +116,29 @@ class PopulationProblem:
     def series_error(self) -> Array:
         """Estimated error of L from cutting series, [n_pairs]: the larger of both ends; zero in closed form.
 
-        Each pair of units contributes its weight in the loss times the remainder √A_K √B_K, and 16 coefficients of
-        order one that may be off.
+        Each pair of units contributes its weight in the loss times the remainder √A_K √B_K, and DOUBTFUL_COEFFICIENTS
+        coefficients of order one that may be off.
         """
         worst = np.zeros(self.n_pairs)
         teacher = self._tails(self.moments.teacher, self.teacher)
         for alpha in (0.0, 1.0):
-            student = self._tails(
-                self.moments.student,
-                Whitened(*(start + alpha * change for start, change in zip(self.start, self.change, strict=True))),
-            )
+            network = Whitened(*(start + alpha * change for start, change in zip(self.start, self.change, strict=True)))
+            student = self._tails(self.moments.student, network)
             total = np.zeros(self.n_pairs)
-            for (sigma, sizes_u, cut_u, off_u), (tau, sizes_w, cut_w, off_w) in (
-                (student, student),
-                (student, teacher),
-                (teacher, teacher),
-            ):
-                if not is_elementary(sigma, tau):
-                    total = total + (sizes_u * cut_u).sum(axis=1) * (sizes_w * cut_w).sum(axis=1)
-                    total = total + 16 * (
-                        (sizes_u * off_u).sum(axis=1) * sizes_w.sum(axis=1)
-                        + sizes_u.sum(axis=1) * (sizes_w * off_w).sum(axis=1)
-                    )
+            for u, w in ((student, student), (student, teacher), (teacher, teacher)):
+                if not is_elementary(u.activation, w.activation):
+                    total = total + u.sum_of_remainders() * w.sum_of_remainders()
+                    wrong_u, wrong_w = (u.sizes * u.wrong).sum(axis=1), (w.sizes * w.wrong).sum(axis=1)
+                    coefficients = wrong_u * w.sizes.sum(axis=1) + u.sizes.sum(axis=1) * wrong_w
+                    total = total + DOUBTFUL_COEFFICIENTS * coefficients
             worst = np.maximum(worst, total)
         return worst
 
-    def _tails(self, activation: Activation, network: Whitened) -> tuple[Activation, Array, Array, Array]:
-        """The activation, Σ_o |v_oi| of each unit [n, width], and `tail`'s √A_K and error of coefficients of each."""
+    def _tails(self, activation: Activation, network: Whitened) -> _Tails:
+        """What the units of these networks leave out of their series."""
         moments = self.moments
-        cut, off = tail(activation, network.mean, network.norms(), moments.n_terms, moments.negative_slope)
-        return activation, np.abs(network.output).sum(axis=1), cut, off
+        cut, wrong = tail(activation, network.mean, network.norms(), moments.n_terms, moments.negative_slope)
+        return _Tails(activation, np.abs(network.output).sum(axis=1), cut, wrong)
 
     def evaluate(self, rows: NDArray[np.int64], alphas: Array, with_derivative: bool) -> tuple[Array, Array | None]:
         """L and dL/dα [n_rows, n_alphas] of the pairs `rows` [n_rows] at alphas [n_rows, n_alphas]."""
