@@ -24,6 +24,7 @@ from testbed.ensemble import shards
 from testbed.report import answers, write_report
 from testbed.results import Results, Store
 
+pytestmark = pytest.mark.usefixtures("no_figures")  # the tests of the report draw them
 VARY = {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}
 HOME = Path(running.__file__).resolve().parent.parent
 
@@ -33,17 +34,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     files.pop("timings.json")
     return files
-
-
-@pytest.fixture(autouse=True)
-def _no_figures(monkeypatch):
-    """The tests of the report draw figures; here they would only take time."""
-
-    def write_report(folder):
-        Store(folder).write("report.html", b"")
-        return Path(folder) / "report.html"
-
-    monkeypatch.setattr(running, "write_report", write_report)
 
 
 @pytest.fixture

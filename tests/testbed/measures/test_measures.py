@@ -84,7 +84,7 @@ def five_pairs():
 
 def test_the_memory_does_not_matter(monkeypatch):
     """All pairs at once, and one at a time: also of random starts, which are each pair's own."""
-    names = ("disagreement", "sharpness", "perturbation", "temperature", "features", "bend")
+    names = ("disagreement", "sharpness", "perturbation", "temperature", "features")
     whole = measuring._beside(five_pairs(), names)
     monkeypatch.setattr(measuring, "ACTIVATIONS", 1)
     one_by_one = measuring._beside(five_pairs(), names)

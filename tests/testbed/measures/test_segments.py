@@ -78,7 +78,7 @@ def test_a_convex_loss_has_a_star_without_barriers():
     assert chain_barriers(pairs_of(architecture, centre.expand_as(leaves), leaves, data, "mse")).max() < 1e-12
 
 
-def test_a_study_measures_bends_and_stars(raw, tmp_path):
+def test_a_study_measures_bends_and_stars(raw, tmp_path, no_figures):
     """Of masked networks; star barriers are null for pairs that hold one of the three networks of the star."""
     settings = {
         "measure.also": ["bend", "star"],

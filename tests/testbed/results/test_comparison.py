@@ -27,7 +27,7 @@ LARGE = {
 }
 
 
-def test_z_scores_of_a_run_are_standard_normal(study, tmp_path):
+def test_z_scores_of_a_run_are_standard_normal(study, tmp_path, no_figures):
     pairs = pl.read_parquet(run_study(study(LARGE), tmp_path / "run").parent / "pairs.parquet")
     summary = z_summary(pairs["z"].to_numpy())
     assert summary.n == 212

@@ -42,7 +42,7 @@ COMPONENTS = {
 }
 
 
-def test_rescaled_ends_keep_their_losses_and_matching_may_follow(raw, tmp_path):
+def test_rescaled_ends_keep_their_losses_and_matching_may_follow(raw, tmp_path, no_figures):
     """relu: losses at both ends stay, the path between them moves, and matching after it brings the ends nearer."""
     settings = {
         "measure.alignment": ["canonical", "canonical_weights"],
@@ -183,7 +183,7 @@ def test_different_samples_are_measured_on_both_sets(results):
     assert results.pairs.filter(pair=own["pair"])["train_loss_barrier_linear"][0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_past_the_ends(raw, tmp_path):
+def test_past_the_ends(raw, tmp_path, no_figures):
     """Curves go on past the ends, barriers do not."""
     settings = {
         "measure.alphas": [-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5],
