@@ -11,19 +11,40 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 import theory
 from kernels import SGD, Architecture, Training, path_losses, train
 from testbed import alignment
 from testbed.data.teacher_student import TeacherSpec
+from testbed.pair_set import Samples
 
+ARCHITECTURE = Architecture((2, 16, 1), "relu")
 ALPHAS = torch.linspace(0, 1, 25, dtype=torch.float64)
-CHUNK = 2**15  # pairs
+PAIRS_AT_A_TIME = 2**15
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+class Stages:
+    """Seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add what runs within to a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - start
 
 
 def main() -> None:
@@ -33,46 +54,61 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a row")
     parser.add_argument("--networks", type=int, default=1000)
     options = parser.parse_args()
-    n = 100 if options.quick else options.networks
-    architecture, teacher = Architecture((2, 16, 1), "relu"), TeacherSpec(hidden=(4,)).build(2, 1)
-    x = torch.randn(256, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    y = teacher.to_torch(teacher.initial(1, 1, dtype=torch.float64)[0])(x).detach()
-    seconds = {}
-    start = time.perf_counter()
-    params = train(architecture, architecture.initial(n, 0), (x, y), Training(4000, SGD(lr=0.05, momentum=0.9))).params
-    seconds["training"] = time.perf_counter() - start
-    first, second = (torch.from_numpy(index) for index in np.triu_indices(n, 1))
-    seconds |= {"weight matching": 0.0, "paths": 0.0, "barriers": 0.0}
-    raw, matched = np.zeros((n, n)), np.zeros((n, n))
-    for k in range(0, len(first), CHUNK):
-        i, j = first[k : k + CHUNK], second[k : k + CHUNK]
-        a, b = params[i], params[j]
-        start = time.perf_counter()
-        brought = alignment.match_weights(architecture, a, b).params
-        seconds["weight matching"] += time.perf_counter() - start
-        for ends, matrix in ((b, raw), (brought, matched)):
-            start = time.perf_counter()
-            losses = path_losses(architecture, a, ends, ALPHAS, (x, y), dtype=torch.float32).loss.numpy()
-            seconds["paths"] += time.perf_counter() - start
-            start = time.perf_counter()
-            matrix[i, j] = matrix[j, i] = theory.barriers_on_grid(ALPHAS.numpy(), losses, "linear").value
-            seconds["barriers"] += time.perf_counter() - start
-    table = Table(f"stage ({n:,} networks, {len(first):,} pairs)", "seconds", "pairs/s", box=None)
-    for stage, spent in seconds.items():
+    n_networks = 100 if options.quick else options.networks
+    n_pairs = n_networks * (n_networks - 1) // 2
+    stages = Stages()
+    matrices = barriers(n_networks, stages)
+    table = Table(f"stage ({n_networks:,} networks, {n_pairs:,} pairs)", "seconds", "pairs/s", box=None)
+    for stage, seconds in stages.seconds.items():
         if options.json:
-            print(json.dumps({"stage": stage, "networks": n, "pairs": len(first), "seconds": spent}))
-        table.add_row(stage, f"{spent:.1f}", f"{len(first) / spent:,.0f}" if stage != "training" else "")
-    off = ~np.eye(n, dtype=bool)
+            print(json.dumps({"stage": stage, "networks": n_networks, "pairs": n_pairs, "seconds": seconds}))
+        table.add_row(stage, f"{seconds:.1f}", f"{n_pairs / seconds:,.0f}" if stage != "training" else "")
+    off_diagonal = ~np.eye(n_networks, dtype=bool)
     quantiles = {
-        name: np.quantile(matrix[off], [0.1, 0.5, 0.9]).round(6).tolist()
-        for name, matrix in (("as trained", raw), ("matched", matched))
+        name: np.quantile(matrix[off_diagonal], QUANTILES).round(6).tolist() for name, matrix in matrices.items()
     }
     if options.json:
         print(json.dumps({"barriers, 10 % 50 % 90 %": quantiles}))
         return
     Console().print(table)
     for name, values in quantiles.items():
-        print(f"barrier {name}, 10 %, 50 %, 90 %: {', '.join(f'{v:.3g}' for v in values)}")
+        print(f"barrier {name}, 10 %, 50 %, 90 %: {', '.join(f'{value:.3g}' for value in values)}")
+
+
+def barriers(n_networks: int, stages: Stages) -> dict[str, np.ndarray]:
+    """The symmetric matrices of barriers `[n_networks, n_networks]`, as trained and after matching."""
+    samples = teacher_samples()
+    training = Training(4000, SGD(lr=0.05, momentum=0.9))
+    with stages.timed("training"):
+        params = train(ARCHITECTURE, ARCHITECTURE.initial(n_networks, 0), samples, training).params
+    matrices = {name: np.zeros((n_networks, n_networks)) for name in ("as trained", "matched")}
+    rows, columns = (torch.from_numpy(index) for index in np.triu_indices(n_networks, 1))
+    for start in range(0, len(rows), PAIRS_AT_A_TIME):
+        i = rows[start : start + PAIRS_AT_A_TIME]
+        j = columns[start : start + PAIRS_AT_A_TIME]
+        a, b = params[i], params[j]
+        with stages.timed("weight matching"):
+            matched = alignment.match_weights(ARCHITECTURE, a, b).params
+        for name, ends in (("as trained", b), ("matched", matched)):
+            values = path_barriers(a, ends, samples, stages)
+            matrices[name][i, j] = values
+            matrices[name][j, i] = values
+    return matrices
+
+
+def teacher_samples() -> Samples:
+    """256 Gaussian inputs and what a relu teacher of four units makes of them."""
+    teacher = TeacherSpec(hidden=(4,)).build(2, 1)
+    x = torch.randn(256, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return x, teacher.to_torch(teacher.initial(1, 1, dtype=torch.float64)[0])(x).detach()
+
+
+def path_barriers(a: Tensor, b: Tensor, samples: Samples, stages: Stages) -> np.ndarray:
+    """Barriers of the training loss (linear) between these ends, measured in float32, `[n_pairs]`."""
+    with stages.timed("paths"):
+        losses = path_losses(ARCHITECTURE, a, b, ALPHAS, samples, dtype=torch.float32).loss.numpy()
+    with stages.timed("barriers"):
+        return theory.barriers_on_grid(ALPHAS.numpy(), losses, "linear").value
 
 
 if __name__ == "__main__":

@@ -50,30 +50,32 @@ def main() -> None:
         "--only", nargs="+", choices=FIGURES, default=list(FIGURES), metavar="STUDY", help="these studies alone"
     )
     options = parser.parse_args()
-    whole = not options.quick and options.scale == 1
     for name in options.only:
         study = Study.load(name, quick=options.quick, scale=options.scale)
-        folder = options.runs / (
-            name + ("-quick" if options.quick else "") + (f"-times-{options.scale:g}" if options.scale != 1 else "")
-        )
-        results = Results.load(run_study(study, folder, progress=True).parent)
-        table = _markdown(results)
-        if not whole:
-            print(f"## {name}\n{table}")
-            continue
-        for place, figure in enumerate(FIGURES[name]):
-            shutil.copyfile(
-                results.folder / "figures" / f"{figure}.png",
-                DOCS / "figures" / f"{name}{f'_{figure}' if place else ''}.png",
-            )
-        between, written = (
-            re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL),
-            f"<!-- {name} -->\n{table}<!-- end -->",
-        )
-        for page in (DOCS / "findings.md", DOCS / "theory.md"):
-            page.write_text(
-                between.sub(written.replace("\\", "\\\\"), page.read_text(encoding="utf-8")), encoding="utf-8"
-            )
+        quick = "-quick" if options.quick else ""
+        times = f"-times-{options.scale:g}" if options.scale != 1 else ""
+        results = Results.load(run_study(study, options.runs / f"{name}{quick}{times}", progress=True).parent)
+        if quick or times:
+            print(f"## {name}\n{_markdown(results)}")
+        else:
+            _copy_figures(name, results)
+            _write_table(name, results)
+
+
+def _copy_figures(name: str, results: Results) -> None:
+    """The study's figures to docs/figures: the first under its name, others with their own added."""
+    for place, figure in enumerate(FIGURES[name]):
+        copy = name if place == 0 else f"{name}_{figure}"
+        shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{copy}.png")
+
+
+def _write_table(name: str, results: Results) -> None:
+    """The study's claims between its marks, in every page that has them."""
+    between = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL)
+    written = f"<!-- {name} -->\n{_markdown(results)}<!-- end -->"
+    for page in (DOCS / "findings.md", DOCS / "theory.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(between.sub(written.replace("\\", "\\\\"), text), encoding="utf-8")
 
 
 def _markdown(results: Results) -> str:
