@@ -79,7 +79,8 @@ class Results:
             )
         study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
         networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
-        manifest, columns = store.read_json("manifest.json"), store.read_json("columns.json")
+        manifest = store.read_json("manifest.json")
+        columns = store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
         return cls(
             store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses, planes

@@ -89,7 +89,8 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bytes(study, tmp_path, smal
     made = study({"vary": VARY})
     run_study(made, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
-    whole_write, left = Store.write, 0
+    whole_write = Store.write
+    left = 0
 
     def write(self, name, content):
         nonlocal left
@@ -172,7 +173,8 @@ def test_two_processes_do_not_write_one_run(study, tmp_path):
 
 
 def test_a_full_disk_leaves_no_half_files(study, tmp_path, small_shards, monkeypatch):
-    whole, calls = Path.write_bytes, 0
+    whole = Path.write_bytes
+    calls = 0
 
     def full(path, content):
         nonlocal calls

@@ -37,7 +37,8 @@ def inputs(architecture, n=64, seed=0):
 def shuffled(architecture, params, seed, signs=False):
     """Random permutations (and signs), one for each group of layers; returns the permuted networks too."""
     rng = np.random.default_rng(seed)
-    orders, flips = {}, {}
+    orders = {}
+    flips = {}
     for group in alignment.groups(architecture):
         width = architecture.widths[1 + group[0]]
         order = torch.from_numpy(np.array([rng.permutation(width) for _ in params]))
@@ -47,7 +48,8 @@ def shuffled(architecture, params, seed, signs=False):
             else torch.ones(len(params), width, dtype=torch.float64)
         )
         for layer in group:
-            orders[layer], flips[layer] = order, sign
+            orders[layer] = order
+            flips[layer] = sign
     orders, flips = (tuple(table[k] for k in sorted(table)) for table in (orders, flips))
     return alignment.permute(architecture, params, orders, flips), orders, flips
 
@@ -102,10 +104,8 @@ def test_weight_matching_is_the_nearest_of_all_permutations():
         nearest = torch.full((12,), torch.inf, dtype=torch.float64)
         for order in itertools.permutations(range(4)):
             for flip in itertools.product([1.0, -1.0] if signs else [1.0], repeat=4):
-                orders, flips = (
-                    torch.tensor([order]).expand(12, -1),
-                    torch.tensor([flip], dtype=torch.float64).expand(12, -1),
-                )
+                orders = torch.tensor([order]).expand(12, -1)
+                flips = torch.tensor([flip], dtype=torch.float64).expand(12, -1)
                 moved = alignment.permute(architecture, b, (orders,), (flips,))
                 nearest = torch.minimum(nearest, (moved - a).norm(dim=1))
         assert torch.allclose((found.params - a).norm(dim=1), nearest, rtol=1e-12)
@@ -146,7 +146,8 @@ def test_exhaustive_search_bounds_every_matching(widths):
 def test_exhaustive_search_with_signs(residual):
     """tanh: all 3!·2³ choices by hand; a flipped and permuted copy is found; no choice without signs is better."""
     architecture = Architecture((2, 3, 3, 1), "tanh", residual=True) if residual else Architecture((2, 3, 1), "tanh")
-    one, x = 2 * networks(architecture, 1, 1), inputs(architecture, 30)
+    one = 2 * networks(architecture, 1, 1)
+    x = inputs(architecture, 30)
     a, b = (one + 0.3 * networks(architecture, 40, seed) for seed in (2, 3))
     b = alignment.match_weights(
         architecture, networks(architecture, 40, 4), b, signs=True
@@ -212,7 +213,8 @@ def test_all_to_one_reference():
 
 
 def test_what_is_no_symmetry_is_refused():
-    relu, normal = Architecture((2, 3, 1), "relu"), Architecture((2, 3, 1), "tanh", normalise=True)
+    relu = Architecture((2, 3, 1), "relu")
+    normal = Architecture((2, 3, 1), "tanh", normalise=True)
     for architecture in (relu, normal):
         params = networks(architecture, 2, 0)
         with pytest.raises(ValueError, match="signs flip units of odd activations"):

@@ -10,7 +10,9 @@ from testbed import Study, StudyError
 from testbed.data import datasets
 from testbed.ensemble.plan import plan as make_plan
 
-X, Y, LABELS = np.zeros((6, 2)), np.zeros((6, 1)), np.array([0, 1, 2, 0, 1, 2])
+X = np.zeros((6, 2))
+Y = np.zeros((6, 1))
+LABELS = np.array([0, 1, 2, 0, 1, 2])
 FILES = [
     ({"y": Y}, "mse", r"has no array 'x'"),
     ({"x": X}, "mse", r"has no array 'y'"),

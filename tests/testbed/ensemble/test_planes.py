@@ -30,7 +30,8 @@ def test_planes_of_a_study(raw, tmp_path, matched):
     assert (results.folder / "figures" / "planes.png").is_file()
     plan = make_plan(study)
     for cell in (0, 2):
-        plane, pair = table.filter(cell=cell), results.pairs.filter(cell=cell).row(0, named=True)
+        plane = table.filter(cell=cell)
+        pair = results.pairs.filter(cell=cell).row(0, named=True)
         assert plane["pair"].unique().to_list() == [pair["pair"]]
         launch = plan.launches[pair["launch"]]
         params = load_file(results.folder / f"parameters/launch-{launch.index}.safetensors")["params"].double()

@@ -51,7 +51,8 @@ def test_first_layers_of_the_same_receptive_fields(launch):
 def test_random_masks_have_their_density_and_are_shared_as_asked(launch, kind):
     one = launch({"architecture.density": 0.25, "architecture.mask": kind})
     there = one.mask(one.networks)
-    weights, biases = structure.is_weight(one.architecture), ~structure.is_weight(one.architecture)
+    weights = structure.is_weight(one.architecture)
+    biases = ~structure.is_weight(one.architecture)
     assert there[:, biases].all()
     for (layer, _), in_all in zip(one.architecture.layers(there), (72, 12), strict=True):
         assert (layer.flatten(1).sum(1) == round(0.25 * in_all)).all()
@@ -94,13 +95,15 @@ def test_pruning_keeps_the_largest_weights_and_rewinds(launch, kind):
     if kind == "own":
         options |= {"spawn_steps": [8], "spawn_seeds": row["spawn_seed"].to_numpy(writable=True)}
     base = one.training(row)
-    params, mask = one.initial(row), torch.ones(1, one.architecture.n_parameters, dtype=torch.bool)
+    params = one.initial(row)
+    mask = torch.ones(1, one.architecture.n_parameters, dtype=torch.bool)
     for share in (0.5, 0.25):
         twice = kernels.Training(30, base.optimizer, base.loss, base.batch_size, snapshots=(5,))
         run = kernels.train(one.architecture, params, one.train_sets, twice, mask=mask, **options)
         size = torch.where(mask & weights, run.params.abs(), -1)[0]
         cut = size[weights].sort(descending=True).values[round(share * int(weights.sum())) - 1]
-        mask, params = ((size >= cut) | ~weights)[None], run.snapshots[0]
+        mask = ((size >= cut) | ~weights)[None]
+        params = run.snapshots[0]
     assert torch.equal(mask[0], there[0])
 
 
@@ -151,7 +154,8 @@ def test_weights_tied_by_a_map(launch):
         .any()
     )
     whole = {"architecture.connectivity": "convolutional", "architecture.receptive_field": 12}
-    (convolution, by_hand) = launch(whole), launch({"architecture.tied": list(range(n))})
+    convolution = launch(whole)
+    by_hand = launch({"architecture.tied": list(range(n))})
     assert torch.equal(*(training.train(each, each.networks, "native")["params"] for each in (convolution, by_hand)))
     with pytest.raises(
         StudyError, match=rf"architecture.tied must have a number for each of the {n} parameters, not 3"
@@ -161,7 +165,8 @@ def test_weights_tied_by_a_map(launch):
 
 def test_frozen_weights_keep_their_initial_values(launch):
     one = launch({"training.frozen": 0.5, "training.frozen_layers": [1]})
-    start, end = one.initial(one.networks), training.train(one, one.networks, "native")["params"]
+    start = one.initial(one.networks)
+    end = training.train(one, one.networks, "native")["params"]
     held = (start == end).numpy()
     first = one.architecture.layout[0]
     assert held[:, one.architecture.layout[1].weight :].all()

@@ -64,7 +64,8 @@ def test_the_verdict_on_known_samples(shift, scale, right):
 def test_z_scores_of_skewed_samples_are_normal():
     """Means of 200 exponential samples (skewness 2): the plain ratio leans, the corrected one does not."""
     samples = np.random.default_rng(0).exponential(size=(20_000, 200))
-    error, skewness = samples.std(1, ddof=1) / 200**0.5, stats.skew(samples, axis=1)
+    error = samples.std(1, ddof=1) / 200**0.5
+    skewness = stats.skew(samples, axis=1)
     plain = (samples.mean(1) - 1) / error
     corrected = z_scores(samples.mean(1), np.ones(20_000), error, skewness, 200)
     assert np.allclose(z_scores(samples.mean(1), np.ones(20_000), error, 0 * skewness, 200), plain)
@@ -76,7 +77,9 @@ def test_z_scores_of_skewed_samples_are_normal():
 def test_intervals_over_families_cover_where_those_over_pairs_do_not():
     """Pair values x_i + x_j with family effects x: the interval must hold the mean 0 in about 95 % of draws."""
     rng = np.random.default_rng(1)
-    n, covered, naive = 20, 0, 0
+    n = 20
+    covered = 0
+    naive = 0
     a, b = np.triu_indices(n, 1)
     for trial in range(200):
         x = rng.standard_normal(n)
@@ -105,7 +108,8 @@ def test_group_means_leave_out_and_count():
 def test_intervals_over_data_sets_are_wider_where_these_differ():
     """Six data sets of five families each, whose means differ: families alone would give too narrow an interval."""
     rng = np.random.default_rng(2)
-    n_sets, n = 6, 5
+    n_sets = 6
+    n = 5
     effect = np.repeat(rng.standard_normal(n_sets), n)
     values = effect + 0.01 * rng.standard_normal(n_sets * n)
     family = np.arange(n_sets * n)
@@ -128,7 +132,8 @@ def test_there_is_no_z_where_a_handful_of_samples_carries_the_loss():
     """One sample in a thousand is not 0: half of all test sets of 500 never see one."""
     samples = np.zeros(500)
     samples[7] = 1.0
-    error, skewness = np.array([samples.std(ddof=1) / 500**0.5]), np.array([stats.skew(samples)])
+    error = np.array([samples.std(ddof=1) / 500**0.5])
+    skewness = np.array([stats.skew(samples)])
     assert np.isnan(z_scores(np.array([samples.mean()]), np.array([1e-3]), error, skewness, 500)).all()
 
 

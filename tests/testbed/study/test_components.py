@@ -140,7 +140,8 @@ def test_alignment_lowers_what_it_should(results):
         assert pairs[f"{name}train_loss_barrier_linear"].null_count() == 0
     assert (best <= pairs["train_loss_barrier_linear"] + 1e-9).all()
     for name in ("weights", "activations"):  # what matching misses of the optimum, where both ends saw the same samples
-        gap, one_set = pairs[f"{name}_gap"], pairs["train_set_a"] == pairs["train_set_b"]
+        gap = pairs[f"{name}_gap"]
+        one_set = pairs["train_set_a"] == pairs["train_set_b"]
         assert (gap.is_null() == ~one_set).all() and (gap.drop_nulls() >= -1e-9).all() and (gap > 1e-6).any()
         assert np.allclose(gap.filter(one_set), (pairs[f"{name}_train_loss_barrier_linear"] - best).filter(one_set))
     assert any(
