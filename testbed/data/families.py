@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 
 from pydantic import Field
 
-from testbed.data import tasks
+from testbed.data import structured, tasks
+from testbed.data.digits import DigitsData
 from testbed.data.file import FileData
 from testbed.data.sampling import Sampled
 from testbed.data.teacher_student import TeacherStudentData
@@ -18,11 +19,11 @@ FAMILIES = (
     tasks.CirclesData,
     tasks.XorData,
     tasks.ParityData,
-    tasks.HierarchicalData,
-    tasks.HiddenManifoldData,
-    tasks.DynamicSignalData,
+    structured.HierarchicalData,
+    structured.HiddenManifoldData,
+    structured.DynamicSignalData,
     tasks.RebasinCounterexampleData,
-    tasks.DigitsData,
+    DigitsData,
     FileData,
 )
 

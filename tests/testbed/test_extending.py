@@ -28,7 +28,7 @@ REGISTRY_LINES = {  # file: (a line of it, what is put before that line)
     ],
     "testbed/data/families.py": [
         ("from testbed.data.teacher_student", "from testbed.data.stripes import StripesData\n"),
-        ("    tasks.DigitsData,\n", "    StripesData,\n"),
+        ("    DigitsData,\n", "    StripesData,\n"),
     ],
 }
 STUDY = {

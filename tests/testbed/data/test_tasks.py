@@ -11,7 +11,8 @@ from scipy import stats
 from sklearn.neighbors import KNeighborsClassifier
 
 from testbed import StudyError
-from testbed.data import tasks
+from testbed.data import structured, tasks
+from testbed.data.digits import DigitsData
 from testbed.ensemble import training
 from testbed.ensemble.measuring import Trained, measure
 from testbed.ensemble.plan import plan as make_plan
@@ -23,11 +24,11 @@ EXAMPLES = [
     tasks.CirclesData(kind="circles", classes=3, n_train=60),
     tasks.XorData(kind="xor", inputs=5, n_train=60),
     tasks.ParityData(kind="parity", inputs=6, relevant=3, n_train=60),
-    tasks.HierarchicalData(kind="hierarchical", inputs=8, levels=3, label_level=2, n_train=64),
-    tasks.HiddenManifoldData(kind="hidden_manifold", inputs=12, n_train=60),
-    tasks.DynamicSignalData(kind="dynamic_signal", patches=4, patch_inputs=5, n_train=60),
+    structured.HierarchicalData(kind="hierarchical", inputs=8, levels=3, label_level=2, n_train=64),
+    structured.HiddenManifoldData(kind="hidden_manifold", inputs=12, n_train=60),
+    structured.DynamicSignalData(kind="dynamic_signal", patches=4, patch_inputs=5, n_train=60),
     tasks.RebasinCounterexampleData(kind="rebasin_counterexample", n_train=60),
-    tasks.DigitsData(kind="digits", n_train=60),
+    DigitsData(kind="digits", n_train=60),
 ]
 
 
@@ -73,7 +74,7 @@ def test_the_counterexample_is_one_quadrant():
 
 
 def test_the_signal_lies_in_one_patch_with_the_sign_of_the_class():
-    task = tasks.DynamicSignalData(kind="dynamic_signal", patches=4, patch_inputs=5, n_train=400, noise=0.0)
+    task = structured.DynamicSignalData(kind="dynamic_signal", patches=4, patch_inputs=5, n_train=400, noise=0.0)
     x, y = task.train()
     patches = x.reshape(400, 4, 5)
     norms = np.linalg.norm(patches, axis=2)
@@ -87,7 +88,7 @@ def test_the_dial_of_the_tree_turns_difficulty():
     """A linear rule tells classes apart at the top of the tree and not at its leaves."""
     right = []
     for level in (1, 3):
-        task = tasks.HierarchicalData(kind="hierarchical", inputs=8, levels=3, label_level=level, n_train=2000)
+        task = structured.HierarchicalData(kind="hierarchical", inputs=8, levels=3, label_level=level, n_train=2000)
         (x, y), (x_test, y_test) = task.train(), task.test(1000)
         weights = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), 2.0 * y - 1, rcond=None)[0]
         right.append(np.mean((np.column_stack([x_test, np.ones(1000)]) @ weights > 0) == y_test))
