@@ -152,7 +152,7 @@ ALIGNMENTS: dict[str, Alignment] = {
             name="reference",
             text="both ends by weights to the first network of their cell",
             phrase="after both ends were matched to one network",
-            mark=Mark("h", "both matched to one network"),
+            mark=Mark("<", "both matched to one network"),
             align=_reference,
             work=_twice_the_matching,
         ),
@@ -161,7 +161,7 @@ ALIGNMENTS: dict[str, Alignment] = {
             text="both ends' units rescaled so that their incoming and outgoing weights have one norm "
             "(relu, leaky_relu, identity)",
             phrase="after both ends were rescaled to equal incoming and outgoing norms",
-            mark=Mark("d", "after rescaling"),
+            mark=Mark(">", "after rescaling"),
             align=_canonical,
             work=_canonical_work,
             lacks=_lacks_scalings,
