@@ -58,7 +58,7 @@ def measure(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str)
     if asked.permutations:
         found |= different_permutation(some)
     found |= _measured_and_predicted(some, asked.theory)
-    found |= _beside(some, asked.also)
+    found |= _measures(some, asked.also)
     for name in asked.alignment:
         found |= paths.measured(ALIGNMENTS[name].align(some), name)
     return {name: _at_rows(values, good) for name, values in found.items()}
@@ -101,7 +101,7 @@ def _measured_and_predicted(pairs: PairSet, predictions: tuple[str, ...]) -> dic
     return found
 
 
-def _beside(pairs: PairSet, names: tuple[str, ...]) -> dict[str, Tensor]:
+def _measures(pairs: PairSet, names: tuple[str, ...]) -> dict[str, Tensor]:
     """The measures asked for, of as many pairs at a time as ACTIVATIONS allows."""
     measures = [MEASURES[name] for name in names]
     found: dict[str, Tensor] = {}

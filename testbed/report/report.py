@@ -43,7 +43,7 @@ def write_report(folder: str | Path) -> Path:
         claims=tables.claims_table(results),
         components=ranking.table(results),
         effects=tables.effects_table(results),
-        beside=tables.beside_table(results),
+        measures=tables.measures_table(results),
         unit=results.unit,
         n_families=results.networks["family"].n_unique(),
         kinds={kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},

@@ -82,7 +82,7 @@ def effects_table(results: Results) -> dict[str, Any] | None:
     return {"header": header, "rows": rows}
 
 
-def beside_table(results: Results) -> dict[str, Any] | None:
+def measures_table(results: Results) -> dict[str, Any] | None:
     """What was measured beside the barrier, means by kind of pairs and first factor; None if nothing was."""
     units = {column.name: column.unit for measure in MEASURES.values() for column in measure.columns}
     names = [name for name in (*GAPS.values(), *NUMBERS) if results.has(name) and name != columns.DIFFERENT_PERMUTATION]

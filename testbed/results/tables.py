@@ -21,8 +21,8 @@ MEASURED = tuple(columns.along(quantity, path) for path in PATHS for quantity in
 PREDICTED = tuple(columns.predicted_loss(name) for name in PREDICTIONS)
 CURVES = (*MEASURED, "test_standard_error", "test_skewness", *PREDICTED, "z")
 GAPS = {name: columns.gap(name) for name, alignment in ALIGNMENTS.items() if alignment.bounded}
-BESIDE = tuple(column.name for measure in MEASURES.values() for column in measure.columns)
-NUMBERS = (columns.DIFFERENT_PERMUTATION, *(columns.distance(path) for path in PATHS), *BESIDE)  # one a pair
+MEASURE_COLUMNS = tuple(column.name for measure in MEASURES.values() for column in measure.columns)
+NUMBERS = (columns.DIFFERENT_PERMUTATION, *(columns.distance(path) for path in PATHS), *MEASURE_COLUMNS)  # one a pair
 Arrays = dict[str, np.ndarray]
 
 

@@ -85,9 +85,9 @@ def five_pairs():
 def test_the_memory_does_not_matter(monkeypatch):
     """All pairs at once, and one at a time: also of random starts, which are each pair's own."""
     names = ("disagreement", "sharpness", "perturbation", "temperature", "features")
-    whole = measuring._beside(five_pairs(), names)
+    whole = measuring._measures(five_pairs(), names)
     monkeypatch.setattr(measuring, "ACTIVATIONS", 1)
-    one_by_one = measuring._beside(five_pairs(), names)
+    one_by_one = measuring._measures(five_pairs(), names)
     assert set(whole) == set(one_by_one) == {column.name for name in names for column in MEASURES[name].columns}
     for name, values in whole.items():
         assert torch.allclose(values, one_by_one[name], rtol=1e-9), name
