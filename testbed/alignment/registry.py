@@ -131,7 +131,7 @@ ALIGNMENTS: dict[str, Alignment] = {
         ),
         Alignment(
             name="activations",
-            text="so that its activations on the training samples correlate with A's",
+            text="B's hidden units permuted so that their activations on the training samples correlate with A's",
             phrase="after activation matching",
             mark=Mark("s", "after activation matching"),
             align=_activations,
@@ -141,7 +141,7 @@ ALIGNMENTS: dict[str, Alignment] = {
         ),
         Alignment(
             name="exhaustive",
-            text="so that the training barrier is the least of all permutations (and flips)",
+            text="B's hidden units as the best of all permutations (and flips) has them: the least training barrier",
             phrase="after the best of all permutations (and signs, of odd activations)",
             mark=Mark("*", "best of all permutations"),
             align=_exhaustive,
@@ -150,7 +150,7 @@ ALIGNMENTS: dict[str, Alignment] = {
         ),
         Alignment(
             name="reference",
-            text="both ends by weights to the first network of their cell",
+            text="both ends matched by weights to the first network of their cell",
             phrase="after both ends were matched to one network",
             mark=Mark("<", "both matched to one network"),
             align=_reference,
@@ -168,7 +168,7 @@ ALIGNMENTS: dict[str, Alignment] = {
         ),
         Alignment(
             name="canonical_weights",
-            text="that, and then matched by weights too",
+            text="both ends rescaled as by `canonical`, then B matched to A by weights",
             phrase="after both ends were so rescaled and then matched by weights",
             mark=Mark("P", "after rescaling and matching"),
             align=_canonical_weights,

@@ -85,7 +85,7 @@ PATH = "calibrated"
 BARRIER = columns.barrier("train_loss", path=PATH)
 MEASURE = Measure(
     name="temperature",
-    text="the barrier after the best softmax temperature at each alpha",
+    text="the barrier that is left at the best softmax temperature at each alpha",
     columns=(
         Column(
             BARRIER,

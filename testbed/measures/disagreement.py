@@ -34,7 +34,7 @@ def _compute(pairs: PairSet) -> dict[str, Tensor]:
 
 MEASURE = Measure(
     name="disagreement",
-    text="of the predictions of the two ends",
+    text="how far the predictions of the two ends are apart",
     columns=(
         Column(
             "disagreement",

@@ -64,8 +64,8 @@ def _centre_work(extent: Extent) -> Work:
 
 MEASURE = Measure(
     name="star",
-    text="of those over the centre of a star, trained to half of the cell's networks, eight at most: "
-    "of pairs of the others",
+    text="the largest barrier of two segments over the centre of a star, which is trained to half of the cell's "
+    "networks, eight at most; of pairs of the others",
     columns=(
         Column(
             BARRIER,

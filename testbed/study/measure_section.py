@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
@@ -65,7 +66,10 @@ class MeasureSpec(Section):
 
 def _choices(heading: str, texts: dict[str, str]) -> str:
     """A paragraph of a docstring: what each choice of a field means."""
-    return "\n".join([f"    {heading}", *(f"        `{name}`: {text}." for name, text in texts.items())])
+    lines = [f"    {heading}"]
+    for name, text in texts.items():
+        lines += textwrap.wrap(f"`{name}`: {text}.", 112, initial_indent=" " * 8, subsequent_indent=" " * 12)
+    return "\n".join(lines)
 
 
 MeasureSpec.__doc__ = "\n".join(
