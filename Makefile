@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY := teacher_student
 
-.PHONY: demo test test-slow lint set-up clean
+.PHONY: demo test test-slow tritons lint set-up clean
 
 demo: set-up
 	$(BIN)/testbed run benchmarks/studies/$(STUDY).toml
@@ -12,8 +12,15 @@ demo: set-up
 test: set-up
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-slow: set-up
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+test-slow: set-up tritons
+	OMP_NUM_THREADS=1 LMC_TRITONS=$(VENV)/tritons $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+# the Tritons that other torches bring, side by side
+TRITONS := 3.5.1 3.6.0 3.8.0 3.9.0
+tritons: set-up $(TRITONS:%=$(VENV)/tritons/%)
+
+$(VENV)/tritons/%:
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ triton==$*
 
 lint: set-up
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
-"""Distribution lmc-testbed: packages kernels, theory, testbed; the command `testbed`; the native kernel, where a C++ compiler is found.
+"""Distribution lmc-testbed: packages kernels, theory, testbed; the command `testbed`; the native kernel, where a C++
+compiler is found.
 
 The kernel is a shared library with a plain C interface: building it needs g++ (or clang++) and no Python headers.
 """
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,14 +14,17 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("kernels/native")
-# contraction is off because every fused multiply-add is written out: a lane's bits do not depend on the template it ran in
+# contraction is off because every fused multiply-add is written out: a lane's bits do not depend on the template it
+# ran in
 FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 # gcc 12 warns of the deliberately undefined operand inside its own square-root intrinsic
 FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
 class BuildNative(build_ext):
-    """Compiles for this machine's own instruction set; LMC_MARCH names another (for a wheel that has to run elsewhere)."""
+    """Compiles for this machine's own instruction set; LMC_MARCH names another (for a wheel that has to run
+    elsewhere).
+    """
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the extension with the flags this compiler has."""
@@ -40,8 +45,11 @@ class BuildNative(build_ext):
                 return False
 
 
-# torch for CUDA brings Triton, torch for CPUs does not; kernels.gpu compiles (and interprets) without a GPU
-GPU = "triton>=3.7; platform_system == 'Linux'"
+# torch for CUDA brings Triton, torch for CPUs does not; kernels.gpu compiles (and interprets) without a GPU. The
+# range is that of the line TRITON in kernels/gpu/__init__.py, which refuses others with a sentence.
+SAYS = Path("kernels/gpu/__init__.py").read_text(encoding="utf-8")
+OLDEST, UNKNOWN = re.findall(r'^TRITON = \("(.+)", "(.+)"\)', SAYS, re.MULTILINE)[0]
+GPU = f"triton>={OLDEST},<{UNKNOWN}; platform_system == 'Linux'"
 
 setup(
     name="lmc-testbed",

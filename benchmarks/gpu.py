@@ -2,9 +2,10 @@
 
     python benchmarks/gpu.py [--quick] [--json]
 
-Full-batch gradient descent on ½ mean squared error, float32. Peers: torch.compile(vmap(grad)), torch.bmm with hand-written gradients in a CUDA
-graph, and JAX jit(vmap(scan)). Every contender is checked against the reference backend after 20 steps before it is timed; a row gives the
-median network-steps/s with its 20th and 80th percentiles. Needs a GPU; a peer that is missing is left out by name.
+Full-batch gradient descent on ½ mean squared error, float32. Peers: torch.compile(vmap(grad)), torch.bmm with
+hand-written gradients in a CUDA graph, and JAX jit(vmap(scan)). Every contender is checked against the reference
+backend after 20 steps before it is timed; a row gives the median network-steps/s with its 20th and 80th percentiles.
+Needs a GPU; a peer that is missing is left out by name.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from peers import LR, Workload, bmm_step, jax_contender, torch_loss
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 import kernels
-from kernels import SGD, Architecture, Training, train
+from kernels import SGD, Architecture, Training, peers, train
+from kernels.peers import LR
 
 CHECKED_STEPS = 20
 TIMED_STEPS = 200
@@ -35,65 +36,40 @@ NETWORKS = (((2, 16, 1), 32), ((2, 32, 1), 32), ((8, 16, 1), 32), ((2, 32, 32, 1
 Trainer = Callable[[Tensor, int], Tensor]  # (params, steps) → new params
 
 
-def graphed(step: Callable[[Tensor], Tensor], params: Tensor) -> Trainer:
-    """`step` captured once in a CUDA graph and replayed."""
-    still = params.clone()
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step(still)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        still.copy_(step(still))
+def contenders(widths: tuple[int, ...], x: Tensor, y: Tensor, params: Tensor) -> dict[str, Callable[[], Trainer]]:
+    """Everything that may train these networks here, each with what makes it ready."""
 
-    def run(p: Tensor, steps: int) -> Tensor:
-        still.copy_(p)
-        for _ in range(steps):
-            graph.replay()
-        return still.clone()
-
-    return run
-
-
-def repeated(step: Callable[[Tensor], Tensor]) -> Trainer:
-    """`steps` calls of `step`."""
-
-    def run(p: Tensor, steps: int) -> Tensor:
-        for _ in range(steps):
-            p = step(p)
-        return p
-
-    return run
-
-
-def contenders(widths: tuple[int, ...], x: Tensor, y: Tensor, params: Tensor) -> dict[str, Trainer]:
-    """Everything that can train these networks here."""
-    architecture = Architecture(widths)
-    gradient = torch.vmap(torch.func.grad(partial(torch_loss, widths, x=x, y=y)))
-    found: dict[str, Trainer] = {
-        "gpu": lambda p, steps: train(architecture, p, (x, y), Training(steps, SGD(LR)), backend="gpu").params,
-        "torch.compile(vmap(grad))": repeated(torch.compile(lambda p: p - LR * gradient(p))),
-        "torch.bmm in a CUDA graph": graphed(partial(bmm_step, widths, x, y), params),
-    }
-    try:
+    def jax() -> Trainer:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch's memory is on the same GPU
-        import jax
+        by_steps = {steps: peers.jax_trainer(widths, steps, x, y) for steps in (CHECKED_STEPS, TIMED_STEPS)}
+        return lambda p, steps: by_steps[steps](p)
 
-        if jax.default_backend() != "gpu":
-            raise ImportError
-        by_steps = {
-            steps: jax_contender(Workload("", widths, len(x), len(params), steps), x, y)
-            for steps in (CHECKED_STEPS, TIMED_STEPS)
-        }
-        found["JAX jit(vmap(scan))"] = lambda p, steps: by_steps[steps](p, p)
-    except ImportError:
-        print(
-            "JAX with a GPU is not installed and is left out (pip install .[peers] and its GPU plugin).",
-            file=sys.stderr,
-        )
-    return found
+    architecture = Architecture(widths)
+    return {
+        "gpu": lambda: lambda p, steps: train(architecture, p, (x, y), Training(steps, SGD(LR)), backend="gpu").params,
+        "torch.compile(vmap(grad))": lambda: peers.repeated(peers.compiled_step(widths, x, y)),
+        "torch.bmm in a CUDA graph": lambda: peers.graphed(partial(peers.bmm_step, widths, x, y), params),
+        "JAX jit(vmap(scan))": jax,
+    }
+
+
+def ready(name: str, make: Callable[[], Trainer], params: Tensor, want: Tensor) -> Trainer | None:
+    """A contender that has compiled and is right; None, and its reason said, for one that cannot run. SystemExit
+    where it is wrong.
+    """
+    try:
+        contender = make()
+        got = contender(params, CHECKED_STEPS)[: len(want)].double()
+        contender(params, TIMED_STEPS)
+    except Exception as error:  # whatever a tool that is not ours raises
+        if name == "gpu":
+            raise
+        print(f"{name} cannot run here and is left out: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
+        return None
+    error = ((got - want).norm() / want.norm()).item()
+    if not error < 1e-4:
+        raise SystemExit(f"{name} is wrong: relative error {error:.2e} against the reference; not timed.")
+    return contender
 
 
 def measure(widths: tuple[int, ...], n_samples: int, n_networks: int, rounds: int) -> list[dict[str, object]]:
@@ -105,14 +81,10 @@ def measure(widths: tuple[int, ...], n_samples: int, n_networks: int, rounds: in
         Architecture(widths), params[:256].double(), (x, y), Training(CHECKED_STEPS, SGD(LR)), backend="reference"
     ).params
     rates: dict[str, list[float]] = {}
-    for name, contender in contenders(widths, x, y, params).items():
-        got = contender(params, CHECKED_STEPS)[:256].double()
-        error = ((got - want).norm() / want.norm()).item()
-        if not error < 1e-4:
-            raise SystemExit(
-                f"{name} is wrong on {widths}: relative error {error:.2e} against the reference; not timed."
-            )
-        contender(params, TIMED_STEPS)  # compiles
+    for name, make in contenders(widths, x, y, params).items():
+        contender = ready(name, make, params, want)
+        if contender is None:
+            continue
         rates[name] = []
         for _ in range(rounds):
             torch.cuda.synchronize()
@@ -164,7 +136,8 @@ def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="jso
         if json_rows:
             print(json.dumps(row | machine))
             continue
-        millions = [f"{row[key] / 1e6:.4g}" for key in ("per_s_p20", "per_s_p50", "per_s_p80")]  # type: ignore[operator]
+        # type: ignore[operator]
+        millions = [f"{row[key] / 1e6:.4g}" for key in ("per_s_p20", "per_s_p50", "per_s_p80")]
         table.add_row(str(row["network"]), str(row["contender"]), *millions, f"{row['ours_over_this']:.1f}")
     if not json_rows:
         Console(width=None if sys.stdout.isatty() else 150).print(table)

@@ -1,7 +1,8 @@
 """What the training kernel will cost on GPUs that are not here: bounds from machine code, not measurements.
 
-For each GPU and network: layout, registers, spills in the step loop, shared memory, warps a scheduler, instructions of a network-step by pipe, the
-issue bound and the latency estimate in network-steps/s, the FP32 roofline, and the lower of the two as a share of it. float32, full batch, SGD.
+For each GPU and network: layout, registers, spills in the step loop, shared memory, warps a scheduler, instructions
+of a network-step by pipe, the issue bound and the latency estimate in network-steps/s, the FP32 roofline, and the
+lower of the two as a share of it. float32, full batch, SGD.
 
     python benchmarks/gpu_cost.py [--quick] [--json]
 """
@@ -41,7 +42,7 @@ def static_cost(widths: tuple[int, ...], gpu: str, n_samples: int = N_SAMPLES) -
     """Cost of training networks of these widths on one of GPUS, float32, plain SGD, relu, full batch."""
     architecture = Architecture(widths)
     source = (torch.zeros(n_samples, widths[0]), torch.zeros(n_samples, widths[-1]))
-    problem = training_problem(architecture, architecture.initial(1), source, Training(1), 0, None, None, None, None)
+    problem = training_problem(architecture, architecture.initial(1), source, Training(1))
     return training_cost(problem, GPUS[gpu])
 
 

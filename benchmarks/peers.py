@@ -2,11 +2,12 @@
 
     python benchmarks/peers.py [--quick] [--json]
 
-Training: full-batch gradient descent on ½ mean squared error, float32. Paths: 25 alphas, float32. Peers: torch.compile(vmap(grad)),
-torch.bmm with hand-written gradients (also under torch.compile), JAX jit(vmap(scan)) and a plain torch loop over networks.
-Every contender is checked against the reference backend before it is timed; rounds are interleaved, and a row gives the median with
-its 20th and 80th percentiles, the ratio to the native kernel's median, and the share of the machine's measured FMA peak.
-Install the peers with `pip install .[peers]`; a peer that is missing is left out by name.
+Training: full-batch gradient descent on ½ mean squared error, float32. Paths: 25 alphas, float32. Peers:
+torch.compile(vmap(grad)), torch.bmm with hand-written gradients (also under torch.compile), JAX jit(vmap(scan)) and a
+plain torch loop over networks. Every contender is checked against the reference backend before it is timed; rounds
+are interleaved, and a row gives the median with its 20th and 80th percentiles, the ratio to the native kernel's
+median, and the share of the machine's measured FMA peak. Install the peers with `pip install .[peers]`; a peer that
+is missing is left out by name.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from torch import Tensor
 import kernels
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.native import fma_peak
+from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, loss_of_one
 
-LR = 0.05
-CHUNK = 1024  # pairs at a time for the peers' paths: their intermediates (105 MB in torch) grow with it, and their speed falls
+# pairs at a time for the peers' paths: their intermediates (105 MB in torch) grow with it, and their speed falls
+CHUNK = 1024
 # freed memory is kept: page faults of fresh intermediates would cost the peers a factor of four
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 SECONDS = 0.2  # of calls in a row, so that a contender's threads and memory are awake
@@ -52,7 +54,9 @@ class Workload:
 
     @property
     def fma_per_item(self) -> int:
-        """Fused multiply-adds of one network-step (forward, weight gradients, deltas) or of one evaluation (forward)."""
+        """Fused multiply-adds of one network-step (forward, weight gradients, deltas) or of one evaluation
+        (forward).
+        """
         forward = sum(i * o for i, o in zip(self.widths[:-1], self.widths[1:], strict=True))
         deltas = sum(i * o for i, o in zip(self.widths[1:-1], self.widths[2:], strict=True))
         return self.n_samples * (forward if self.alphas else 2 * forward + deltas)
@@ -72,37 +76,6 @@ WORKLOADS = (
 Contender = Callable[
     [Tensor, Tensor], Tensor
 ]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]
-
-
-def split(widths: tuple[int, ...], p: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Weights and biases of a parameter vector (or an array of them)."""
-    return [(w, b) for w, b in Architecture(widths).layers(p) if b is not None]
-
-
-def torch_loss(widths: tuple[int, ...], p: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Loss of one network."""
-    h = x
-    layers = split(widths, p)
-    for k, (w, b) in enumerate(layers):
-        h = torch.nn.functional.linear(h, w, b)
-        h = torch.relu(h) if k < len(layers) - 1 else h
-    return 0.5 * (h - y).square().sum(1).mean()
-
-
-def bmm_step(widths: tuple[int, ...], x: Tensor, y: Tensor, p: Tensor) -> Tensor:
-    """One step of gradient descent on all networks by batched products and hand-written gradients."""
-    layers = split(widths, p)
-    inputs = [x.expand(len(p), *x.shape)]
-    for k, (w, b) in enumerate(layers):
-        z = torch.baddbmm(b[:, None], inputs[-1], w.mT)
-        inputs.append(torch.relu(z) if k < len(layers) - 1 else z)
-    delta = (inputs.pop() - y) / len(x)
-    gradients: list[Tensor] = []
-    for k in reversed(range(len(layers))):
-        gradients = [torch.bmm(delta.mT, inputs[k]).flatten(1), delta.sum(1), *gradients]
-        if k:
-            delta = torch.bmm(delta, layers[k][0]) * (inputs[k] > 0)
-    return p - LR * torch.cat(gradients, 1)
 
 
 def repeat(step: Callable[[Tensor], Tensor], steps: int) -> Contender:
@@ -140,58 +113,57 @@ def chunked(contender: Contender) -> Contender:
 
 
 def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
-    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths; arrays stay on the device where they are."""
+    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths; arrays stay on the device where they
+    are.
+    """
+    if not work.alphas:
+        run = jax_trainer(work.widths, work.steps, x, y)
+        return lambda a, _: run(a)
     import jax
     import jax.numpy as jnp
 
-    jx, jy, alphas = (
-        jnp.from_dlpack(x.contiguous()),
-        jnp.from_dlpack(y.contiguous()),
-        jnp.linspace(0, 1, max(work.alphas, 1)),
-    )
-    layout = Architecture(work.widths).layout
+    jx, jy = jnp.from_dlpack(x.contiguous()), jnp.from_dlpack(y.contiguous())
+    alphas = jnp.linspace(0, 1, work.alphas)
+    along = lambda a, b: jax.vmap(lambda t: jax_loss(work.widths, (1 - t) * a + t * b, jx, jy))(alphas)  # noqa: E731
+    compiled = jax.jit(jax.vmap(along))
+    return lambda a, b: torch.from_dlpack(compiled(jnp.from_dlpack(a), jnp.from_dlpack(b)).block_until_ready())
 
-    def loss(p):
-        h = jx
-        for k, layer in enumerate(layout):
-            stop = layer.weight + layer.fan_in * layer.fan_out
-            h = h @ p[layer.weight : stop].reshape(layer.fan_out, layer.fan_in).T + p[stop : stop + layer.fan_out]
-            h = jnp.maximum(h, 0) if k < len(layout) - 1 else h
-        return 0.5 * jnp.square(h - jy).sum(1).mean()
 
-    if work.alphas:
-        compiled = jax.jit(jax.vmap(lambda a, b: jax.vmap(lambda t: loss((1 - t) * a + t * b))(alphas)))
-        call = compiled
-    else:
-        gradient = jax.grad(loss)
-        one = lambda p: jax.lax.scan(lambda q, _: (q - LR * gradient(q), None), p, None, length=work.steps)[0]  # noqa: E731
-        compiled = jax.jit(jax.vmap(one))
-        call = lambda a, b: compiled(a)  # noqa: E731
-    return lambda a, b: torch.from_dlpack(call(jnp.from_dlpack(a), jnp.from_dlpack(b)).block_until_ready())
+def path_contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
+    """What evaluates paths: (params_a, params_b) → losses `[n_pairs, n_alphas]`."""
+    architecture = Architecture(work.widths)
+    loss = partial(loss_of_one, work.widths, x=x, y=y)
+    grid = torch.linspace(0, 1, work.alphas)
+
+    def native(a: Tensor, b: Tensor) -> Tensor:
+        return path_losses(architecture, a, b, grid, (x, y), dtype=torch.float32, backend="native").loss
+
+    def along(a: Tensor, b: Tensor) -> Tensor:
+        return torch.vmap(lambda t: loss((1 - t) * a + t * b))(grid)
+
+    return {"native": native, "torch.compile(vmap)": chunked(torch.compile(torch.vmap(along)))}
+
+
+def training_contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
+    """What trains: (params, unused) → params."""
+    architecture = Architecture(work.widths)
+
+    def native(a: Tensor, _: Tensor) -> Tensor:
+        return train(architecture, a, (x, y), Training(work.steps, SGD(LR)), backend="native").params
+
+    step = partial(bmm_step, work.widths, x, y)
+    return {
+        "native": native,
+        "torch.compile(vmap(grad))": repeat(compiled_step(work.widths, x, y), work.steps),
+        "torch.compile(bmm)": repeat(torch.compile(step), work.steps),
+        "torch.bmm": repeat(step, work.steps),
+        "torch loop": loop_train(work, x, y),
+    }
 
 
 def contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
     """Everything that can run this workload here."""
-    architecture = Architecture(work.widths)
-    loss = partial(torch_loss, work.widths, x=x, y=y)
-    grid = torch.linspace(0, 1, max(work.alphas, 1))
-    native: Contender
-    if work.alphas:
-        native = lambda a, b: path_losses(architecture, a, b, grid, (x, y), dtype=torch.float32, backend="native").loss  # noqa: E731
-        theta = lambda a, b, t: (1 - t) * a + t * b  # noqa: E731
-        vmapped = torch.vmap(lambda a, b: torch.vmap(lambda t: loss(theta(a, b, t)))(grid))
-        found = {"native": native, "torch.compile(vmap)": chunked(torch.compile(vmapped))}
-    else:
-        native = lambda a, b: train(architecture, a, (x, y), Training(work.steps, SGD(LR)), backend="native").params  # noqa: E731
-        gradient = torch.vmap(torch.func.grad(loss))
-        step = partial(bmm_step, work.widths, x, y)
-        found = {
-            "native": native,
-            "torch.compile(vmap(grad))": repeat(torch.compile(lambda p: p - LR * gradient(p)), work.steps),
-            "torch.compile(bmm)": repeat(torch.compile(step), work.steps),
-            "torch.bmm": repeat(step, work.steps),
-            "torch loop": loop_train(work, x, y),
-        }
+    found = path_contenders(work, x, y) if work.alphas else training_contenders(work, x, y)
     try:
         jax = jax_contender(work, x, y)
         found["JAX jit(vmap)" if work.alphas else "JAX jit(vmap(scan))"] = chunked(jax) if work.alphas else jax

@@ -2,8 +2,8 @@
 
     python benchmarks/sparse.py
 
-A group of 16 networks leaves out the weights that none of them has: all masked ones where the networks share a mask, hardly any where each
-has a random mask of its own. Full batch of 64 samples, one thread, medians of five.
+A group of 16 networks leaves out the weights that none of them has: all masked ones where the networks share a mask,
+hardly any where each has a random mask of its own. Full batch of 64 samples, one thread, medians of five.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/tile.py [--json] [--quick]
 
-Compiles tile.cpp with the flags of the native kernel for this machine's own instruction set, and runs it on one core. A cycle is one
-vector multiply-add of the measured peak, which makes 1.0 the bound of machines with one such unit.
+Compiles tile.cpp with the flags of the native kernel for this machine's own instruction set, and runs it on one core.
+A cycle is one vector multiply-add of the measured peak, which makes 1.0 the bound of machines with one such unit.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Two verbs, `train` and `path_losses`, and `backend=`:
     gpu        Triton, one launch for thousands of networks and many steps;
     native     C++ for CPUs, lanes are networks;
     reference  plain torch, any device, written to be read;
-    auto       gpu where the tensors are on one, or where one is there and the work is large; native where it is built; else reference.
+    auto       gpu where the tensors are on one, or where one is there and the work is large; native where it is
+    built; else reference.
 The results are the same to rounding.
 """
 
@@ -19,8 +20,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from kernels import gpu, native, reference
+from kernels.activations import ACTIVATIONS
 from kernels.checks import nearest
-from kernels.network import ACTIVATIONS, Architecture
+from kernels.network import Architecture
 from kernels.problem import Data, PathProblem, Seeds, TrainingProblem, path_problem, training_problem
 from kernels.training import SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
 
@@ -50,10 +52,16 @@ Progress = Callable[[int, int], None]
 class Run:
     """A trained ensemble.
 
-    params `[n_networks, n_parameters]`: after the last step; losses `[n_networks, n_records]`: of the batches of `loss_steps`, before
-    their updates; snapshots `[n_snapshots, n_networks, n_parameters]`: after as many updates as `snapshot_steps` says;
-    diverged_at `[n_networks]`: the first step whose batch loss was not finite (`steps` if only the last update broke), −1 for none;
-    stopped_at `[n_networks]`: the first step whose batch loss was below `stop_below`, −1 for none.
+    params `[n_networks, n_parameters]`: after the last step; losses `[n_networks, n_records]`: of the batches of
+    `loss_steps`, before their updates; snapshots `[n_snapshots, n_networks, n_parameters]`: after as many updates as
+    `snapshot_steps` says; diverged_at `[n_networks]`: the first step whose batch loss was not finite (`steps` if only
+    the last update broke), −1 for none; stopped_at `[n_networks]`: the first step whose batch loss was below
+    `stop_below`, −1 for none.
+
+    >>> params = Architecture((1, 2, 1)).initial(3)
+    >>> run = train(Architecture((1, 2, 1)), params, (torch.ones(4, 1), torch.ones(4, 1)), Training(steps=2))
+    >>> run.params.shape, run.losses.shape, run.loss_steps
+    (torch.Size([3, 7]), torch.Size([3, 2]), (0, 1))
     """
 
     params: Float[Tensor, "n_networks n_parameters"]
@@ -71,8 +79,15 @@ class PathLosses:
     """Loss along paths θ(α) = (1 − α) θ_A + α θ_B, float64 `[n_pairs, n_alphas]`.
 
     loss: mean over the samples; standard_error: of that mean as an estimate of the population's (√(variance/n));
-    skewness: of the samples' losses, μ₃/μ₂^{3/2} (0 where they are all equal): what a normal approximation of the mean's error leaves out;
+    skewness: of the samples' losses, μ₃/μ₂^{3/2} (0 where they are all equal): what a normal approximation of the
+        mean's error leaves out;
     error: share of samples misclassified, for cross-entropy (None for mse).
+
+    >>> line = Architecture((1, 1), biases=False)  # f(x) = w x
+    >>> ones = torch.ones(1, 1)
+    >>> curves = path_losses(line, -ones, ones, [0, 0.5, 1], (ones, 0 * ones))  # ½ w² from w = −1 to w = 1
+    >>> curves.loss
+    tensor([[0.5000, 0.0000, 0.5000]], dtype=torch.float64)
     """
 
     alphas: Float[Tensor, " n_alphas"]
@@ -103,29 +118,55 @@ def train(
     """Train every network of an ensemble; the arithmetic is in the dtype of `params` (float32 or float64).
 
     params: initial parameters `[n_networks, n_parameters]`.
-    data: (x, y) with x `[n_samples, n_inputs]` and y `[n_samples, n_outputs]` (mse) or class numbers `[n_samples]` (cross-entropy), or
-        several data sets `[n_datasets, n_samples, …]` with `dataset` `[n_networks]` choosing; or a Teacher, which makes fresh samples.
+    data: (x, y) with x `[n_samples, n_inputs]` and y `[n_samples, n_outputs]` (mse) or class numbers `[n_samples]`
+        (cross-entropy), or several data sets `[n_datasets, n_samples, …]` with `dataset` `[n_networks]` choosing; or
+        a Teacher, which makes fresh samples.
     data_seeds: seed of each network's batches: one number (network k's is derived from it and k) or `[n_networks]`.
-    spawn_steps, spawn_seeds: from step spawn_steps[k] on, network k draws its batches with spawn_seeds[k]: siblings share
-        params and data seed and differ in spawn seed.
+    spawn_steps, spawn_seeds: from step spawn_steps[k] on, network k draws its batches with spawn_seeds[k]: siblings
+        share params and data seed and differ in spawn seed.
     mask: bool `[n_parameters]` or `[n_networks, n_parameters]`; a parameter where it is False is held at 0.
     trainable: likewise; a parameter where it is False keeps its initial value.
-    tied: whole numbers `[n_parameters]`; parameters of one number are one (weight sharing): they begin as the first of them and move along the sum
-        of their gradients. Every network keeps all of them, so that a path between two such networks stays among them.
+    tied: whole numbers `[n_parameters]`; parameters of one number are one (weight sharing): they begin as the first
+        of them and move along the sum of their gradients. Every network keeps all of them, so that a path between two
+        such networks stays among them.
     threads: of the native backend (None: one a core); the result does not depend on it.
     progress: called with (done, total) now and then from this thread.
 
-    A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments that do not fit.
+    A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments
+    that do not fit.
+
+    >>> line = Architecture((1, 1), biases=False)  # f(x) = w x, L = ½ (w − 1)² on the sample (1, 1)
+    >>> one = torch.ones(1, 1)
+    >>> train(line, 0 * one, (one, one), Training(steps=2, optimizer=SGD(lr=0.5))).params  # w: 0, ½, ¾
+    tensor([[0.7500]])
     """
     problem = training_problem(
-        architecture, params, data, training, data_seeds, spawn_steps, spawn_seeds, dataset, mask, trainable, tied
+        architecture,
+        params,
+        data,
+        training,
+        data_seeds=data_seeds,
+        spawn_steps=spawn_steps,
+        spawn_seeds=spawn_seeds,
+        dataset=dataset,
+        mask=mask,
+        trainable=trainable,
+        tied=tied,
     )
     chosen = _choose(backend, problem)
-    one_device = gpu if chosen == "gpu" else reference
-    result = native.train(problem, threads, progress) if chosen == "native" else one_device.train(problem, progress)
-    final, losses, snapshots, diverged_at, stopped_at = result
+    if chosen == "native":
+        trained = native.train(problem, threads, progress)
+    else:
+        trained = (gpu if chosen == "gpu" else reference).train(problem, progress)
     return Run(
-        final, losses, tuple(training.loss_steps), snapshots, training.snapshots, diverged_at, stopped_at, chosen
+        params=trained.params,
+        losses=trained.losses,
+        loss_steps=tuple(training.loss_steps),
+        snapshots=trained.snapshots,
+        snapshot_steps=training.snapshots,
+        diverged_at=trained.diverged_at,
+        stopped_at=trained.stopped_at,
+        backend=chosen,
     )
 
 
@@ -145,24 +186,45 @@ def path_losses(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PathLosses:
-    """Loss of the networks on the straight lines between pairs, at every alpha, in float64 unless `dtype` says otherwise.
+    """Loss of the networks on the straight lines between pairs, at every alpha, in float64 unless `dtype` says
+    otherwise.
 
     params_a, params_b: endpoints `[n_pairs, n_parameters]`, α = 0 and α = 1.
-    data: as for `train`, with `dataset` `[n_pairs]`; or a Teacher: each pair is then measured on `n_samples` fresh Gaussian inputs of its own,
-        drawn with its seed (`seeds`: one number, or `[n_pairs]`), the same inputs at every alpha.
+    data: as for `train`, with `dataset` `[n_pairs]`; or a Teacher: each pair is then measured on `n_samples` fresh
+        Gaussian inputs of its own, drawn with its seed (`seeds`: one number, or `[n_pairs]`), the same inputs at
+        every alpha.
+
+    >>> line = Architecture((1, 1), biases=False)
+    >>> a, b = torch.tensor([[0.0]]), torch.tensor([[2.0]])
+    >>> samples = torch.tensor([[1.0]]), torch.tensor([[1.0]])
+    >>> path_losses(line, a, b, [0.0, 0.5, 1.0], samples).loss  # ½ (2α − 1)²
+    tensor([[0.5000, 0.0000, 0.5000]], dtype=torch.float64)
     """
     nearest("loss", loss, ("mse", "cross_entropy"))
-    problem = path_problem(architecture, params_a, params_b, alphas, data, loss, dtype, dataset, n_samples, seeds)
-    chosen = _choose(backend, problem)
-    one_device = gpu if chosen == "gpu" else reference
-    result = (
-        native.path_losses(problem, threads, progress)
-        if chosen == "native"
-        else one_device.path_losses(problem, progress)
+    problem = path_problem(
+        architecture,
+        params_a,
+        params_b,
+        alphas,
+        data,
+        loss=loss,
+        dtype=dtype,
+        dataset=dataset,
+        n_samples=n_samples,
+        seeds=seeds,
     )
-    mean, standard_error, skewness, error = result
+    chosen = _choose(backend, problem)
+    if chosen == "native":
+        moments = native.path_losses(problem, threads, progress)
+    else:
+        moments = (gpu if chosen == "gpu" else reference).path_losses(problem, progress)
     return PathLosses(
-        problem.alphas, mean, standard_error, skewness, error if loss == "cross_entropy" else None, chosen
+        alphas=problem.alphas,
+        loss=moments.mean,
+        standard_error=moments.standard_error,
+        skewness=moments.skewness,
+        error=moments.error if loss == "cross_entropy" else None,
+        backend=chosen,
     )
 
 
@@ -173,7 +235,8 @@ def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
     on_cpu = device.type == "cpu"
     if backend == "native" and not on_cpu:
         raise ValueError(
-            f"backend 'native' runs on the CPU, the parameters are on {device}: backends 'gpu' and 'reference' run there."
+            f"backend 'native' runs on the CPU, the parameters are on {device}: "
+            "backends 'gpu' and 'reference' run there."
         )
     if backend == "native" and (why := native.missing()):
         raise ValueError(f"backend 'native' is not available: {why} Backend 'reference' runs everywhere.")

@@ -1,8 +1,9 @@
-"""Which inputs a unit of the first layer sees, and which units share their weights: sparsity and weight sharing told apart.
+"""Which inputs a unit of the first layer sees, and which units share their weights: sparsity and weight sharing told
+apart.
 
-A layer of `channels` units at each of `positions` windows of the input has unit number position · channels + channel. Fully connected, randomly
-masked, locally connected and convolutional first layers of the same receptive fields then differ in one thing at a time:
-    full           every unit sees every input;
+A layer of `channels` units at each of `positions` windows of the input has unit number position · channels + channel.
+Fully connected, randomly masked, locally connected and convolutional first layers of the same receptive fields then
+    differ in one thing at a time: full           every unit sees every input;
     random         every unit sees as many inputs as a window has, drawn at random;
     local          every unit sees its window;
     convolutional  the same, and the units of a channel have one filter and one bias.
@@ -22,7 +23,12 @@ CONNECTIVITIES = ("full", "random", "local", "convolutional")
 
 
 def windows(architecture: Architecture, field: int, stride: int) -> tuple[int, int]:
-    """Positions of a window of `field` inputs every `stride` of them, and channels at each; ValueError if they do not fit the widths."""
+    """Positions of a window of `field` inputs every `stride` of them, and channels at each; ValueError if they do not
+    fit the widths.
+
+    >>> windows(Architecture((5, 4, 1)), field=3, stride=2)  # two positions, two channels
+    (2, 2)
+    """
     inputs, units = architecture.widths[:2]
     whole("receptive_field", field, least=1)
     whole("stride", stride, least=1)
@@ -39,7 +45,13 @@ def windows(architecture: Architecture, field: int, stride: int) -> tuple[int, i
 
 
 def random_rows(seeds: np.ndarray, rows: int, size: int, keep: int, first: int = 0) -> np.ndarray:
-    """bool `[n, rows, size]`: in each row `keep` of its places, drawn without replacement; a function of each seed `[n]` and of `first`."""
+    """bool `[n, rows, size]`: in each row `keep` of its places, drawn without replacement; a function of each seed
+    `[n]` and of `first`.
+
+    >>> random_rows(np.array([1, 2]), rows=3, size=5, keep=2).sum(-1)
+    array([[2, 2, 2],
+           [2, 2, 2]])
+    """
     # the places of the smallest of `size` uniform numbers
     drawn = streams.uniforms(streams.INITIAL, seeds, first, rows * size).reshape(len(seeds), rows, size)
     chosen = np.zeros(drawn.shape, bool)
@@ -50,9 +62,17 @@ def random_rows(seeds: np.ndarray, rows: int, size: int, keep: int, first: int =
 def first_layer(
     kind: str, architecture: Architecture, field: int, stride: int = 1, seeds: int | np.ndarray = 0
 ) -> tuple[Tensor | None, Tensor | None]:
-    """mask bool `[n_parameters]` and tied int64 `[n_parameters]` of such a first layer, as `kernels.train` takes them; None where not needed.
+    """mask bool `[n_parameters]` and tied int64 `[n_parameters]` of such a first layer, as `kernels.train` takes
+    them; None where not needed.
 
-    kind: one of CONNECTIVITIES. seeds: of the inputs that units see, for `random`: one for all networks, or `[n]` for masks `[n, n_parameters]`.
+    kind: one of CONNECTIVITIES. seeds: of the inputs that units see, for `random`: one for all networks, or `[n]` for
+        masks `[n, n_parameters]`.
+
+    >>> mask, tied = first_layer("local", Architecture((4, 3, 1)), field=2)
+    >>> mask[:12].reshape(3, 4).int()  # each unit sees a window of two inputs
+    tensor([[1, 1, 0, 0],
+            [0, 1, 1, 0],
+            [0, 0, 1, 1]], dtype=torch.int32)
     """
     nearest("connectivity", kind, CONNECTIVITIES)
     _, channels = windows(architecture, field, stride)

@@ -1,14 +1,14 @@
 """The network family and its parameter layout.
 
-A network is f(x) = W_L h_{L−1} + b_L with h_l = σ(z_l), z_l = W_l h_{l−1} + b_l and h_0 = x; on request z_l is normalised over its units,
-and h_{l−1} is added to h_l. Neither has parameters of its own. An ensemble of networks is one array `[n_networks, n_parameters]`: for each
-layer the weight `[fan_out, fan_in]` row by row, then the bias `[fan_out]`. That is the order of `torch.nn.Sequential.parameters()`
-over `torch.nn.Linear` layers, and the contract that every backend shares.
+A network is f(x) = W_L h_{L−1} + b_L with h_l = σ(z_l), z_l = W_l h_{l−1} + b_l and h_0 = x; on request z_l is
+normalised over its units, and h_{l−1} is added to h_l. Neither has parameters of its own. An ensemble of networks is
+one array `[n_networks, n_parameters]`: for each layer the weight `[fan_out, fan_in]` row by row, then the bias
+`[fan_out]`. That is the order of `torch.nn.Sequential.parameters()` over `torch.nn.Linear` layers, and the contract
+that every backend shares.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,30 +17,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kernels import streams
+from kernels import activations, streams
+from kernels.activations import ACTIVATIONS
 from kernels.checks import nearest, whole
 
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "tanh", "square")
 INITIALISATIONS = ("kaiming", "xavier", "torch", "committee", "mean_field")
 NORM_EPS = 1e-5  # added to the variance, as torch.nn.LayerNorm does
 
 
-class Erf(nn.Module):
-    """erf(x / √2), the activation of Saad & Solla (1995)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.erf(x / math.sqrt(2))
-
-
-class Square(nn.Module):
-    """x², the activation of quadratic networks."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * x
-
-
 class Residual(nn.Module):
-    """x + block(x)."""
+    """x + block(x).
+
+    >>> Residual(nn.Identity())(torch.ones(2))
+    tensor([2., 2.])
+    """
 
     def __init__(self, *block: nn.Module) -> None:
         super().__init__()
@@ -52,7 +42,12 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class Layer:
-    """Where one affine layer lies in the parameter vector: the weight from `weight` on, the bias from `bias` on (None: no bias)."""
+    """Where one affine layer lies in the parameter vector: the weight from `weight` on, the bias from `bias` on
+    (None: no bias).
+
+    >>> Architecture((2, 3, 1)).layout[1]
+    Layer(fan_in=3, fan_out=1, weight=9, bias=12)
+    """
 
     fan_in: int
     fan_out: int
@@ -65,14 +60,24 @@ class Architecture:
     """A multilayer perceptron.
 
     widths: units of each layer, inputs first and outputs last, at least two numbers.
-    activation: σ between affine layers, one of identity, relu, leaky_relu, erf (erf(x/√2)), tanh, square.
+    activation: σ between affine layers, one of `kernels.ACTIVATIONS`; their formulas are in
+        `kernels.activations.TABLE`.
     biases: whether the affine layers have biases.
     negative_slope: slope of leaky_relu below zero.
-    normalise: every hidden z_l becomes (z_l − mean)/√(variance + 10⁻⁵) over its units before σ (layer normalisation, Ba et al. 2016, without
-        gain and bias: with them a unit could leave the path's normalisation, and the parameter layout would not be torch.nn.Linear's).
-    residual: h_l = h_{l−1} + σ(z_l) for every hidden layer whose input is a hidden layer of its own width (He et al. 2016).
+    normalise: every hidden z_l becomes (z_l − mean)/√(variance + 10⁻⁵) over its units before σ (layer normalisation,
+        Ba et al. 2016, without gain and bias: with them a unit could leave the path's normalisation, and the
+        parameter layout would not be torch.nn.Linear's).
+    residual: h_l = h_{l−1} + σ(z_l) for every hidden layer whose input is a hidden layer of its own width (He et al.
+        2016).
 
     Raises ValueError, naming the field, for anything else.
+
+    >>> architecture = Architecture((2, 16, 1))
+    >>> architecture.n_parameters, architecture.initial(5, seed=0).shape
+    (65, torch.Size([5, 65]))
+    >>> Architecture((2, 16, 1), "rellu")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: activation must be one of ..., not 'rellu'. Did you mean 'relu'?
     """
 
     widths: tuple[int, ...]
@@ -95,7 +100,8 @@ class Architecture:
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}.")
         if self.normalise and 1 in widths[1:-1]:
             raise ValueError(
-                f"normalise needs at least two units in every hidden layer, not widths = {widths}: one unit's would always be 0."
+                f"normalise needs at least two units in every hidden layer, not widths = {widths}: "
+                "one unit's would always be 0."
             )
         if self.residual and not any(self.skips):
             raise ValueError(
@@ -155,13 +161,15 @@ class Architecture:
     ) -> Float[Tensor, "n_networks n_parameters"]:
         """Random initial parameters, `[n_networks, n_parameters]`; network k is a function of its own seed alone.
 
-        seed: one number (network k then has the seed `streams.network_seeds(seed, n_networks)[k]`), or a seed per network.
-        scheme: `kaiming`: weights N(0, 2/fan_in) behind relu, leaky_relu and square, N(0, 1/fan_in) elsewhere and in the last
-            layer, biases 0 (He et al. 2015); `xavier`: weights N(0, 2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010);
-            `torch`: weights and biases uniform in ±1/√fan_in, as torch.nn.Linear draws them; `committee`: first-layer weights
-            N(0, 1/fan_in), all later ones 1, biases 0 (the soft committee machine of Saad & Solla 1995); `mean_field`: as kaiming, but the
-            last layer's weights N(0, 1/fan_in²), so that outputs are averages over units (Mei, Montanari & Nguyen 2018; their learning rate
-            grows with the width).
+        seed: one number (network k then has the seed `streams.network_seeds(seed, n_networks)[k]`), or a seed per
+            network.
+        scheme: `kaiming`: weights N(0, gain/fan_in) with the gain of the activation (2 for relu and its relatives and
+            square, 1 elsewhere) and N(0, 1/fan_in) in the last layer, biases 0 (He et al. 2015); `xavier`: weights
+            N(0, 2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010); `torch`: weights and biases uniform in
+            ±1/√fan_in, as torch.nn.Linear draws them; `committee`: first-layer weights N(0, 1/fan_in), all later ones
+            1, biases 0 (the soft committee machine of Saad & Solla 1995); `mean_field`: as kaiming, but the last
+            layer's weights N(0, 1/fan_in²), so that outputs are averages over units (Mei, Montanari & Nguyen 2018;
+            their learning rate grows with the width).
         scale: every weight and bias is multiplied by it; of a committee the first layer's.
         """
         nearest("scheme", scheme, INITIALISATIONS)
@@ -171,7 +179,7 @@ class Architecture:
         std = np.zeros(self.n_parameters)
         for i, layer in enumerate(self.layout):
             stop = layer.weight + layer.fan_out * layer.fan_in
-            gain = 2.0 if self.activation in ("relu", "leaky_relu", "square") and i < len(self.layout) - 1 else 1.0
+            gain = activations.TABLE[self.activation].gain if i < len(self.layout) - 1 else 1.0
             if scheme == "torch":
                 std[layer.weight : stop + layer.fan_out * self.biases] = layer.fan_in**-0.5
             elif scheme == "committee":
@@ -191,11 +199,7 @@ class Architecture:
         return torch.from_numpy(initial).to(dtype)
 
     def _activation_module(self) -> nn.Module:
-        if self.activation == "leaky_relu":
-            return nn.LeakyReLU(self.negative_slope)
-        return {"identity": nn.Identity, "relu": nn.ReLU, "erf": Erf, "tanh": nn.Tanh, "square": Square}[
-            self.activation
-        ]()
+        return activations.TABLE[self.activation].module(self.negative_slope)
 
     def _hidden_modules(self, width: int) -> list[nn.Module]:
         """What follows the affine map of a hidden layer."""
@@ -203,7 +207,8 @@ class Architecture:
         return [*norm, self._activation_module()]
 
     def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
-        """One network as a torch.nn.Sequential of Linear layers, LayerNorm if `normalise`, activations, and Residual blocks of these.
+        """One network as a torch.nn.Sequential of Linear layers, LayerNorm if `normalise`, activations, and Residual
+        blocks of these.
 
         It holds a copy of `params` `[n_parameters]`; its parameters() are theirs, in their order.
         """
@@ -222,7 +227,9 @@ class Architecture:
         return nn.Sequential(*modules)
 
     def from_torch(self, model: nn.Sequential) -> Float[Tensor, " n_parameters"]:
-        """The parameter vector `[n_parameters]` of a torch.nn.Sequential as `to_torch` makes it; ValueError if it does not fit."""
+        """The parameter vector `[n_parameters]` of a torch.nn.Sequential as `to_torch` makes it; ValueError if it
+        does not fit.
+        """
         leaves = [m for m in model.modules() if not isinstance(m, nn.Sequential)]
         linears = [m for m in leaves if isinstance(m, nn.Linear)]
         widths = tuple([m.in_features for m in linears[:1]] + [m.out_features for m in linears])

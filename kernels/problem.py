@@ -1,4 +1,5 @@
-"""The two problems that a backend solves, checked and in one form: every array per network, on one device, in one dtype.
+"""The two problems that a backend solves, checked and in one form: every array per network, on one device, in one
+dtype.
 
 `train` and `path_losses` build these from what a user passes; the backends read nothing else.
 """
@@ -25,9 +26,13 @@ Seeds = int | Sequence[int] | np.ndarray | Tensor
 class Samples:
     """Where samples come from: a table per data set, or a teacher that labels fresh Gaussian inputs.
 
-    x `[n_datasets, n_samples, n_inputs]`, y `[n_datasets, n_samples, n_outputs]` (mse) or int64 `[n_datasets, n_samples]`
-    (cross-entropy); with a teacher, x and y are None and teacher_params is `[n_datasets, n_parameters of the teacher]`.
+    x `[n_datasets, n_samples, n_inputs]`, y `[n_datasets, n_samples, n_outputs]` (mse) or int64 `[n_datasets,
+    n_samples]` (cross-entropy); with a teacher, x and y are None and teacher_params is `[n_datasets, n_parameters of
+    the teacher]`.
     dataset: int64 `[n_networks]` (or `[n_pairs]`), which of them each network (or pair) sees.
+
+    >>> Samples(n_samples=0, dataset=torch.zeros(3, dtype=torch.int64)).teacher is None
+    True
     """
 
     n_samples: int
@@ -42,9 +47,14 @@ class Samples:
 class TrainingProblem:
     """An ensemble to train. All tensors on `params.device`; floating ones in `params.dtype`, whole numbers int64.
 
-    params `[n, n_parameters]`; mask and trainable bool `[n, n_parameters]` or None; tied int64 `[n_parameters]` or None: for each parameter the
-    first of those that it is one with; lr, momentum, weight_decay, data_seeds, spawn_steps,
-    spawn_seeds `[n]`; factors float64 `[steps]`, the schedule.
+    params `[n, n_parameters]`; mask and trainable bool `[n, n_parameters]` or None; tied int64 `[n_parameters]` or
+    None: for each parameter the first of those that it is one with; lr, momentum, weight_decay, data_seeds,
+    spawn_steps, spawn_seeds `[n]`; factors float64 `[steps]`, the schedule.
+
+    >>> architecture = Architecture((1, 2, 1))
+    >>> samples = torch.ones(4, 1), torch.ones(4, 1)
+    >>> training_problem(architecture, architecture.initial(3), samples, Training(steps=2)).sampling
+    'full'
     """
 
     architecture: Architecture
@@ -73,7 +83,13 @@ class TrainingProblem:
 
 @dataclass(frozen=True, eq=False)
 class PathProblem:
-    """Paths to evaluate: params_a, params_b `[n_pairs, n_parameters]`, alphas `[n_alphas]`, seeds int64 `[n_pairs]`."""
+    """Paths to evaluate: params_a, params_b `[n_pairs, n_parameters]`, alphas `[n_alphas]`, seeds int64 `[n_pairs]`.
+
+    >>> architecture = Architecture((1, 2, 1))
+    >>> samples = torch.ones(4, 1), torch.ones(4, 1)
+    >>> path_problem(architecture, architecture.initial(3), architecture.initial(3, 1), [0, 1], samples).alphas
+    tensor([0., 1.], dtype=torch.float64)
+    """
 
     architecture: Architecture
     params_a: Tensor
@@ -84,20 +100,66 @@ class PathProblem:
     seeds: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a backend makes of a TrainingProblem.
+
+    params `[n, n_parameters]`: after the last step; losses `[n, n_records]`: of the batches of `training.loss_steps`;
+    snapshots `[n_snapshots, n, n_parameters]`; diverged_at, stopped_at int64 `[n]`: the first step whose batch loss
+    was not finite, or below `stop_below` (−1 for none).
+
+    >>> none = torch.full((1,), -1)
+    >>> Trained(torch.ones(1, 2), torch.ones(1, 1), torch.ones(0, 1, 2), none, none).params
+    tensor([[1., 1.]])
+    """
+
+    params: Tensor
+    losses: Tensor
+    snapshots: Tensor
+    diverged_at: Tensor
+    stopped_at: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PathMoments:
+    """What a backend makes of a PathProblem, float64 `[n_pairs, n_alphas]` each.
+
+    mean: of the samples' losses; standard_error: of that mean, as an estimate of the population's; skewness: of the
+        samples' losses;
+    error: share of the samples misclassified (0 for mse).
+
+    >>> zero = torch.zeros(1, 2)
+    >>> PathMoments(mean=zero, standard_error=zero, skewness=zero, error=zero).mean.shape
+    torch.Size([1, 2])
+    """
+
+    mean: Tensor
+    standard_error: Tensor
+    skewness: Tensor
+    error: Tensor
+
+
 def training_problem(
     architecture: Architecture,
     params: Tensor,
     data: Data,
     training: Training,
-    data_seeds: Seeds,
-    spawn_steps: Tensor | np.ndarray | Sequence[int] | int | None,
-    spawn_seeds: Seeds | None,
-    dataset: Tensor | np.ndarray | Sequence[int] | None,
-    mask: Tensor | None,
+    *,
+    data_seeds: Seeds = 0,
+    spawn_steps: Tensor | np.ndarray | Sequence[int] | int | None = None,
+    spawn_seeds: Seeds | None = None,
+    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    mask: Tensor | None = None,
     trainable: Tensor | None = None,
     tied: Tensor | np.ndarray | Sequence[int] | None = None,
 ) -> TrainingProblem:
-    """The checked form of what `train` was given; ValueError names the argument that does not fit."""
+    """The checked form of what `train` was given; ValueError names the argument that does not fit.
+
+    >>> architecture = Architecture((1, 2, 1))
+    >>> training_problem(architecture, torch.ones(3, 5), (torch.ones(4, 1), torch.ones(4, 1)), Training(steps=2))
+    Traceback (most recent call last):
+    ValueError: params must have shape [n_networks, 7], not [3, 5].
+    """
     params = _params("params", architecture, params)
     n, device, dtype = len(params), params.device, params.dtype
     samples = _samples(architecture, data, training.loss, dataset, n, "networks", params)
@@ -122,16 +184,16 @@ def training_problem(
     mask, trainable = _switches("mask", mask, params), _switches("trainable", trainable, params)
     first = None if tied is None else _first_of_each(tied, architecture, (mask, trainable))
     optimizer = training.optimizer
-    number = lambda field, value: per_network(field, value, n, dtype).to(device)  # noqa: E731
+    momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
     return TrainingProblem(
-        architecture,
-        training,
-        params,
-        samples,
-        batch_size,
-        lr=number("lr", optimizer.lr),
-        momentum=number("momentum", optimizer.momentum if isinstance(optimizer, SGD) else 0.0),
-        weight_decay=number("weight_decay", optimizer.weight_decay),
+        architecture=architecture,
+        training=training,
+        params=params,
+        samples=samples,
+        batch_size=batch_size,
+        lr=per_network("lr", optimizer.lr, n, dtype).to(device),
+        momentum=per_network("momentum", momentum, n, dtype).to(device),
+        weight_decay=per_network("weight_decay", optimizer.weight_decay, n, dtype).to(device),
         data_seeds=seeds.to(device),
         spawn_steps=steps.to(device),
         spawn_seeds=spawned.to(device),
@@ -148,13 +210,20 @@ def path_problem(
     params_b: Tensor,
     alphas: Tensor | np.ndarray | Sequence[float],
     data: Data,
-    loss: str,
-    dtype: torch.dtype,
-    dataset: Tensor | np.ndarray | Sequence[int] | None,
-    n_samples: int | None,
-    seeds: Seeds,
+    *,
+    loss: str = "mse",
+    dtype: torch.dtype = torch.float64,
+    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    n_samples: int | None = None,
+    seeds: Seeds = 0,
 ) -> PathProblem:
-    """The checked form of what `path_losses` was given; ValueError names the argument that does not fit."""
+    """The checked form of what `path_losses` was given; ValueError names the argument that does not fit.
+
+    >>> architecture = Architecture((1, 2, 1))
+    >>> path_problem(architecture, torch.ones(3, 7), torch.ones(2, 7), [0, 1], (torch.ones(4, 1), torch.ones(4, 1)))
+    Traceback (most recent call last):
+    ValueError: params_a and params_b must have one shape, not [3, 7] and [2, 7].
+    """
     if params_a.shape != params_b.shape:
         raise ValueError(
             f"params_a and params_b must have one shape, not {list(params_a.shape)} and {list(params_b.shape)}."
@@ -180,7 +249,11 @@ def path_problem(
 
 
 def bias_corrections(optimizer: SGD | Adam | AdamW, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Adam's 1/(1 − β₁ᵗ) and 1/√(1 − β₂ᵗ) for t = 1 … steps, float64 `[steps]` each; ones for SGD."""
+    """Adam's 1/(1 − β₁ᵗ) and 1/√(1 − β₂ᵗ) for t = 1 … steps, float64 `[steps]` each; ones for SGD.
+
+    >>> bias_corrections(Adam(betas=(0.5, 0.75)), 2)[0]  # 1/(1 − ½), 1/(1 − ¼)
+    array([2.        , 1.33333333])
+    """
     if isinstance(optimizer, SGD):
         return np.ones(steps), np.ones(steps)
     t = np.arange(1, steps + 1)
@@ -203,7 +276,8 @@ def _switches(field: str, value: Tensor | None, params: Tensor) -> Tensor | None
         return None
     if value.dtype is not torch.bool or value.shape not in (params.shape[1:], params.shape):
         raise ValueError(
-            f"{field} must be a bool tensor of shape [{params.shape[1]}] or {list(params.shape)}, not {value.dtype} {list(value.shape)}."
+            f"{field} must be a bool tensor of shape [{params.shape[1]}] or {list(params.shape)}, "
+            f"not {value.dtype} {list(value.shape)}."
         )
     return value.to(params.device).expand(params.shape).contiguous()
 
@@ -215,7 +289,8 @@ def _first_of_each(
     number = (tied.detach().cpu() if isinstance(tied, Tensor) else torch.from_numpy(np.array(tied))).numpy()
     if number.dtype.kind not in "iu" or number.shape != (architecture.n_parameters,):
         raise ValueError(
-            f"tied must be whole numbers of shape [{architecture.n_parameters}], not {number.dtype} {list(number.shape)}."
+            f"tied must be whole numbers of shape [{architecture.n_parameters}], "
+            f"not {number.dtype} {list(number.shape)}."
         )
     _, first, group = np.unique(number, return_index=True, return_inverse=True)
     index = torch.from_numpy(first[group].astype(np.int64))
@@ -241,13 +316,13 @@ def _samples(
         teacher_params = torch.atleast_2d(data.params).detach().to(like)
         if teacher_params.shape[1] != data.architecture.n_parameters:
             raise ValueError(
-                f"the teacher's params must have {data.architecture.n_parameters} columns, not {teacher_params.shape[1]}."
+                f"the teacher's params must have {data.architecture.n_parameters} columns, "
+                f"not {teacher_params.shape[1]}."
             )
         for side in ("n_inputs", "n_outputs"):
-            if getattr(data.architecture, side) != getattr(architecture, side):
-                raise ValueError(
-                    f"the teacher's {side} ({getattr(data.architecture, side)}) must equal the networks' ({getattr(architecture, side)})."
-                )
+            of_teacher, of_networks = getattr(data.architecture, side), getattr(architecture, side)
+            if of_teacher != of_networks:
+                raise ValueError(f"the teacher's {side} ({of_teacher}) must equal the networks' ({of_networks}).")
         index = _dataset(dataset, n, len(teacher_params), unit)
         return Samples(0, index.to(like.device), teacher=data.architecture, teacher_params=teacher_params.contiguous())
     x, y = data
@@ -255,7 +330,8 @@ def _samples(
     y = y.detach()
     if x.ndim != 3 or x.shape[2] != architecture.n_inputs or not x.shape[1]:
         raise ValueError(
-            f"x must have shape [n_samples, {architecture.n_inputs}], with data sets in front, not {list(data[0].shape)}."
+            f"x must have shape [n_samples, {architecture.n_inputs}], with data sets in front, "
+            f"not {list(data[0].shape)}."
         )
     if not bool(torch.isfinite(x).all()):
         raise ValueError("x must be finite.")

@@ -5,7 +5,6 @@ Shapes: n networks (or evaluations), b samples, i inputs and o outputs of a laye
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,35 +12,23 @@ import torch
 from torch import Tensor
 
 from kernels import streams
+from kernels.activations import TABLE
 from kernels.network import NORM_EPS, Architecture
-from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
+from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
 from kernels.training import SGD, AdamW
 
 Progress = Callable[[int, int], None]
 
 
-def activation(architecture: Architecture, z: Tensor) -> tuple[Tensor, Tensor]:
-    """σ(z) and σ′(z); at the kink of relu and leaky relu the derivative is that of the left side, as in torch."""
-    match architecture.activation:
-        case "identity":
-            return z, torch.ones_like(z)
-        case "relu":
-            return z.clamp(min=0), (z > 0).to(z.dtype)
-        case "leaky_relu":
-            slope = torch.where(z > 0, torch.ones_like(z), torch.full_like(z, architecture.negative_slope))
-            return z * slope, slope
-        case "erf":
-            return torch.erf(z / math.sqrt(2)), math.sqrt(2 / math.pi) * torch.exp(-0.5 * z * z)
-        case "tanh":
-            h = torch.tanh(z)
-            return h, 1 - h * h
-        case _:  # square
-            return z * z, 2 * z
-
-
 @dataclass
 class Hidden:
-    """What back-propagation needs of a hidden layer: σ′, and with normalisation also z (normalised) and 1/√(variance + ε) `[n, b, 1]`."""
+    """What back-propagation needs of a hidden layer: σ′, and with normalisation also z (normalised) and 1/√(variance
+    + ε) `[n, b, 1]`.
+
+    >>> slope = torch.tensor([[[1.0, 0.0]]])  # of relu, at z = 3 and z = −1
+    >>> Hidden(slope, torch.tensor([[[3.0, -1.0]]])).back(torch.tensor([[[5.0, 7.0]]]))
+    tensor([[[5., 0.]]])
+    """
 
     slope: Tensor
     z: Tensor
@@ -56,10 +43,18 @@ class Hidden:
 
 
 def forward(architecture: Architecture, params: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor], list[Hidden]]:
-    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`; inputs of every layer; what is left of the hidden ones."""
+    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`; inputs of every layer; what is left of
+    the hidden ones.
+
+    >>> line = Architecture((1, 1), biases=False)
+    >>> outputs, inputs, hidden = forward(line, torch.tensor([[3.0]]), torch.ones(1, 2, 1))
+    >>> outputs[0, :, 0]
+    tensor([3., 3.])
+    """
     inputs: list[Tensor] = [x]
     hidden: list[Hidden] = []
     layers = architecture.layers(params)
+    activation = TABLE[architecture.activation]
     for index, (weight, bias) in enumerate(layers):
         z = inputs[-1] @ weight.mT
         if bias is not None:
@@ -70,14 +65,18 @@ def forward(architecture: Architecture, params: Tensor, x: Tensor) -> tuple[Tens
         if architecture.normalise:
             inverse = (z.var(-1, correction=0, keepdim=True) + NORM_EPS).rsqrt()
             z = (z - z.mean(-1, keepdim=True)) * inverse
-        h, slope = activation(architecture, z)
+        h, slope = activation.value_and_slope(z, architecture.negative_slope)
         inputs.append(inputs[-1] + h if architecture.skips[index] else h)
         hidden.append(Hidden(slope, z, inverse))
     raise AssertionError("an architecture has at least one layer")
 
 
 def sample_losses(loss: str, outputs: Tensor, y: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Loss of each sample `[n, b]` and its derivative by the outputs `[n, b, o]`."""
+    """Loss of each sample `[n, b]` and its derivative by the outputs `[n, b, o]`.
+
+    >>> sample_losses("mse", torch.tensor([[[3.0]]]), torch.tensor([[[1.0]]]))  # ½ 2², and 2
+    (tensor([[2.]]), tensor([[[2.]]]))
+    """
     if loss == "mse":
         residual = outputs - y
         return 0.5 * residual.square().sum(-1), residual
@@ -93,7 +92,13 @@ def sample_losses(loss: str, outputs: Tensor, y: Tensor, label_smoothing: float 
 def loss_and_gradient(
     architecture: Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss `[n]` over the samples x `[n, b, i]`, y, and its gradient `[n, n_parameters]`, by back-propagation."""
+    """Mean loss `[n]` over the samples x `[n, b, i]`, y, and its gradient `[n, n_parameters]`, by back-propagation.
+
+    >>> line = Architecture((1, 1), biases=False)
+    >>> one = torch.ones(1, 1, 1)
+    >>> loss_and_gradient(line, torch.tensor([[3.0]]), one, one, "mse")  # ½ (w − 1)² and w − 1 at w = 3
+    (tensor([2.]), tensor([[2.]]))
+    """
     outputs, inputs, hidden = forward(architecture, params, x)
     losses, delta = sample_losses(loss, outputs, y, label_smoothing)
     delta = delta / x.shape[1]
@@ -112,8 +117,17 @@ def loss_and_gradient(
     return losses.mean(1), gradient
 
 
-def fresh_samples(samples: Samples, seeds: Tensor, step: int, count: int, loss: str, like: Tensor, first: int = 0):
-    """Samples first … first + count − 1 of a teacher's stream: x `[n, count, i]` and its labels."""
+def fresh_samples(
+    samples: Samples, seeds: Tensor, step: int, count: int, loss: str, like: Tensor, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Samples first … first + count − 1 of a teacher's stream: x `[n, count, i]` and its labels.
+
+    >>> teacher = Architecture((2, 1), biases=False)
+    >>> samples = Samples(0, torch.tensor([0]), teacher=teacher, teacher_params=torch.ones(1, 2))
+    >>> x, y = fresh_samples(samples, torch.tensor([7]), step=0, count=3, loss="mse", like=torch.ones(1))
+    >>> bool(torch.allclose(y[..., 0], x.sum(-1)))
+    True
+    """
     assert samples.teacher is not None and samples.teacher_params is not None
     z = streams.gaussian_inputs(seeds.cpu().numpy(), step, count, samples.teacher.n_inputs, first)
     x = torch.from_numpy(z).to(like)
@@ -122,7 +136,17 @@ def fresh_samples(samples: Samples, seeds: Tensor, step: int, count: int, loss: 
 
 
 def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
-    """The samples of one step: x `[n, b, i]` and y `[n, b, o]` (mse) or `[n, b]` (cross-entropy)."""
+    """The samples of one step: x `[n, b, i]` and y `[n, b, o]` (mse) or `[n, b]` (cross-entropy).
+
+    >>> from kernels.problem import training_problem
+    >>> from kernels.training import Training
+    >>> line = Architecture((1, 1))
+    >>> samples = torch.arange(4.0)[:, None], torch.zeros(4, 1)
+    >>> problem = training_problem(line, line.initial(1), samples, Training(steps=2, batch_size=2))
+    >>> both = torch.cat([batch(problem, step)[0] for step in range(2)], 1)  # an epoch: every sample once
+    >>> both.flatten().sort().values
+    tensor([0., 1., 2., 3.])
+    """
     samples, size = problem.samples, problem.batch_size
     seeds = torch.where(step >= problem.spawn_steps, problem.spawn_seeds, problem.data_seeds)
     if problem.sampling == "online":
@@ -143,7 +167,17 @@ def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
 
 
 def adjusted(problem: TrainingProblem, gradient: Tensor) -> Tensor:
-    """The gradient `[n, P]` of what may move: masked and held parameters at 0, those that are one with the sum of theirs, clipped."""
+    """The gradient `[n, P]` of what may move: masked and held parameters at 0, those that are one with the sum of
+    theirs, clipped.
+
+    >>> from kernels.problem import training_problem
+    >>> from kernels.training import Training
+    >>> line = Architecture((2, 1), biases=False)
+    >>> samples = torch.ones(1, 2), torch.ones(1, 1)
+    >>> problem = training_problem(line, line.initial(1), samples, Training(steps=1), tied=[0, 0])
+    >>> adjusted(problem, torch.tensor([[1.0, 2.0]]))  # tied parameters move along the sum of their gradients
+    tensor([[3., 3.]])
+    """
     tied = problem.tied
     if problem.mask is not None:
         gradient = torch.where(problem.mask, gradient, 0)
@@ -157,8 +191,16 @@ def adjusted(problem: TrainingProblem, gradient: Tensor) -> Tensor:
     return gradient
 
 
-def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Final parameters `[n, P]`, recorded losses `[n, n_records]`, snapshots `[n_snapshots, n, P]`, first bad and first idle step `[n]` (or −1)."""
+def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained:
+    """Train every network of the problem, one step after the other.
+
+    >>> from kernels.problem import training_problem
+    >>> from kernels.training import Training
+    >>> line = Architecture((1, 1), biases=False)
+    >>> one = torch.ones(1, 1)
+    >>> train(training_problem(line, 0 * one, (one, one), Training(steps=2, optimizer=SGD(lr=0.5)))).params
+    tensor([[0.7500]])
+    """
     architecture, training = problem.architecture, problem.training
     optimizer = training.optimizer
     params = problem.params if problem.tied is None else problem.params[:, problem.tied]
@@ -203,17 +245,24 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[T
         snapshots.append(params.clone())
     diverged_at[(diverged_at < 0) & ~params.isfinite().all(1)] = training.steps
     n_records = len(training.loss_steps)
-    return (
-        params,
-        torch.stack(losses, 1) if n_records else params.new_zeros(n, 0),
-        torch.stack(snapshots) if snapshots else params.new_zeros(0, *params.shape),
-        diverged_at,
-        stopped_at,
+    return Trained(
+        params=params,
+        losses=torch.stack(losses, 1) if n_records else params.new_zeros(n, 0),
+        snapshots=torch.stack(snapshots) if snapshots else params.new_zeros(0, *params.shape),
+        diverged_at=diverged_at,
+        stopped_at=stopped_at,
     )
 
 
-def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean loss, its standard error, the skewness of the samples' losses, and the share misclassified, float64 `[n_pairs, n_alphas]`."""
+def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathMoments:
+    """Moments of the samples' losses at every alpha of every path.
+
+    >>> from kernels.problem import path_problem
+    >>> line = Architecture((1, 1), biases=False)
+    >>> one = torch.ones(1, 1)
+    >>> path_losses(path_problem(line, -one, one, [0.0, 0.5], (one, 0 * one))).mean
+    tensor([[0.5000, 0.0000]], dtype=torch.float64)
+    """
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     samples, loss = problem.samples, problem.loss
     mean, standard_error, skewness, error = torch.zeros(
@@ -246,4 +295,4 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple
             error[pair, column] = (outputs.argmax(-1) != y).double().mean(1)
         if progress is not None:
             progress(min(start + chunk, flat), flat)
-    return mean, standard_error, skewness, error
+    return PathMoments(mean, standard_error, skewness, error)

@@ -1,9 +1,10 @@
 """Counter-based random numbers: Philox 4x32-10, one stream per (purpose, seed, step).
 
-A word is a function of its coordinates alone, so a network draws the same numbers whatever runs beside it, in whatever order,
-on whatever machine: key = the network's 64-bit seed, counter = (block, step, step >> 32, purpose), four 32-bit words a block
-(Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"). This module is the definition; the native
-and GPU backends repeat it in their own language and are tested against it: integers bit for bit, normals to rounding.
+A word is a function of its coordinates alone, so a network draws the same numbers whatever runs beside it, in
+whatever order, on whatever machine: key = the network's 64-bit seed, counter = (block, step, step >> 32, purpose),
+four 32-bit words a block (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"). This
+module is the definition; the native and GPU backends repeat it in their own language and are tested against it:
+integers bit for bit, normals to rounding.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ _MASK = np.uint64(0xFFFFFFFF)
 
 
 def philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Philox 4x32-10: counter `[…, 4]` and key `[…, 2]` (uint32, broadcast against each other) to words `[…, 4]` (uint32)."""
+    """Philox 4x32-10: counter `[…, 4]` and key `[…, 2]` (uint32, broadcast against each other) to words `[…, 4]`
+    (uint32).
+
+    >>> zero = np.zeros(4, np.uint32)  # the first vector of Random123's kat_vectors
+    >>> [hex(word) for word in philox(zero, zero[:2])]
+    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
+    """
     c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
     k0, k1 = key[..., 0].astype(_U32), key[..., 1].astype(_U32)
     for _ in range(10):
@@ -38,6 +45,10 @@ def words(purpose: int, seeds: np.ndarray, step: int | np.ndarray, n: int, first
     """The first n words of the streams (purpose, seeds, step), counted from block `first_block`: uint32 `[…seeds, n]`.
 
     seeds: int64 of any shape; step: one number, or an array that broadcasts against seeds.
+
+    >>> seeds = np.array([7])
+    >>> bool((words(INITIAL, seeds, 0, 8)[0, 4:] == words(INITIAL, seeds, 0, 4, first_block=1)[0]).all())
+    True
     """
     seeds, steps = np.broadcast_arrays(np.asarray(seeds, np.int64), np.asarray(step, np.int64))
     seeds, steps = seeds.astype(np.uint64), steps.astype(np.uint64)
@@ -54,8 +65,12 @@ def words(purpose: int, seeds: np.ndarray, step: int | np.ndarray, n: int, first
 def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: int, first: int = 0) -> np.ndarray:
     """Seeds of networks first … first + n_networks − 1: int64 `[n_networks]` in [0, 2⁶³).
 
-    From one number, network k's seed is the first 63 bits of the stream (SEED, seed, k), so that a shard of an ensemble draws
-    what the whole would. An array of seeds is checked (shape `[n_networks]`, whole numbers in [0, 2⁶³)) and returned.
+    From one number, network k's seed is the first 63 bits of the stream (SEED, seed, k), so that a shard of an
+    ensemble draws what the whole would. An array of seeds is checked (shape `[n_networks]`, whole numbers in [0,
+    2⁶³)) and returned.
+
+    >>> bool((network_seeds(0, 10)[4:] == network_seeds(0, 6, first=4)).all())  # a shard has the whole's seeds
+    True
     """
     array = seed.detach().cpu().numpy() if isinstance(seed, Tensor) else np.asarray(seed)
     if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or int(array.max()) >= 2**63)):
@@ -70,25 +85,44 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
 
 
 def derived_seeds(seeds: np.ndarray, n: int, first: int = 0) -> np.ndarray:
-    """Seeds first … first + n − 1 that derive from each of `seeds` as `network_seeds` derives them from one: int64 `[…seeds, n]`."""
+    """Seeds first … first + n − 1 that derive from each of `seeds` as `network_seeds` derives them from one: int64
+    `[…seeds, n]`.
+
+    >>> derived_seeds(np.array([3, 4]), 5).shape
+    (2, 5)
+    """
     w = words(SEED, np.asarray(seeds)[..., None], first + np.arange(n), 2).astype(np.uint64)
     return ((w[..., 0] | (w[..., 1] << np.uint64(32))) >> np.uint64(1)).astype(np.int64)
 
 
 def integers(word: np.ndarray, n: int) -> np.ndarray:
-    """Words (uint32) to integers in [0, n): ⌊word · n / 2³²⌋, uniform up to n/2³²."""
+    """Words (uint32) to integers in [0, n): ⌊word · n / 2³²⌋, uniform up to n/2³².
+
+    >>> integers(np.array([0, 2**31, 2**32 - 1], np.uint32), 10)
+    array([0, 5, 9])
+    """
     return ((word.astype(np.uint64) * np.uint64(n)) >> np.uint64(32)).astype(np.int64)
 
 
 def uniforms(purpose: int, seeds: np.ndarray, step: int | np.ndarray, n: int, first_block: int = 0) -> np.ndarray:
-    """n uniforms in (0, 1), (word + ½)/2³²: float64 `[…seeds, n]`."""
+    """n uniforms in (0, 1), (word + ½)/2³²: float64 `[…seeds, n]`.
+
+    >>> drawn = uniforms(INITIAL, np.arange(1000), 0, 100)
+    >>> drawn.shape, bool(abs(drawn.mean() - 0.5) < 0.005)
+    ((1000, 100), True)
+    """
     return (words(purpose, seeds, step, n, first_block) + 0.5) * 2.0**-32
 
 
 def normals(purpose: int, seeds: np.ndarray, step: int | np.ndarray, n: int, first_block: int = 0) -> np.ndarray:
     """n standard normals, float64 `[…seeds, n]`, by Box & Muller (1958): words (a, b) give r cos ϑ and r sin ϑ.
 
-    r = √(−2 ln((a + ½)/2³²)) and ϑ = 2π b/2³²; the largest |normal| is 6.77. A float32 backend rounds these same numbers.
+    r = √(−2 ln((a + ½)/2³²)) and ϑ = 2π b/2³²; the largest |normal| is 6.77. A float32 backend rounds these same
+    numbers.
+
+    >>> drawn = normals(INITIAL, np.arange(1000), 0, 100)
+    >>> bool(abs(drawn.mean()) < 0.02), bool(abs(drawn.var() - 1) < 0.02)
+    (True, True)
     """
     u = words(purpose, seeds, step, n + n % 2, first_block)
     radius = np.sqrt(-2 * np.log((u[..., 0::2] + 0.5) * 2.0**-32))
@@ -100,6 +134,9 @@ def gaussian_inputs(seeds: np.ndarray, step: int, n_samples: int, n_inputs: int,
     """Fresh inputs x ~ N(0, I): samples first … first + n_samples − 1 of the streams (GAUSSIAN, seeds, step).
 
     float64 `[…seeds, n_samples, n_inputs]`. Every sample begins a new block, so that it is a function of its own index.
+
+    >>> gaussian_inputs(np.array([5]), step=0, n_samples=3, n_inputs=2).shape
+    (1, 3, 2)
     """
     blocks = -(-n_inputs // 4)
     z = normals(GAUSSIAN, seeds, step, 4 * blocks * n_samples, first * blocks)
@@ -107,17 +144,27 @@ def gaussian_inputs(seeds: np.ndarray, step: int, n_samples: int, n_inputs: int,
 
 
 def permutation_rounds(n: int) -> int:
-    """Feistel rounds that make all permutations (n ≤ 8) or all triples of positions (larger n) equally likely in 400,000 draws."""
+    """Feistel rounds that make all permutations (n ≤ 8) or all triples of positions (larger n) equally likely in
+    400,000 draws.
+
+    >>> permutation_rounds(1000)
+    12
+    """
     return 32 if n <= 8 else 12
 
 
 def permutation(seeds: np.ndarray, epoch: int | np.ndarray, positions: np.ndarray, n: int) -> np.ndarray:
-    """Where a keyed random permutation of 0 … n − 1 sends `positions`: int64, shape of seeds × positions broadcast on the right.
+    """Where a keyed random permutation of 0 … n − 1 sends `positions`: int64, shape of seeds × positions broadcast on
+    the right.
 
-    seeds `[…]`, epoch a number or `[…]`, positions `[…, n_positions]` or `[n_positions]`. No table is kept, so that a lane of a
-    GPU can do it: an alternating Feistel network on ⌈log₂ n⌉ bits, `permutation_rounds(n)` rounds with keys from the stream
-    (PERMUTATION, seed, epoch) and the finaliser of MurmurHash3 as round function, walked along its cycle until the value is
-    below n (Black & Rogaway 2002; Mitchell, Stokes, Frank & Holmes 2022).
+    seeds `[…]`, epoch a number or `[…]`, positions `[…, n_positions]` or `[n_positions]`. No table is kept, so that a
+    lane of a GPU can do it: an alternating Feistel network on ⌈log₂ n⌉ bits, `permutation_rounds(n)` rounds with keys
+    from the stream (PERMUTATION, seed, epoch) and the finaliser of MurmurHash3 as round function, walked along its
+    cycle until the value is below n (Black & Rogaway 2002; Mitchell, Stokes, Frank & Holmes 2022).
+
+    >>> images = permutation(np.array(3), epoch=0, positions=np.arange(10), n=10)
+    >>> sorted(images.tolist()) == list(range(10))
+    True
     """
     bits = max(1, (n - 1).bit_length())
     low = bits - bits // 2

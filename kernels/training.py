@@ -1,6 +1,7 @@
 """What a training run is: optimizer, schedule, batches, loss.
 
-Every number that may differ between networks (learning rate, momentum, weight decay) is one number or an array `[n_networks]`.
+Every number that may differ between networks (learning rate, momentum, weight decay) is one number or an array
+`[n_networks]`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ class SGD:
     """Stochastic gradient descent, as torch.optim.SGD: g ← ∇L + λθ, v ← μv + g, θ ← θ − η v (Nesterov: θ − η (g + μv)).
 
     lr η, momentum μ, weight_decay λ: one number, or one per network.
+
+    >>> SGD(lr=[0.1, 0.2], momentum=0.9).momentum  # two networks, two rates
+    0.9
     """
 
     lr: PerNetwork = 0.05
@@ -48,6 +52,10 @@ class Adam:
 
     m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², θ ← θ − η m̂ / (√v̂ + ε) with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ).
     lr η and weight_decay λ: one number, or one per network.
+
+    >>> Adam(betas=(0.9, 1.0))
+    Traceback (most recent call last):
+    ValueError: betas must be two numbers in [0, 1), not (0.9, 1.0).
     """
 
     lr: PerNetwork = 1e-3
@@ -64,16 +72,24 @@ class Adam:
 
 @dataclass(frozen=True, eq=False)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW: θ ← (1 − ηλ)θ before Adam's step."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW: θ ← (1 − ηλ)θ before Adam's
+    step.
+
+    >>> AdamW(lr=0.01, weight_decay=0.1).eps
+    1e-08
+    """
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The learning rate's factor at each step.
 
-    The first `warmup_steps` steps rise linearly, (t+1)/warmup_steps. With s the share of the remaining steps that is done,
-    s = (t − warmup_steps)/(steps − warmup_steps): `constant` 1; `linear` 1 + (final_factor − 1) s;
+    The first `warmup_steps` steps rise linearly, (t+1)/warmup_steps. With s the share of the remaining steps that is
+    done, s = (t − warmup_steps)/(steps − warmup_steps): `constant` 1; `linear` 1 + (final_factor − 1) s;
     `cosine` final_factor + (1 − final_factor)(1 + cos πs)/2; `step` γ^⌊(t − warmup_steps)/step_size⌋.
+
+    >>> Schedule("linear", warmup_steps=2).factors(6)
+    array([0.5 , 1.  , 1.  , 0.75, 0.5 , 0.25])
     """
 
     kind: str = "constant"
@@ -111,13 +127,20 @@ class Training:
     steps: number of updates.
     loss: `mse`, ½ mean over samples of ‖f(x) − y‖²; or `cross_entropy`, mean softmax cross-entropy in nats.
     batch_size: samples a step; None is the full batch. A teacher's online samples need a number.
-    sampling: `epoch`, reshuffled without replacement each epoch (the last batch of an epoch may be smaller); or `replacement`.
-    record_every: the loss of the step's batch, before the update, is recorded at steps 0, k, 2k, …; None: about 100 records.
+    sampling: `epoch`, reshuffled without replacement each epoch (the last batch of an epoch may be smaller); or
+        `replacement`.
+    record_every: the loss of the step's batch, before the update, is recorded at steps 0, k, 2k, …; None: about 100
+        records.
     snapshots: numbers of updates after which the parameters are kept (0: the initial ones, `steps`: the last).
-    label_smoothing: share ε of a label that is spread over all classes, for cross_entropy: 1 − ε + ε/K on the class, ε/K elsewhere.
-    clip_norm: a gradient of larger norm is scaled down to it, as torch.nn.utils.clip_grad_norm_ does (g ← g · min(1, c/(‖g‖ + 10⁻⁶))), each
-        network's on its own, weight decay not counted; None: never.
-    stop_below: a network takes no update from the first step on whose batch loss is below it (Run.stopped_at); None: it never stops.
+    label_smoothing: share ε of a label that is spread over all classes, for cross_entropy: 1 − ε + ε/K on the class,
+        ε/K elsewhere.
+    clip_norm: a gradient of larger norm is scaled down to it, as torch.nn.utils.clip_grad_norm_ does (g ← g · min(1,
+        c/(‖g‖ + 10⁻⁶))), each network's on its own, weight decay not counted; None: never.
+    stop_below: a network takes no update from the first step on whose batch loss is below it (Run.stopped_at); None:
+        it never stops.
+
+    >>> Training(steps=1000, batch_size=16).loss_steps
+    range(0, 1000, 10)
     """
 
     steps: int
@@ -164,9 +187,14 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """Fresh samples without end: x ~ N(0, I), labelled by a teacher network (the class of its largest output for cross-entropy).
+    """Fresh samples without end: x ~ N(0, I), labelled by a teacher network (the class of its largest output for
+    cross-entropy).
 
     params: `[n_parameters]`, or `[n_teachers, n_parameters]` with `dataset` saying which teacher a network learns from.
+
+    >>> architecture = Architecture((2, 4, 1), "tanh")
+    >>> Teacher(architecture, architecture.initial(1, seed=3)).params.shape
+    torch.Size([1, 17])
     """
 
     architecture: Architecture

@@ -100,12 +100,20 @@ class Doctor:
     """Say what this machine can run, and how fast."""
 
     gpu: bool = False
-    """Hold the GPU kernels against the reference and time them beside the bounds read from their machine code."""
+    """Hold the GPU kernels against the reference and time them, beside the bounds read from their machine code and
+    beside other tools.
+    """
+
+    minutes: float = 8.0
+    """How long --gpu may take, about; the most telling comes first."""
+
+    out: Path | None = None
+    """With --gpu: file for what was found, one JSON object a line, written as it comes."""
 
     def __call__(self) -> None:
         """Print the tables. Exit code 1 if a GPU kernel disagrees with the reference."""
         doctor.examine(Console())
-        if self.gpu and not doctor.examine_gpu(Console()):
+        if self.gpu and not doctor.examine_gpu(Console(soft_wrap=True, highlight=False), self.minutes, self.out):
             sys.exit(1)
 
 

@@ -1,4 +1,7 @@
-"""Settings of the whole suite: hypothesis repeats itself in CI and digs deeper on demand (`HYPOTHESIS_PROFILE=deep make test`)."""
+"""Settings of the whole suite.
+
+Hypothesis repeats itself in CI and digs deeper on demand (`HYPOTHESIS_PROFILE=deep make test`).
+"""
 
 from __future__ import annotations
 

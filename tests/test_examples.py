@@ -11,7 +11,20 @@ from types import ModuleType
 import pytest
 
 ROOMS = ("theory",)  # all of their modules
-OTHER_MODULES = (  # what Python users of the testbed call; its other modules are the command's own
+# what Python users call, and what is written to be read; the rest is the command's, or for compilers
+OTHER_MODULES = (
+    "kernels",
+    "kernels.activations",
+    "kernels.assignment",
+    "kernels.checks",
+    "kernels.connectivity",
+    "kernels.gpu.layouts",
+    "kernels.network",
+    "kernels.peers",
+    "kernels.problem",
+    "kernels.reference",
+    "kernels.streams",
+    "kernels.training",
     "testbed.alignment.canonical",
     "testbed.alignment.exhaustive",
     "testbed.columns",
@@ -33,6 +46,10 @@ OTHER_MODULES = (  # what Python users of the testbed call; its other modules ar
     "testbed.study.sizes",
 )
 WITHOUT_EXAMPLE: dict[str, str] = {  # full name: why it needs none
+    "kernels.peers.compiled_step": "torch.compile takes seconds; `benchmarks/peers.py` checks it against the reference",
+    "kernels.peers.graphed": "a CUDA graph needs a GPU",
+    "kernels.peers.jax_loss": "JAX is optional",
+    "kernels.peers.jax_trainer": "JAX is optional",
     "testbed.data.datasets.Dataset": "`make` makes one in its example",
     "testbed.data.sampling.Sampled": "the base of the data families",
     "testbed.data.tasks.Task": "the base of the tasks",

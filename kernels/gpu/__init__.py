@@ -1,6 +1,7 @@
 """The GPU backend: Triton kernels, one launch for thousands of networks and many steps.
 
-Nothing here imports Triton before it is needed. With TRITON_INTERPRET=1 in the environment the kernels run, slowly, on the CPU.
+Nothing here imports Triton before it is needed. With TRITON_INTERPRET=1 in the environment the kernels run, slowly,
+on the CPU.
 """
 
 from __future__ import annotations
@@ -10,44 +11,61 @@ import os
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from kernels.gpu.layouts import Layout, explain_layout
-from kernels.problem import PathProblem, TrainingProblem
+from kernels.problem import PathMoments, PathProblem, Trained, TrainingProblem
 
 __all__ = ["Layout", "explain_layout", "missing", "path_losses", "refusal", "train"]
 
 Progress = Callable[[int, int], None]
 
+TRITON = ("3.5", "3.10")  # from this one on, and below that one: setup.py reads this line
+
 
 def missing() -> str:
     """Why the GPU backend cannot run here, in a sentence; empty where it can."""
-    if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed (pip install triton)."
+    if why := unfit_triton():
+        return why
     if os.environ.get("TRITON_INTERPRET", "0") == "1" or torch.cuda.is_available():
         return ""
     return "torch sees no GPU on this machine (TRITON_INTERPRET=1 runs the kernels, slowly, on the CPU)."
 
 
+def unfit_triton() -> str:
+    """Why the installed Triton does not compile the kernels, in a sentence; empty where it does."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (pip install triton)."
+    import triton
+
+    found, oldest, unknown = (tuple(map(int, version.split(".")[:2])) for version in (triton.__version__, *TRITON))
+    if oldest <= found < unknown:
+        return ""
+    return (
+        f"Triton {triton.__version__} is installed, "
+        f"and the kernels run with Triton {TRITON[0]} to {unknown[0]}.{unknown[1] - 1}. "
+        "Triton goes with torch: torch 2.9 brings 3.5, and later ones bring later ones."
+    )
+
+
 def refusal(problem: TrainingProblem | PathProblem) -> str:
     """Why the kernels do not take this problem, in a sentence that names the backend that does; empty where they do."""
-    from kernels.gpu import launch
+    from kernels.gpu.plan import plan
 
     try:
-        launch.plan(problem)
+        plan(problem)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def train(problem: TrainingProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained:
     """What `kernels.reference.train` returns, computed on the GPU; ValueError for what it cannot run."""
     from kernels.gpu import launch
 
     return launch.train(problem, progress)
 
 
-def path_losses(problem: PathProblem, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathMoments:
     """What `kernels.reference.path_losses` returns, computed on the GPU; ValueError for what it cannot run."""
     from kernels.gpu import launch
 

@@ -1,82 +1,94 @@
-"""Compiles the kernels for a named GPU, which need not be there: for tests of the compiler and for `kernels.gpu.cost`."""
+"""Compiles the kernels for a named GPU, which need not be there, on the very path that a launch takes.
+
+A stand-in for Triton's driver answers for the GPU: binder, specialisation, cache key and compiler are those of a
+launch, and only the launch itself is left out. So what fails here fails on a GPU, and what is compiled here is found
+in Triton's cache there.
+"""
 
 from __future__ import annotations
 
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, CompiledKernel
+import contextlib
+from collections.abc import Iterator
 
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.compiler import CompiledKernel
+from triton.runtime.driver import driver
+
+from kernels.gpu import launch
 from kernels.gpu.cost import Cost, Gpu, cost
 from kernels.gpu.layouts import Layout
-from kernels.gpu.memory import paths as memory_paths
-from kernels.gpu.memory import training as memory_training
-from kernels.gpu.plan import compiled_optimizer, options, plan
-from kernels.gpu.registers import paths, training
+from kernels.gpu.plan import Plan
 from kernels.gpu.shapes import multiply_adds
 from kernels.problem import PathProblem, TrainingProblem
 
 TARGETS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942")
-WHOLE = ("data_seeds", "spawn_steps", "spawn_seeds", "seeds", "dataset", "diverged_at", "stopped_at")  # int64 arrays
-INDICES = ("tied", "members", "groups")  # int32 arrays
+
+
+class _StandIn:
+    """What Triton asks its driver for on the way to a launch."""
+
+    launcher_cls = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.target = target_of(name)
+        self.utils = self
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def get_current_device(self) -> str:
+        return self.name  # a kernel keeps what it compiled, and for which target, by device
+
+    def get_current_stream(self, device: str) -> int:
+        return 0
+
+    def get_active_torch_device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def get_device_properties(self, device: str) -> dict[str, int]:
+        return {"max_shared_mem": 232448, "multiprocessor_count": 132, "max_num_regs": 65536, "warpSize": 32}
 
 
 def target_of(name: str) -> GPUTarget:
-    """Triton's name of "sm_90" or "gfx942"."""
+    """Triton's name of "sm_90" or "gfx942".
+
+    >>> target_of("sm_90").arch
+    90
+    """
     if name.startswith("gfx"):
         return GPUTarget("hip", name, 64)
     return GPUTarget("cuda", int(name.removeprefix("sm_")), 32)
 
 
-def compile_training(problem: TrainingProblem, target: str, **changes: int) -> tuple[CompiledKernel, Layout]:
-    """The training kernel for this problem on `target`, as a launch would make it; `changes` replace compiler options."""
-    kind = target_of(target).backend
-    layout, form, batch = plan(problem, kind)
-    constants = {"NET": form, "OPTIMIZER": compiled_optimizer(problem), "BATCH": batch}
-    number, classes = "fp64" if problem.params.dtype.itemsize == 8 else "fp32", problem.training.loss != "mse"
-    if layout.name == "memory":
-        types, kernel = _types(memory_training, number, classes), memory_training.train
-    else:
-        types, kernel = _types(training, number, classes), training.train
-        constants["BLOCK"] = layout.block
-    types |= {name: "*i8" for name in ("mask", "trainable") if getattr(problem, name) is not None}
-    return _compiled(kernel, types, constants, target, options(layout, kind) | changes), layout
+@contextlib.contextmanager
+def standing_in(name: str) -> Iterator[None]:
+    """Triton believes in a GPU of this kind ("sm_90", "gfx942"). Kernels may then be compiled (`warmup`), never
+    launched.
+    """
+    before = getattr(driver, "_active", None)
+    driver.set_active(_StandIn(name))
+    try:
+        yield
+    finally:
+        driver._active = before
+
+
+def compile_kernel(problem: TrainingProblem | PathProblem, target: str, **changes: int) -> tuple[CompiledKernel, Plan]:
+    """The kernel of this problem on `target`, as a launch makes it, and its plan; `changes` replace compiler
+    options.
+    """
+    with standing_in(target):
+        call = launch.first_call(problem, target_of(target).backend)
+        return call.compiled(**changes), call.plan
 
 
 def training_cost(problem: TrainingProblem, gpu: Gpu) -> tuple[Cost, Layout]:
-    """What a network-step of this problem will cost on `gpu`, read from the machine code; the roofline counts the textbook gradient."""
-    kernel, layout = compile_training(problem, gpu.target)
-    batch = plan(problem, target_of(gpu.target).backend)[2]
+    """What a network-step of this problem will cost on `gpu`, read from the machine code; the roofline counts the
+    textbook gradient.
+    """
+    kernel, plan = compile_kernel(problem, gpu.target)
     flop = 2 * (problem.batch_size * multiply_adds(problem.architecture) + problem.architecture.n_parameters)
-    return cost(kernel, gpu, problem.batch_size / (batch.unroll * batch.tile), layout.block, flop), layout
-
-
-def compile_paths(problem: PathProblem, target: str) -> tuple[CompiledKernel, Layout]:
-    """The path kernel for this problem on `target`, as a launch would make it."""
-    kind = target_of(target).backend
-    layout, form, batch = plan(problem, kind)
-    constants = {"NET": form, "BATCH": batch}
-    number, classes = "fp64" if problem.params_a.dtype.itemsize == 8 else "fp32", problem.loss != "mse"
-    if layout.name == "memory":
-        types, kernel = _types(memory_paths, number, classes), memory_paths.path_losses
-    else:
-        types, kernel = _types(paths, number, classes), paths.path_losses
-        constants["BLOCK"] = layout.block
-    types |= dict.fromkeys(("mean", "standard_error", "skewness", "error"), "*fp64")
-    return _compiled(kernel, types, constants, target, options(layout, kind)), layout
-
-
-def _types(module, number: str, classes: bool) -> dict[str, str]:
-    """Triton's type of every argument that is not a constant."""
-    types = dict.fromkeys(module.UNSPECIALISED, "i32") | dict.fromkeys(module.POINTERS, f"*{number}")
-    types |= {name: "*i32" for name in INDICES if name in types}
-    types |= {name: "*i64" for name in WHOLE if name in types}
-    return types | ({"y": "*i64"} if classes else {})
-
-
-def _compiled(kernel, types: dict[str, str], constants: dict, target: str, settings: dict[str, int]) -> CompiledKernel:
-    names = kernel.arg_names
-    signature = {name: types.get(name, "constexpr") for name in names}
-    source = ASTSource(
-        fn=kernel, signature=signature, constexprs={(names.index(name),): value for name, value in constants.items()}
-    )
-    return triton.compile(source, target=target_of(target), options=settings)
+    turns = problem.batch_size / (plan.batch.unroll * plan.batch.tile)
+    return cost(kernel, gpu, turns, plan.layout.block, flop), plan.layout

@@ -1,11 +1,13 @@
 """What a compiled GPU kernel will cost, read from its machine code; no GPU needed.
 
-Two numbers, and neither is a measurement. The *issue bound*: a scheduler starts one instruction a cycle, and each pipe takes a warp's
-instruction in a known number of cycles; no run can be faster. The *latency estimate*: a warp waits as long as its stall counts say, and
-`WAIT` cycles for every scoreboard it waits on; warps of one scheduler hide each other's waits perfectly. Caches always hit.
+Two numbers, and neither is a measurement. The *issue bound*: a scheduler starts one instruction a cycle, and each
+pipe takes a warp's instruction in a known number of cycles; no run can be faster. The *latency estimate*: a warp
+waits as long as its stall counts say, and `WAIT` cycles for every scoreboard it waits on; warps of one scheduler hide
+each other's waits perfectly. Caches always hit.
 
-Volta and later encode the stall count in bits 41 – 44 and the awaited scoreboards in bits 52 – 57 of an instruction's upper word
-(Jia, Maggioni, Staiger & Scarpazza 2018, "Dissecting the NVIDIA Volta GPU architecture via microbenchmarking").
+Volta and later encode the stall count in bits 41 – 44 and the awaited scoreboards in bits 52 – 57 of an instruction's
+upper word (Jia, Maggioni, Staiger & Scarpazza 2018, "Dissecting the NVIDIA Volta GPU architecture via
+microbenchmarking").
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ WAIT = 30  # cycles of a shared-memory or first-level-cache access, about
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU: its target, multiprocessors, sustained boost clock (GHz), and per multiprocessor: FP32 and FP64 lanes, warps, blocks, shared KiB."""
+    """One GPU: its target, multiprocessors, sustained boost clock (GHz), and per multiprocessor: FP32 and FP64 lanes,
+    warps, blocks, shared KiB.
+    """
 
     target: str
     processors: int
@@ -42,10 +46,40 @@ class Gpu:
 
 GPUS = {
     "H100": Gpu("sm_90", 132, 1.755, 128, 64, 64, 32, 228),
+    "H200": Gpu("sm_90", 132, 1.98, 128, 64, 64, 32, 228),  # the clock it held under load
     "A100": Gpu("sm_80", 108, 1.41, 64, 32, 64, 32, 164),
     "B200": Gpu("sm_100", 148, 1.85, 128, 64, 64, 32, 228),
     "RTX 4090": Gpu("sm_89", 128, 2.52, 128, 2, 48, 24, 100),
 }
+
+# by compute capability: FP32 and FP64 lanes, warps, blocks and shared KiB of a multiprocessor (CUDA C++ programming
+# guide, table of technical specifications; throughput of native arithmetic instructions)
+CAPABILITIES = {
+    (8, 0): (64, 32, 64, 32, 164),
+    (8, 6): (128, 2, 48, 16, 100),
+    (8, 9): (128, 2, 48, 24, 100),
+    (9, 0): (128, 64, 64, 32, 228),
+    (10, 0): (128, 64, 64, 32, 228),
+    (12, 0): (128, 2, 48, 24, 100),
+}
+
+
+def gpu_named(name: str, capability: tuple[int, int], processors: int, clock: float) -> Gpu | None:
+    """What is known of a GPU: by its name, else by its compute capability, with its own multiprocessors and clock
+    (GHz); None for neither.
+
+    >>> gpu_named("NVIDIA H200", (9, 0), 132, 1.98).clock
+    1.98
+    >>> gpu_named("Another GPU", (8, 6), 84, 1.7).lanes
+    128
+    """
+    for known, gpu in GPUS.items():
+        if known in name:
+            return gpu
+    if capability not in CAPABILITIES:
+        return None
+    return Gpu(f"sm_{capability[0]}{capability[1]}", processors, clock, *CAPABILITIES[capability])
+
 
 # opcode (before its first dot) to pipe; everything else is the integer and logic pipe, "alu"
 PIPES = {
@@ -84,8 +118,9 @@ class Instruction:
 class Cost:
     """Per network-step unless it says otherwise.
 
-    registers of a lane; spills: local loads and stores inside the step loop; shared memory of a program (bytes); warps resident on a scheduler;
-    instructions of a warp by pipe, divided by the networks of a warp; rates in network-steps/s of the whole GPU.
+    registers of a lane; spills: local loads and stores inside the step loop; shared memory of a program (bytes);
+    warps resident on a scheduler; instructions of a warp by pipe, divided by the networks of a warp; rates in
+    network-steps/s of the whole GPU.
     """
 
     registers: int
@@ -105,7 +140,9 @@ class Cost:
 
 
 def disassemble(cubin: bytes) -> tuple[list[Instruction], dict[str, int], tuple[int, int]]:
-    """Instructions, the index that each label stands for, and (registers, shared bytes) of the one kernel in a cubin."""
+    """Instructions, the index that each label stands for, and (registers, shared bytes) of the one kernel in a
+    cubin.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.cubin")
         path.write_bytes(cubin)
@@ -126,7 +163,9 @@ def disassemble(cubin: bytes) -> tuple[list[Instruction], dict[str, int], tuple[
 
 
 def loops(instructions: list[Instruction], labels: dict[str, int]) -> list[range]:
-    """Bodies of the loops (from the target of a backward branch to the branch), the longest first; a branch to itself is padding."""
+    """Bodies of the loops (from the target of a backward branch to the branch), the longest first; a branch to itself
+    is padding.
+    """
     found = set()
     for index, instruction in enumerate(instructions):
         if instruction.name == "BRA" and (label := re.search(r"\.L_\w+", instruction.operands)):
@@ -139,8 +178,8 @@ def loops(instructions: list[Instruction], labels: dict[str, int]) -> list[range
 def cost(kernel: Any, gpu: Gpu, turns: float, networks: int, flop: float) -> Cost:
     """Cost of the step loop of a compiled training kernel.
 
-    turns: how often a step goes round the loop over samples; networks: that a program trains; flop: of one network-step at its leanest,
-    for the roofline. Further loops within a step (a permutation's walk) count once.
+    turns: how often a step goes round the loop over samples; networks: that a program trains; flop: of one
+    network-step at its leanest, for the roofline. Further loops within a step (a permutation's walk) count once.
     """
     instructions, labels, (registers, shared) = disassemble(kernel.asm["cubin"])
     bodies = loops(instructions, labels)
@@ -186,7 +225,9 @@ def _cycles(pipe: str, gpu: Gpu) -> float:
 
 
 def _resident(gpu: Gpu, registers: int, shared: int, warps: int) -> float:
-    """Warps resident on a scheduler; registers are given out in units of eight a lane, and a program's shared memory costs 1 KiB besides."""
+    """Warps resident on a scheduler; registers are given out in units of eight a lane, and a program's shared memory
+    costs 1 KiB besides.
+    """
     by_registers = 65536 // (32 * 8 * -(-registers // 8)) // 4 * 4 // warps
     by_shared = gpu.shared * 1024 // (shared + 1024)
     return max(1, min(by_registers, by_shared, gpu.blocks, gpu.warps // warps)) * warps / 4

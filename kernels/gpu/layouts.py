@@ -1,8 +1,10 @@
-"""Which layout a network trains in, and why. All here depends on network and settings alone, so that its bits do not depend on its company.
+"""Which layout a network trains in, and why. All here depends on network and settings alone, so that its bits do not
+depend on its company.
 
-Registers are what decides: a lane has 255, and a network lives in them with its gradient and its optimizer's moments. One hidden layer splits
-over a small group of lanes (its output is then summed by shuffles); deeper networks that do not fit one lane take a warp or more each. What fits
-no registers, and what only few runs ask for, stays in device memory.
+Registers are what decides: a lane has 255, and a network lives in them with its gradient and its optimizer's moments.
+One hidden layer splits over a small group of lanes (its output is then summed by shuffles); deeper networks that do
+not fit one lane take a warp or more each. What fits no registers, and what only few runs ask for, stays in device
+memory.
 """
 
 from __future__ import annotations
@@ -27,8 +29,12 @@ MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
 class Layout:
     """How a launch is shaped.
 
-    group: lanes (name `lanes`) that share a network; block: networks a program trains; warps: of a program; turn: samples that one
-    turn of the loop takes; registers: most that a lane may use; reason: a sentence.
+    group: lanes (name `lanes`) that share a network; block: networks a program trains; warps: of a program; turn:
+    samples that one turn of the loop takes; registers: most that a lane may use; reason: a sentence.
+
+    >>> from kernels.network import Architecture
+    >>> explain_layout(Architecture((40, 20, 2))).lanes
+    False
     """
 
     name: str
@@ -52,9 +58,18 @@ def explain_layout(
     dtype: torch.dtype = torch.float32,
     special: str = "",
 ) -> Layout:
-    """The layout of a training run (or, with training None, of a path evaluation) on `device` ("cuda", or "hip" with 64 lanes a warp).
+    """The layout of a training run (or, with training None, of a path evaluation) on `device` ("cuda", or "hip" with
+    64 lanes a warp).
 
     special: a setting outside architecture and training that registers have no room for, by name.
+
+    >>> from kernels.network import Architecture
+    >>> explain_layout(Architecture((2, 16, 1)), Training(steps=1)).name
+    'lanes'
+    >>> explain_layout(Architecture((2, 32, 32, 1)), Training(steps=1)).name
+    'tiles'
+    >>> explain_layout(Architecture((40, 20, 2)), Training(steps=1)).reason[:29]
+    'more than 32 inputs or output'
     """
     if why := special or _special(architecture, training):
         return _in_memory(architecture, why)
@@ -87,7 +102,10 @@ def explain_layout(
     warps = 1
     while parameters * words / (32 * warps) > 80 and warps < 8:
         warps *= 2
-    reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane: a program of {warps} warp(s) trains one network"
+    reason = (
+        f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane: "
+        f"a program of {warps} warp(s) trains one network"
+    )
     return Layout("tiles", 1, 1, warps, 16, 168 if warps == 1 else MOST_REGISTERS, reason)
 
 
@@ -123,7 +141,12 @@ def _in_memory(architecture: Architecture, why: str) -> Layout:
 
 
 def padded_parameters(shape: Net) -> int:
-    """Numbers that the padded parameter tensors hold."""
+    """Numbers that the padded parameter tensors hold.
+
+    >>> from kernels.network import Architecture
+    >>> padded_parameters(net(Architecture((2, 3, 1)), lanes=True))  # 3 units are padded to 4: 4 · (2 + 1) + 4 + 1
+    17
+    """
     total = shape.padded[1] * (shape.n_inputs + shape.biases)
     for layer in range(2, shape.n_hidden + 1):
         total += shape.padded[layer] * (shape.padded[layer - 1] + shape.biases)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import torch
 
@@ -15,7 +16,8 @@ from kernels.training import SGD, Adam, AdamW, Training
 
 LARGEST_TEACHER = 2**12  # padded parameters that registers have room for beside a network
 
-# The settings that the kernels read; any other one that is not at its default is refused, so that none is ever left out.
+# The settings that the kernels read; any other one that is not at its default is refused, so that none is ever left
+# out.
 KNOWN: dict[type, set[str]] = {
     Architecture: {"widths", "activation", "biases", "negative_slope", "normalise", "residual"},
     Training: {
@@ -48,25 +50,46 @@ def _unknown(problem: TrainingProblem | PathProblem) -> str:
     return ""
 
 
-def plan(problem: TrainingProblem | PathProblem, device: str = "") -> tuple[Layout, Net, Batch]:
-    """Layout, network and batch that the kernel is compiled for; ValueError, naming the backend that can, for what it cannot run.
+@dataclass(frozen=True)
+class Plan:
+    """What a problem compiles to: how a launch is shaped, and the constants of the kernel. For paths there is no
+    optimizer.
+    """
+
+    layout: Layout
+    net: Net
+    batch: Batch
+    optimizer: Optimizer | None = None
+
+
+def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
+    """What the kernel is compiled for; ValueError, naming the backend that can, for what it cannot run.
 
     device: "cuda" or "hip", as `explain_layout` has it; empty for this torch's own.
     """
     if unknown := _unknown(problem):
         raise ValueError(f"backend 'gpu' does not know {unknown} yet; backends 'native' and 'reference' do.")
     if isinstance(problem, TrainingProblem):
-        like, settings, counts = problem.params, problem.training, (problem.batch_size, problem.training.steps)
+        dtype = problem.params.dtype
+        settings = problem.training
+        batch_size = problem.batch_size
+        steps = problem.training.steps
     else:
-        like, settings, counts = problem.params_a, None, (problem.samples.n_samples, 0)
-    inputs = problem.architecture.n_inputs
-    if max(problem.samples.n_samples, counts[0] * -(-inputs // 4), 3 * counts[1]) >= 2**31:
+        dtype = problem.params_a.dtype
+        settings = None
+        batch_size = problem.samples.n_samples
+        steps = 0
+    blocks = -(-problem.architecture.n_inputs // 4)  # of four random numbers, for a sample's inputs
+    if max(problem.samples.n_samples, batch_size * blocks, 3 * steps) >= 2**31:
         raise ValueError(
-            "backend 'gpu' counts 3 × steps, samples and batch_size × n_inputs / 4 below 2^31; backend 'reference' counts further."
+            "backend 'gpu' counts 3 × steps, samples and batch_size × n_inputs / 4 below 2^31; "
+            "backend 'reference' counts further."
         )
-    layout = explain_layout(problem.architecture, settings, device or kind(), like.dtype, _special(problem))
-    batch = training_batch(problem, layout) if isinstance(problem, TrainingProblem) else path_batch(problem, layout)
-    return layout, net(problem.architecture, layout.lanes), batch
+    layout = explain_layout(problem.architecture, settings, device or kind(), dtype, _special(problem))
+    shape = net(problem.architecture, layout.lanes)
+    if isinstance(problem, TrainingProblem):
+        return Plan(layout, shape, training_batch(problem, layout), compiled_optimizer(problem))
+    return Plan(layout, shape, path_batch(problem, layout))
 
 
 def _special(problem: TrainingProblem | PathProblem) -> str:
@@ -86,43 +109,69 @@ def kind() -> str:
     return "hip" if torch.version.hip else "cuda"
 
 
-def options(layout: Layout, kind: str) -> dict[str, int]:
-    """What Triton is told beside the kernel's arguments; a cap on registers is NVIDIA's own."""
-    return {"num_warps": layout.warps} | ({"maxnreg": layout.registers} if kind != "hip" else {})
+def options(layout: Layout, kind: str) -> dict[str, int | bool]:
+    """What Triton is told beside the kernel's arguments; a cap on registers is NVIDIA's own.
+
+    Multiply-adds are fused wherever the compiler can: nothing in the kernels relies on a product being rounded before
+    it is added.
+    """
+    told: dict[str, int | bool] = {"num_warps": layout.warps, "enable_fp_fusion": True}
+    if kind != "hip":
+        told["maxnreg"] = layout.registers
+    return told
 
 
 def training_batch(problem: TrainingProblem, layout: Layout) -> Batch:
     """How the training kernel draws its samples."""
-    samples, size, sampling = problem.samples, problem.batch_size, problem.sampling
-    turn, tile = 1, layout.turn
-    if layout.lanes and sampling == "replacement":
-        turn = 4  # the words of a block
-    elif layout.lanes and sampling == "full":
-        fitting = [t for t in (8, 4, 2) if t <= layout.turn and size % t == 0]
-        turn = fitting[0] if fitting else layout.turn if size > 2 * layout.turn else 1
+    size = problem.batch_size
+    sampling = problem.sampling
+    unroll = 1
+    tile = layout.turn
     if layout.lanes:
         tile = 1
+        if sampling == "replacement":
+            unroll = 4  # the words of a block
+        elif sampling == "full":
+            fitting = [turn for turn in (8, 4, 2) if turn <= layout.turn and size % turn == 0]
+            unroll = fitting[0] if fitting else layout.turn if size > 2 * layout.turn else 1
     elif layout.name == "memory":
         tile = min(tile, 1 << (size - 1).bit_length())
-    even = size % (turn * tile) == 0 if sampling != "epoch" else turn * tile == 1
-    rounds = permutation_rounds(max(samples.n_samples, 1))
-    return _batch(problem, layout, sampling, problem.training.loss, turn, tile, even, rounds)
+    return _batch(
+        problem,
+        layout,
+        sampling=sampling,
+        loss=problem.training.loss,
+        unroll=unroll,
+        tile=tile,
+        even=unroll * tile == 1 if sampling == "epoch" else size % (unroll * tile) == 0,
+        rounds=permutation_rounds(max(problem.samples.n_samples, 1)),
+    )
 
 
 def path_batch(problem: PathProblem, layout: Layout) -> Batch:
     """How the path kernel goes through its samples."""
     online = problem.samples.teacher is not None
-    turn, tile = (1 if online else 4, 1) if layout.lanes else (1, layout.turn)
-    even = problem.samples.n_samples % (turn * tile) == 0
-    return _batch(problem, layout, "online" if online else "full", problem.loss, turn, tile, even, 12)
+    unroll = 1 if online or not layout.lanes else 4
+    tile = 1 if layout.lanes else layout.turn
+    return _batch(
+        problem,
+        layout,
+        sampling="online" if online else "full",
+        loss=problem.loss,
+        unroll=unroll,
+        tile=tile,
+        even=problem.samples.n_samples % (unroll * tile) == 0,
+        rounds=12,
+    )
 
 
 def _batch(
     problem: TrainingProblem | PathProblem,
     layout: Layout,
+    *,
     sampling: str,
     loss: str,
-    turn: int,
+    unroll: int,
     tile: int,
     even: bool,
     rounds: int,
@@ -130,25 +179,35 @@ def _batch(
     teacher = teacher_net(problem.samples, layout)
     values = 0
     if layout.name == "memory":
-        values = tile * (
-            net(problem.architecture, lanes=False).n_values + (teacher.n_values if teacher is not None else 0)
-        )
-    return Batch(sampling, loss, n_datasets(problem.samples) == 1, turn, tile, even, rounds, teacher, values)
+        values = tile * net(problem.architecture, lanes=False).n_values
+        values += tile * teacher.n_values if teacher is not None else 0
+    return Batch(
+        sampling=sampling,
+        loss=loss,
+        shared=n_datasets(problem.samples) == 1,
+        unroll=unroll,
+        tile=tile,
+        even=even,
+        rounds=rounds,
+        teacher=teacher,
+        values=values,
+    )
 
 
 def compiled_optimizer(problem: TrainingProblem) -> Optimizer:
     """Which parts of the update the kernel needs."""
     settings = problem.training.optimizer
+    kinds = {SGD: "sgd", Adam: "adam", AdamW: "adamw"}
     return Optimizer(
-        "sgd" if isinstance(settings, SGD) else "adamw" if isinstance(settings, AdamW) else "adam",
-        bool((problem.momentum > 0).any()),
-        isinstance(settings, SGD) and settings.nesterov,
-        bool((problem.weight_decay > 0).any()),
-        problem.mask is not None,
-        problem.trainable is not None,
-        problem.tied is not None,
-        problem.training.clip_norm is not None,
-        problem.training.stop_below is not None,
+        kind=kinds[type(settings)],
+        momentum=bool((problem.momentum > 0).any()),
+        nesterov=isinstance(settings, SGD) and settings.nesterov,
+        decay=bool((problem.weight_decay > 0).any()),
+        masked=problem.mask is not None,
+        held=problem.trainable is not None,
+        tied=problem.tied is not None,
+        clipped=problem.training.clip_norm is not None,
+        stops=problem.training.stop_below is not None,
     )
 
 
@@ -160,7 +219,9 @@ def n_datasets(samples: Samples) -> int:
 
 
 def _with_hidden(teacher: Architecture) -> Architecture:
-    """A linear teacher as a hidden layer of identities (with the unit matrix behind it), as registers hold it; any other as it is."""
+    """A linear teacher as a hidden layer of identities (with the unit matrix behind it), as registers hold it; any
+    other as it is.
+    """
     return (
         Architecture((teacher.n_inputs, teacher.n_outputs, teacher.n_outputs), "identity")
         if len(teacher.widths) == 2

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kernels import activations
 from kernels.network import Architecture
 
 
 @dataclass(frozen=True)
 class Net:
-    """What a kernel is compiled for: an architecture in one of the layouts. Hashable, so that it can be a constexpr."""
+    """What a kernel is compiled for: an architecture in one of the layouts. Hashable, so that it can be a constexpr.
+
+    >>> shape = net(Architecture((2, 3, 1)), lanes=True)
+    >>> shape.n_hidden, shape.factored, shape.degree
+    (1, True, 1.0)
+    """
 
     widths: tuple[int, ...]
     padded: tuple[int, ...]
@@ -18,7 +24,6 @@ class Net:
     slope: float
     biases: int
     lanes: bool
-    precision: str
     normalise: bool
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
 
@@ -54,8 +59,10 @@ class Net:
 
     @property
     def degree(self) -> float:
-        """k of σ(z) = z σ′(z) / k for activations where that holds (then ∂L/∂w₂ = (w₁·Σ e σ′ x + b₁ Σ e σ′)/k), else 0."""
-        return {"identity": 1.0, "relu": 1.0, "leaky_relu": 1.0, "square": 2.0}.get(self.activation, 0.0)
+        """k of σ(z) = z σ′(z) / k for activations where that holds (then ∂L/∂w₂ = (w₁·Σ e σ′ x + b₁ Σ e σ′)/k), else
+        0.
+        """
+        return float(activations.TABLE[self.activation].degree)
 
     @property
     def n_parameters(self) -> int:
@@ -89,7 +96,9 @@ class Net:
         return self.spare_at(5) + layer - 1
 
     def span(self, layer: int, tile: int) -> int:
-        """Units of a layer that a pass of the memory layout takes at a time, of `tile` samples: 16 at least where products are `tl.dot`."""
+        """Units of a layer that a pass of the memory layout takes at a time, of `tile` samples: 16 at least where
+        products are `tl.dot`.
+        """
         units = 1 << (self.widths[layer] - 1).bit_length()
         return max(16, min(units, 32)) if tile >= 16 else min(units, max(64 // tile, 16))
 
@@ -98,21 +107,24 @@ class Net:
         return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
 
 
-def net(architecture: Architecture, lanes: bool, precision: str = "ieee") -> Net:
-    """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16."""
+def net(architecture: Architecture, lanes: bool) -> Net:
+    """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16.
+
+    >>> net(Architecture((2, 20, 3)), lanes=False).padded
+    (16, 32, 16)
+    """
     least = 1 if lanes else 16
     padded = tuple(max(least, 1 << (w - 1).bit_length()) for w in architecture.widths)
     return Net(
-        architecture.widths,
-        padded,
-        tuple(layer.weight for layer in architecture.layout),
-        architecture.activation,
-        architecture.negative_slope,
-        int(architecture.biases),
-        lanes,
-        precision,
-        architecture.normalise,
-        architecture.skips,
+        widths=architecture.widths,
+        padded=padded,
+        starts=tuple(layer.weight for layer in architecture.layout),
+        activation=architecture.activation,
+        slope=architecture.negative_slope,
+        biases=int(architecture.biases),
+        lanes=lanes,
+        normalise=architecture.normalise,
+        skips=architecture.skips,
     )
 
 
@@ -120,8 +132,9 @@ def net(architecture: Architecture, lanes: bool, precision: str = "ieee") -> Net
 class Batch:
     """How a kernel draws samples: sampling full, epoch, replacement or online; `shared`: all items read one data set.
 
-    unroll: samples (lanes) that one turn of the loop takes; tile: samples (tiles, memory) that it takes as one tensor; even: no turn is
-    cut short; rounds: of the permutation's Feistel network; values: numbers that a program of the memory layout keeps of its samples.
+    unroll: samples (lanes) that one turn of the loop takes; tile: samples (tiles, memory) that it takes as one
+    tensor; even: no turn is cut short; rounds: of the permutation's Feistel network; values: numbers that a program
+    of the memory layout keeps of its samples.
     """
 
     sampling: str
@@ -139,7 +152,8 @@ class Batch:
 class Optimizer:
     """What an optimizer compiles to: kind sgd, adam or adamw; whether momentum, weight decay or a mask occur at all.
 
-    held, tied, clipped, stops: whether parameters are held, are one with others, gradients clipped, networks stopped (memory layout alone).
+    held, tied, clipped, stops: whether parameters are held, are one with others, gradients clipped, networks stopped
+    (memory layout alone).
     """
 
     kind: str
@@ -154,6 +168,11 @@ class Optimizer:
 
 
 def multiply_adds(architecture: Architecture, training: bool = True) -> int:
-    """Multiply-adds of one network on one sample: forward, and for training weight gradients and the deltas of hidden layers."""
+    """Multiply-adds of one network on one sample: forward, and for training weight gradients and the deltas of hidden
+    layers.
+
+    >>> multiply_adds(Architecture((2, 16, 1)))  # forward 48, weight gradients 48, deltas of the hidden layer 16
+    112
+    """
     forward = sum(layer.fan_in * layer.fan_out for layer in architecture.layout)
     return 2 * forward + sum(layer.fan_in * layer.fan_out for layer in architecture.layout[1:]) if training else forward

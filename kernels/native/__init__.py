@@ -1,7 +1,7 @@
 """The CPU backend: one call trains an ensemble or evaluates its paths; a lane of a vector register is a network.
 
-The C++ beside this file is compiled when the package is installed (by `setup.py`, for the machine's own instruction set) into one
-shared library with a plain C interface, which is called here through ctypes.
+The C++ beside this file is compiled when the package is installed (by `setup.py`, for the machine's own instruction
+set) into one shared library with a plain C interface, which is called here through ctypes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from kernels.checks import whole
-from kernels.network import ACTIVATIONS, Architecture
-from kernels.problem import PathProblem, Samples, TrainingProblem, bias_corrections
+from kernels.network import Architecture
+from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
 from kernels.training import SGD, Adam, AdamW
 
 Progress = Callable[[int, int], None]
@@ -126,7 +126,10 @@ def _library() -> ctypes.CDLL | str:
             except OSError as error:
                 return f"the compiled kernel does not load ({error}); reinstall the package on this machine."
             if not library.lmc_runs_here():
-                return "it was compiled for a processor with other vector instructions; reinstall the package on this machine."
+                return (
+                    "it was compiled for a processor with other vector instructions; "
+                    "reinstall the package on this machine."
+                )
             library.lmc_fma_peak.restype = c_double
             library.lmc_fma_peak.argtypes = (c_int32, c_int64, c_double)
             return library
@@ -152,10 +155,11 @@ def fma_peak(dtype: torch.dtype = torch.float32, threads: int | None = None, sec
 def stream_samples(
     seeds: np.ndarray, step: int, position: int, limit: int, dtype: torch.dtype
 ) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """What the kernel draws for each seed at one step: integers below `limit`, a permutation's images, normals; each `[n_seeds]`.
+    """What the kernel draws for each seed at one step: integers below `limit`, a permutation's images, normals; each
+    `[n_seeds]`.
 
-    In the words of `kernels.streams`: the integer from word `position` of REPLACEMENT, where epoch `step` sends position mod limit, and
-    normal number `position` of GAUSSIAN.
+    In the words of `kernels.streams`: the integer from word `position` of REPLACEMENT, where epoch `step` sends
+    position mod limit, and normal number `position` of GAUSSIAN.
     """
     seeds = np.ascontiguousarray(seeds, np.int64)
     integer, permuted, normal = (
@@ -201,27 +205,44 @@ def _network(architecture: Architecture | None, keep: list[np.ndarray]) -> _Netw
     if architecture is None:
         return _Network()
     keep.append(np.array(architecture.widths, np.int64))
-    activation = ACTIVATIONS.index(architecture.activation)
-    switches = (architecture.biases, architecture.normalise, architecture.residual)
-    return _Network(len(architecture.layout), _address(keep[-1]), activation, *switches, architecture.negative_slope)
+    return _Network(
+        n_layers=len(architecture.layout),
+        widths=_address(keep[-1]),
+        activation=_activation_code(architecture.activation),
+        biases=architecture.biases,
+        normalise=architecture.normalise,
+        residual=architecture.residual,
+        negative_slope=architecture.negative_slope,
+    )
+
+
+@cache
+def _activation_code(name: str) -> int:
+    """The number by which the C++ knows an activation; ValueError where it was compiled without it."""
+    code = int(_loaded().lmc_activation(name.encode()))
+    if code < 0:
+        raise ValueError(f"backend 'native' does not know the activation {name!r}; backend 'reference' does.")
+    return code
 
 
 def _samples(samples: Samples, keep: list[np.ndarray]) -> _Samples:
     return _Samples(
-        samples.n_samples,
-        _address(samples.x),
-        _address(samples.y),
-        _address(samples.dataset),
-        _address(samples.teacher_params),
-        _network(samples.teacher, keep),
-        samples.teacher is not None,
+        n_samples=samples.n_samples,
+        x=_address(samples.x),
+        y=_address(samples.y),
+        dataset=_address(samples.dataset),
+        teacher_params=_address(samples.teacher_params),
+        teacher=_network(samples.teacher, keep),
+        has_teacher=samples.teacher is not None,
     )
 
 
 def _call(
     function: Callable[..., int], spec: ctypes.Structure, monitor: _Monitor, total: int, progress: Progress | None
 ) -> None:
-    """Run the call in a thread of its own (ctypes lets go of the interpreter), so that progress is shown and Ctrl-C stops it."""
+    """Run the call in a thread of its own (ctypes lets go of the interpreter), so that progress is shown and Ctrl-C
+    stops it.
+    """
     status: list[int] = []
     worker = threading.Thread(target=lambda: status.append(function(ctypes.byref(spec))), name="lmc-native")
     worker.start()
@@ -240,9 +261,7 @@ def _call(
         raise MemoryError("the native backend ran out of memory; train fewer networks at a time or use fewer threads.")
 
 
-def train(
-    problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> Trained:
     """What `kernels.reference.train` returns, computed by the native kernel."""
     training, n = problem.training, len(problem.params)
     largest = max(problem.samples.n_samples, problem.batch_size * -(-problem.architecture.n_inputs // 4))
@@ -303,13 +322,16 @@ def train(
         monitor=ctypes.addressof(monitor),
     )
     _call(_loaded().lmc_train, spec, monitor, n * training.steps, progress)
-    arrays = (params, losses, snapshots, diverged_at, stopped_at)
-    return tuple(torch.from_numpy(array) for array in arrays)  # type: ignore[return-value]
+    return Trained(
+        params=torch.from_numpy(params),
+        losses=torch.from_numpy(losses),
+        snapshots=torch.from_numpy(snapshots),
+        diverged_at=torch.from_numpy(diverged_at),
+        stopped_at=torch.from_numpy(stopped_at),
+    )
 
 
-def path_losses(
-    problem: PathProblem, threads: int | None = None, progress: Progress | None = None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> PathMoments:
     """What `kernels.reference.path_losses` returns, computed by the native kernel."""
     n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
     if (
@@ -338,7 +360,12 @@ def path_losses(
         monitor=ctypes.addressof(monitor),
     )
     _call(_loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, progress)
-    return torch.from_numpy(mean), torch.from_numpy(standard_error), torch.from_numpy(skewness), torch.from_numpy(error)
+    return PathMoments(
+        mean=torch.from_numpy(mean),
+        standard_error=torch.from_numpy(standard_error),
+        skewness=torch.from_numpy(skewness),
+        error=torch.from_numpy(error),
+    )
 
 
 def assign(scores: np.ndarray, threads: int | None = None) -> np.ndarray:

@@ -5,7 +5,7 @@
 template <class T, Activation A> struct Blocks {
   using V = Vec<T>;
   using U = Unit<T, A>;
-  using P = Passes<T, A>;
+  using D = Dense<T, A>;
   static constexpr double kNormEps = 1e-5;  // NORM_EPS of kernels/network.py
 
   // From z = Wh + b of hidden layer l, which lies in work.z, to its output.
@@ -37,7 +37,7 @@ template <class T, Activation A> struct Blocks {
     const bool hidden = l + 1 < net.n_layers;
     V* to = (hidden ? work.z : work.h) + work.unit[l] * S;
     const V* bias = net.biases ? p + fan_in * fan_out : nullptr;
-    P::template layer<S>(in, fan_in, fan_out, p, bias, [&](int64_t j, int s, V sum) __attribute__((always_inline)) { to[j * S + s] = sum; });
+    D::template layer<S>(in, fan_in, fan_out, p, bias, [&](int64_t j, int s, V sum) __attribute__((always_inline)) { to[j * S + s] = sum; });
     if (hidden) finish<S>(net, l, work);
   }
 
@@ -103,8 +103,8 @@ template <class T, Activation A> struct Blocks {
       }
       V* gw = gradient + offset;
       V* gb = net.biases ? gw + fan_in * fan_out : nullptr;
-      if (l) P::template output_back<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, gw, gb);
-      else P::template output_back<S>(in, fan_in, fan_out, d, gw, gb);
+      if (l) D::template output_back<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, gw, gb);
+      else D::template output_back<S>(in, fan_in, fan_out, d, gw, gb);
     }
   }
 };

@@ -37,6 +37,8 @@ extern "C" double lmc_fma_peak(int32_t is_double, int64_t threads, double second
   return total;
 }
 
+extern "C" int32_t lmc_activation(const char* name) { return activation_code(name); }
+
 extern "C" int32_t lmc_vector_bytes() { return kVectorBytes; }
 
 // whether this processor has the instructions that the library was compiled for

@@ -1,4 +1,6 @@
-"""Invariants of the design: a network is a function of its own seeds; one launch for a whole grid; nothing silently approximate."""
+"""Invariants of the design: a network is a function of its own seeds; one launch for a whole grid; nothing silently
+approximate.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels import SGD, Architecture, Teacher, Training, path_losses, streams, train
-from tests.kernels.test_reference import data
+from tests.kernels.problems import data
 
 BACKENDS = ("reference", "native")
 

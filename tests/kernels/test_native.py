@@ -1,4 +1,6 @@
-"""The native kernel equals the reference: float64 to 1e-10 after 100 steps, float32 to 1e-4 after 20, over everything it can be asked for."""
+"""The native kernel equals the reference: float64 to 1e-10 after 100 steps, float32 to 1e-4 after 20, over everything
+it can be asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,22 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kernels import ACTIVATIONS, SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, native, path_losses, train
-from tests.kernels.test_network import possible
-from tests.kernels.test_reference import data
+from kernels import (
+    ACTIVATIONS,
+    SGD,
+    Adam,
+    AdamW,
+    Architecture,
+    Schedule,
+    Teacher,
+    Training,
+    activations,
+    native,
+    network,
+    path_losses,
+    train,
+)
+from tests.kernels.problems import data, possible
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 STEPS = {torch.float64: 100, torch.float32: 20}
@@ -41,7 +56,10 @@ def problems(draw):
     )
     seed = draw(st.integers(0, 10_000))
     generator = torch.Generator().manual_seed(seed)
-    numbers = lambda low, high: low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)  # noqa: E731
+
+    def numbers(low, high):
+        return low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
+
     sampling = draw(st.sampled_from(["full", "epoch", "replacement", "online"]))
     if sampling == "online":
         teacher = Architecture((widths[0], 4, widths[-1]), draw(st.sampled_from(ACTIVATIONS)))
@@ -115,7 +133,44 @@ def test_training_equals_the_reference(native_backend, problem):
     assume(training.stop_below is None or not near)
     assert torch.equal(got.stopped_at, want.stopped_at)
     for name in ("params", "losses", "snapshots"):
-        assert relative_error(getattr(got, name), getattr(want, name)) < TOLERANCE[params.dtype], name
+        error = relative_error(getattr(got, name), getattr(want, name))
+        assert error < TOLERANCE[params.dtype] or error < earned_by_conditioning(problem, name), name
+
+
+def earned_by_conditioning(problem, name):
+    """How far results of this problem may lie apart by rounding alone: ten times as far as the reference moves by
+    roundings of its own.
+
+    That is the larger of two numbers: how far its float32 run lies from its float64 run, in roundings of the
+    problem's precision, and how far the float64 run moves when every initial parameter does by one rounding (the
+    largest of three nudges).
+    """
+    architecture, params, source, training, options = problem
+
+    def result(start):
+        return getattr(train(architecture, start, source, training, **options, backend="reference"), name)
+
+    rounding = torch.finfo(params.dtype).eps
+    exact = result(params.double())
+    moved = [relative_error(result(params.float()), exact) * rounding / torch.finfo(torch.float32).eps]
+    for seed in range(3):
+        signs = torch.randn(params.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).sign()
+        moved.append(relative_error(result(params.double() * (1 + rounding * signs)), exact))
+    return 10 * max(moved)
+
+
+def test_an_ill_conditioned_run_earns_its_bound_and_a_wrong_one_does_not(native_backend):
+    """Two normalised units are ±1, so that gradients are differences of nearly equal numbers, which AdamW scales up."""
+    architecture = Architecture((1, 2, 2, 1), "tanh", normalise=True)
+    params = architecture.initial(19, 3)
+    source = data(architecture, "mse", 7)
+    training = Training(20, AdamW(lr=0.01, weight_decay=0.3, betas=(0.8, 0.95), eps=1e-6))
+    earned = earned_by_conditioning((architecture, params, source, training, {}), "params")
+    got = train(architecture, params, source, training, backend="native").params
+    want = train(architecture, params, source, training, backend="reference").params
+    assert TOLERANCE[torch.float32] < earned and relative_error(got, want) < earned
+    wrong = train(architecture, params, source, Training(20, AdamW(lr=0.02, weight_decay=0.3)), backend="native")
+    assert relative_error(wrong.params, want) > 2 * earned
 
 
 @given(
@@ -163,6 +218,16 @@ def test_large_networks(native_backend, widths, dtype):
     got = train(architecture, params, source, training, backend="native")
     assert relative_error(got.params, want.params) < TOLERANCE[dtype]
     assert relative_error(got.losses, want.losses) < TOLERANCE[dtype]
+
+
+def test_an_activation_that_the_kernel_was_compiled_without_is_refused_by_name(native_backend, monkeypatch):
+    monkeypatch.setitem(activations.TABLE, "softplus", activations.TABLE["silu"])
+    monkeypatch.setattr(network, "ACTIVATIONS", (*ACTIVATIONS, "softplus"))
+    architecture = Architecture((2, 3, 1), "softplus")
+    params, source = architecture.initial(2), data(architecture, "mse", 4)
+    with pytest.raises(ValueError, match="'native' does not know the activation 'softplus'; backend 'reference' does"):
+        train(architecture, params, source, Training(1), backend="native")
+    assert train(architecture, params, source, Training(1), backend="reference").params.isfinite().all()
 
 
 @pytest.mark.parametrize(("activation", "bound"), [("erf", 4), ("tanh", 4)])
@@ -230,7 +295,9 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
 @pytest.mark.parametrize("widths", [(3, 2), (9, 20, 3), (8, 7, 5, 6, 2)])
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(native_backend, dtype, widths, activation):
-    """Networks that share a mask: as in the reference, and bit for bit as in groups that hold a whole network too, where all is computed."""
+    """Networks that share a mask: as in the reference, and bit for bit as in groups that hold a whole network too,
+    where all is computed.
+    """
     architecture = Architecture(widths, activation)
     generator = torch.Generator().manual_seed(2)
     n = 32 if dtype == torch.float32 else 16  # two groups at least

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 
-from kernels import ACTIVATIONS, Architecture, reference, streams
-
-
-def possible(
-    widths: tuple[int, ...], activation: str, biases: bool, negative_slope: float, normalise: bool, residual: bool
-) -> Architecture:
-    """The architecture, without the blocks that its widths do not allow."""
-    hidden = widths[1:-1]
-    residual = residual and any(a == b for a, b in itertools.pairwise(hidden))
-    return Architecture(widths, activation, biases, negative_slope, normalise and 1 not in hidden, residual)
-
-
-architectures = st.builds(
-    possible,
-    widths=st.lists(st.integers(1, 9), min_size=2, max_size=7).map(tuple)
-    | st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(2, 4)).map(lambda w: (w[0], *[w[1]] * w[2], 2)),
-    activation=st.sampled_from(ACTIVATIONS),
-    biases=st.booleans(),
-    negative_slope=st.sampled_from([0.0, 0.01, 0.3]),
-    normalise=st.booleans(),
-    residual=st.booleans(),
-)
+from kernels import Architecture, reference, streams
+from tests.kernels.problems import architectures
 
 
 @given(architectures)

@@ -13,18 +13,9 @@ from scipy import stats
 
 from kernels import SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, path_losses, reference, streams, train
 from kernels.connectivity import first_layer
-from tests.kernels.test_network import architectures
+from tests.kernels.problems import architectures, data
 
 DOUBLE = torch.float64
-
-
-def data(architecture, loss, n_samples, seed=0, n_datasets=None):
-    generator = torch.Generator().manual_seed(seed)
-    front = () if n_datasets is None else (n_datasets,)
-    x = torch.randn(*front, n_samples, architecture.n_inputs, dtype=DOUBLE, generator=generator)
-    if loss == "mse":
-        return x, torch.randn(*front, n_samples, architecture.n_outputs, dtype=DOUBLE, generator=generator)
-    return x, torch.randint(0, architecture.n_outputs, (*front, n_samples), generator=generator)
 
 
 def torch_loss(model, x, y, loss):
@@ -106,7 +97,9 @@ def test_label_smoothing_and_clipping_are_those_of_torch():
 
 @pytest.mark.parametrize("optimizer", [SGD(lr=0.05, momentum=0.9, weight_decay=0.02), AdamW(lr=0.01, weight_decay=0.3)])
 def test_tied_parameters_are_a_convolution(optimizer):
-    """Three filters over windows of 3 with stride 2, masked and tied, train as torch.nn.functional.conv1d does, clipped alike."""
+    """Three filters over windows of 3 with stride 2, masked and tied, train as torch.nn.functional.conv1d does,
+    clipped alike.
+    """
     inputs, field, stride, channels = 9, 3, 2, 3
     positions = (inputs - field) // stride + 1
     architecture = Architecture((inputs, positions * channels, 1), "tanh")
@@ -273,9 +266,7 @@ def test_batches_of_an_epoch_cover_the_data_once():
 def train_problem(architecture, x, training):
     from kernels.problem import training_problem
 
-    return training_problem(
-        architecture, architecture.initial(2, dtype=DOUBLE), (x, x), training, 0, None, None, None, None
-    )
+    return training_problem(architecture, architecture.initial(2, dtype=DOUBLE), (x, x), training)
 
 
 def test_online_samples_are_gaussian_and_labelled_by_the_teacher():

@@ -1,9 +1,8 @@
-"""The table of a GPU's speeds, with a GPU that only seems to be there: bounds come from machine code, times from the clock."""
+"""`testbed doctor --gpu` where there is no GPU, and what it says of one that only seems to be there."""
 
 from __future__ import annotations
 
-import platform
-import time
+import json
 
 import pytest
 import torch
@@ -11,21 +10,37 @@ from rich.console import Console
 
 from testbed import doctor
 
-pytest.importorskip("kernels.gpu.compile", reason="Triton is not installed")
 
-
-@pytest.mark.skipif(platform.system() != "Linux", reason="Triton ships its disassembler for Linux")
-@pytest.mark.parametrize(("name", "known"), [("NVIDIA H100 80GB HBM3", True), ("Another GPU", False)])
-def test_measured_speeds_stand_beside_their_bounds(monkeypatch, name, known):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    monkeypatch.setattr(
-        doctor.kernels.gpu, "train", lambda problem: time.sleep(0.002)
-    )  # longer than `seconds`: the steps stay ten
-    monkeypatch.setattr(doctor, "GPU_NETWORKS", ((2, 16, 1),))
+def test_without_a_gpu_it_says_why(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     console = Console(record=True, width=150)
-    console.print(doctor.gpu_speeds(n_networks=2, seconds=0.001))
-    row = next(line for line in console.export_text().splitlines() if "2-16-1" in line).split()
-    assert row[1] == "lanes" and (row[3:] == ["—"] * 4) is not known
-    if known:
-        assert 6 < float(row[4]) < 8 < float(row[5]) < 8.2 and row[6].endswith("%")  # as in docs/gpu.md
+    assert doctor.examine_gpu(console)
+    assert "The GPU kernels cannot run here: " in console.export_text()
+
+
+def test_rows_are_said_and_written_as_they_come(tmp_path):
+    from kernels.gpu.doctor import teller
+
+    said: list[str] = []
+    tell = teller(tmp_path / "new" / "gpu.jsonl", said.append)
+    rows = [
+        {"kind": "check", "network": "2-16-1", "batch": "full", "error": 2e-7, "agrees": True},
+        {"kind": "out of time"},
+    ]
+    for k, row in enumerate(rows):
+        tell(row)
+        written = (tmp_path / "new" / "gpu.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in written] == rows[: k + 1]
+    assert said[0] == "check 2-16-1: full, error 2.0e-07, agrees"
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "target"),
+    [("NVIDIA H200", (9, 0), "sm_90"), ("NVIDIA RTX A6000", (8, 6), "sm_86"), ("Something new", (13, 7), None)],
+)
+def test_a_gpu_is_known_by_its_name_or_its_compute_capability(name, capability, target):
+    from kernels.gpu.cost import gpu_named
+
+    known = gpu_named(name, capability, 100, 1.5)
+    assert (known.target if known else None) == target

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 import safetensors.numpy
 import tomli_w
-from polars.testing import assert_frame_equal
 
 import testbed.run as running
 from testbed import Study, StudyError, run_study
@@ -110,22 +109,6 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bytes(study, tmp_path, smal
         break
     assert attempt > 8
     assert contents(tmp_path / "cut") == expected
-
-
-def test_numbers_do_not_depend_on_the_cut(classes, tmp_path, monkeypatch):
-    """One shard for each launch, and one for each few pairs: also of what starts at random. Rounding may differ."""
-    settings = {
-        "architecture.hidden": [4],
-        "measure.also": ["disagreement", "sharpness", "perturbation", "temperature"],
-        "measure.alignment": ["weights", "reference"],
-    }
-    made = classes(settings)
-    whole = run_study(made, tmp_path / "whole").parent
-    monkeypatch.setattr(shards, "SHARD_WORK", {"native": 1.0, "reference": 1.0})
-    cut = run_study(made, tmp_path / "cut").parent
-    for name in ("networks", "pairs", "curves", "losses"):
-        expected, found = (pl.read_parquet(folder / f"{name}.parquet") for folder in (whole, cut))
-        assert_frame_equal(found, expected, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):

@@ -111,11 +111,11 @@ def objections(
         proof: of the path from a to b.
         a: a single network.
         b: a single network.
-        x: the samples, and the rest as for `certified_path`.
-        y: targets or classes.
-        activation: one of `intervals.ENCLOSED_ACTIVATIONS`.
-        loss: "mse" or "cross_entropy".
-        negative_slope: that of leaky relu.
+        x: as the search's.
+        y: as the search's.
+        activation: as the search's.
+        loss: as the search's.
+        negative_slope: as the search's.
 
     Raises:
         ValueError: the activation or the loss is not known to the checker.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,27 +11,6 @@ from theory.layers import Array
 
 FIRST_PIECES = 16
 MOST_HALVINGS = 46  # a piece is then 2⁻⁵⁰ wide
-
-
-class _Pieces(NamedTuple):
-    """Pieces [left, right] of the paths `pair`, each [n_pieces]."""
-
-    pair: NDArray[np.int64]
-    left: Array
-    right: Array
-
-    @property
-    def middle(self) -> Array:
-        return (self.left + self.right) / 2
-
-    def take(self, rows: NDArray[np.bool_]) -> _Pieces:
-        return _Pieces(self.pair[rows], self.left[rows], self.right[rows])
-
-    def halves(self) -> _Pieces:
-        """Both halves of every piece, side by side."""
-        left = np.stack([self.left, self.middle], axis=1).ravel()
-        right = np.stack([self.middle, self.right], axis=1).ravel()
-        return _Pieces(np.repeat(self.pair, 2), left, right)
 
 
 class Search:
@@ -60,34 +37,35 @@ class Search:
     """
 
     def __init__(self, problem: PathProblem, tilts: Array, tol: float, most_pieces: int) -> None:
-        n_pairs, k = tilts.shape
         self.tilts = tilts
+        n_pairs, k = tilts.shape
         self.low = np.full((n_pairs, k), -np.inf)
         self.witness = np.zeros((n_pairs, k))
-        pairs = np.arange(n_pairs)
-        ends, pair_of_end = np.tile([0.0, 1.0], n_pairs), np.repeat(pairs, 2)
-        self._try_points(pair_of_end, ends, problem.bounds(pair_of_end, ends, ends))
-
         spare = tol / 8  # for the checker, and for the roundings of `enclosure`
         edges = np.linspace(0.0, 1.0, FIRST_PIECES + 1)
-        pieces = _Pieces(np.repeat(pairs, FIRST_PIECES), np.tile(edges[:-1], n_pairs), np.tile(edges[1:], n_pairs))
+        pair = np.repeat(np.arange(n_pairs), FIRST_PIECES)
+        left, right = np.tile(edges[:-1], n_pairs), np.tile(edges[1:], n_pairs)
+        done: list[tuple[NDArray[np.int64], Array, Array, Array]] = []
         n_pieces = np.full(n_pairs, FIRST_PIECES)
-        kept: list[tuple[_Pieces, Array]] = []
+        ends = np.tile([0.0, 1.0], n_pairs)
+        owner = np.repeat(np.arange(n_pairs), 2)
+        self._try_points(owner, ends, problem.bounds(owner, ends, ends))
         for halving in range(MOST_HALVINGS + 1):
-            bound = problem.bounds(*pieces)
-            self._try_points(pieces.pair, pieces.middle, bound)
-            radius = half_width(pieces.left, pieces.right)
-            top = upper_bounds(bound, pieces.middle, radius, tilts[pieces.pair])
-            is_low_enough = (top <= self.low[pieces.pair] + (tol - 2 * spare)).all(axis=1)
-            keep = is_low_enough | (n_pieces[pieces.pair] >= most_pieces) | (halving == MOST_HALVINGS)
-            kept.append((pieces.take(keep), top[keep]))
-            pieces = pieces.take(~keep)
-            if pieces.pair.size == 0:
+            bound = problem.bounds(pair, left, right)
+            self._try_points(pair, (left + right) / 2, bound)
+            top = upper_bounds(bound, (left + right) / 2, half_width(left, right), tilts[pair])
+            keep = (top <= self.low[pair] + (tol - 2 * spare)).all(axis=1) | (n_pieces[pair] >= most_pieces)
+            if halving == MOST_HALVINGS:
+                keep[:] = True
+            done.append((pair[keep], left[keep], right[keep], top[keep]))
+            pair, left, right = pair[~keep], left[~keep], right[~keep]
+            if pair.size == 0:
                 break
-            n_pieces += np.bincount(pieces.pair, minlength=n_pairs)
-            pieces = pieces.halves()
-        self.pair, self.left, self.right = (np.concatenate(parts) for parts in zip(*(p for p, _ in kept), strict=True))
-        self.top = np.concatenate([top for _, top in kept])
+            n_pieces += np.bincount(pair, minlength=n_pairs)
+            middle = (left + right) / 2
+            pair = np.repeat(pair, 2)
+            left, right = np.stack([left, middle], 1).ravel(), np.stack([middle, right], 1).ravel()
+        self.pair, self.left, self.right, self.top = (np.concatenate(parts) for parts in zip(*done, strict=True))
         self.high = np.full((n_pairs, k), -np.inf)
         np.maximum.at(self.high, self.pair, self.top)
         self.high += spare / 2

@@ -59,7 +59,7 @@ class TwinStudents:
     def path(self, time: int) -> SmoothCurve:
         """The population loss between the two students of every pair at times[time]: exact for these overlaps."""
         width = self.outputs.shape[-1]
-        # any vectors with these overlaps have this loss: for G = V Λ Vᵀ the rows of V Λ^½ are such
+        # any vectors with these overlaps have this loss: the symmetric root of the Gram matrix holds such
         values, vectors = np.linalg.eigh(self.overlaps[time])
         weights = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
         outputs = self.outputs[time]

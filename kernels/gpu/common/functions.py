@@ -1,7 +1,10 @@
-"""Elementwise mathematics of the kernels: activations with their derivatives, and what float32 and float64 share of the logarithm.
+"""Elementwise mathematics of the kernels: activations with their derivatives, and what float32 and float64 share of
+the logarithm.
 
 A gate is what the derivative σ′ needs: the sign of the pre-activation for relu (bool), σ′ itself for the others.
 """
+
+# mypy: ignore-errors
 
 from __future__ import annotations
 
@@ -10,7 +13,20 @@ import triton.language as tl
 
 SQRT_HALF = tl.constexpr(0.70710678118654752440)
 SQRT_TWO_OVER_PI = tl.constexpr(0.79788456080286535588)
+ONE_OVER_SQRT_TWO_PI = tl.constexpr(0.39894228040143267794)
 LOG_SERIES = tl.constexpr((2 / 23, 2 / 21, 2 / 19, 2 / 17, 2 / 15, 2 / 13, 2 / 11, 2 / 9, 2 / 7, 2 / 5, 2 / 3))
+NAN_STAYS = tl.constexpr(tl.PropagateNan.ALL)  # of `tl.maximum`: a NaN is not hidden by the other operand
+INFINITY = tl.constexpr(float("inf"))
+
+
+@triton.jit
+def finite(x):
+    """Whether x is neither infinite nor NaN.
+
+    A comparison, since `x - x == 0` relies on two roundings being the same: contracted to a fused multiply-add it
+    compares a product with its own rounding error.
+    """
+    return tl.abs(x) < INFINITY
 
 
 @triton.jit
@@ -53,22 +69,44 @@ def tanh(z):
 
 
 @triton.jit
-def activate(z, ACTIVATION: tl.constexpr, SLOPE: tl.constexpr):
-    """σ(z) and its gate."""
-    if ACTIVATION == "relu":
-        h, gate = tl.maximum(z, 0.0, propagate_nan=tl.PropagateNan.ALL), z > 0
-    elif ACTIVATION == "leaky_relu":
-        gate = tl.where(z > 0, tl.full(z.shape, 1.0, z.dtype), tl.full(z.shape, SLOPE, z.dtype))
+def sigmoid(z):
+    """1/(1 + e⁻ᶻ) from e^(−|z|), which never overflows."""
+    t = tl.exp(-tl.abs(z))
+    return tl.where(z < 0, t, 1.0) / (1.0 + t)
+
+
+@triton.jit
+def activate(z, NET: tl.constexpr):
+    """σ(z) and its gate, of the activations of `kernels.activations`."""
+    NAME: tl.constexpr = NET.activation
+    if NAME == "identity":
+        h = z
+        gate = tl.zeros_like(z) + 1.0
+    elif NAME == "relu":
+        h = tl.maximum(z, 0.0, propagate_nan=NAN_STAYS)
+        gate = z > 0
+    elif NAME == "leaky_relu":
+        gate = tl.where(z > 0, tl.zeros_like(z) + 1.0, tl.zeros_like(z) + NET.slope)
         h = z * gate
-    elif ACTIVATION == "identity":
-        h, gate = z, tl.zeros_like(z) + 1.0
-    elif ACTIVATION == "erf":
-        h, gate = tl.erf(z * SQRT_HALF), tl.exp(-0.5 * z * z) * SQRT_TWO_OVER_PI
-    elif ACTIVATION == "tanh":
+    elif NAME == "erf":
+        h = tl.erf(z * SQRT_HALF)
+        gate = tl.exp(-0.5 * z * z) * SQRT_TWO_OVER_PI
+    elif NAME == "tanh":
         h = tanh(z)
         gate = 1.0 - h * h
-    else:  # square
-        h, gate = z * z, 2.0 * z
+    elif NAME == "square":
+        h = z * z
+        gate = 2.0 * z
+    elif NAME == "gelu":
+        below = 0.5 + 0.5 * tl.erf(z * SQRT_HALF)  # Φ(z)
+        h = z * below
+        gate = below + z * tl.exp(-0.5 * z * z) * ONE_OVER_SQRT_TWO_PI
+    elif NAME == "silu":
+        share = sigmoid(z)
+        h = z * share
+        gate = share + h * (1.0 - share)
+    else:
+        tl.static_assert(False, "kernels/gpu/common/functions.py: activate() does not know this activation")
     return h, gate
 
 

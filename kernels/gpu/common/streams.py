@@ -1,7 +1,8 @@
-"""The random streams of `kernels.streams` inside a kernel: integers bit for bit, normals to a few units in the last place.
+"""The random streams of `kernels.streams` inside a kernel: integers bit for bit, normals to a few units in the last
+place.
 
-Words and counters are uint32 of any shape, one per item (a network, or a sample of one network); every formula is explained in
-`kernels.streams`. Steps and epochs stay below 2³¹, so the counter's third word is 0.
+Words and counters are uint32 of any shape, one per item (a network, or a sample of one network); every formula is
+explained in `kernels.streams`. Steps and epochs stay below 2³¹, so the counter's third word is 0.
 """
 
 # Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
@@ -57,7 +58,9 @@ def philox(c0, c1, c2, c3, k0, k1):
 
 @triton.jit
 def words(purpose: tl.constexpr, key_low, key_high, step, block):
-    """The four words of one block of the stream (purpose, seed, step); `block` and the key broadcast against each other."""
+    """The four words of one block of the stream (purpose, seed, step); `block` and the key broadcast against each
+    other.
+    """
     c0 = block + tl.zeros_like(key_low)
     c1 = tl.zeros_like(c0) + tl.full([1, 1], step, tl.uint32)
     return philox(c0, c1, tl.zeros_like(c0), tl.full(c0.shape, purpose, tl.uint32), key_low, key_high)
@@ -105,7 +108,9 @@ def encrypt(value, keys, low_bits, high_bits):
 
 @triton.jit
 def permute(position, keys, n, low_bits, high_bits):
-    """Where the permutation of 0 … n − 1 with these keys sends each position `[…]` (uint32): walked until the value is below n."""
+    """Where the permutation of 0 … n − 1 with these keys sends each position `[…]` (uint32): walked until the value
+    is below n.
+    """
     limit = n.to(tl.uint32)
     value = encrypt(position, keys, low_bits, high_bits)
     while tl.max(tl.max((value >= limit).to(tl.int32), axis=1), axis=0) > 0:  # the items of a program walk together

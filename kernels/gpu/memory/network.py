@@ -1,13 +1,16 @@
-"""A network in device memory: forward and backward passes that read weights and values tile by tile, for networks of any size.
+"""A network in device memory: forward and backward passes that read weights and values tile by tile, for networks of
+any size.
 
-A program owns one network and takes `TILE` samples at a time. What it computes for them lies in its own rows of memory (`values`):
+A program owns one network and takes `TILE` samples at a time. What it computes for them lies in its own rows of
+memory (`values`):
 
     h_0 … h_{L−1}   inputs and values of the hidden layers,            [TILE, width] each
     z_1 … z_L       pre-activations (normalised, if the network is), z_L being the outputs
-    spare rows      RAW: a layer before it is normalised; DELTA, DELTA + 1: ∂L/∂z of a layer and of the one below; OUT, OUT + 1: ∂L/∂h
-    1/√(variance)   of the hidden layers, where they are normalised
+    spare rows      RAW: a layer before it is normalised; DELTA, DELTA + 1: ∂L/∂z of a layer and of the one below;
+    OUT, OUT + 1: ∂L/∂h 1/√(variance)   of the hidden layers, where they are normalised
 
-Threads of a program exchange values through these rows alone, so every pass over them ends with a barrier, and no pass writes what it reads.
+Threads of a program exchange values through these rows alone, so every pass over them ends with a barrier, and no
+pass writes what it reads.
 """
 
 # mypy: ignore-errors
@@ -34,7 +37,9 @@ def columns(start, width, SPAN: tl.constexpr):
 
 @triton.jit
 def rows(values, at, width, TILE: tl.constexpr):
-    """Pointers `[TILE, 1]` to the samples' rows of `width` numbers, `at` being the rows' place among a sample's values."""
+    """Pointers `[TILE, 1]` to the samples' rows of `width` numbers, `at` being the rows' place among a sample's
+    values.
+    """
     return values + at * TILE + tl.arange(0, TILE)[:, None] * width
 
 
@@ -80,10 +85,10 @@ def affine(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.cons
         out, exists = columns(first, fan_out, SPAN)
         z = tl.zeros([TILE, SPAN], params.dtype.element_ty)
         for below in range(0, fan_in, INTO):
-            into, there = columns(below, fan_in, INTO)
-            column = tl.trans(into)
-            weight = tl.load(params + start + out * fan_in + column, mask=exists & tl.trans(there), other=0.0)
-            z += product(tl.load(h + into, mask=there, other=0.0), weight)
+            into, into_exists = columns(below, fan_in, INTO)
+            weight_exists = exists & tl.trans(into_exists)
+            weight = tl.load(params + start + out * fan_in + tl.trans(into), mask=weight_exists, other=0.0)
+            z += product(tl.load(h + into, mask=into_exists, other=0.0), weight)
         if NET.biases:
             z += tl.load(params + start + fan_out * fan_in + out, mask=exists, other=0.0)
         tl.store(z_out + out, z, mask=exists)
@@ -92,11 +97,15 @@ def affine(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.cons
 
 @triton.jit
 def hidden(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
-    """h = σ(z) of hidden layer `layer`, z being normalised first and the layer below added where the network says so."""
+    """h = σ(z) of hidden layer `layer`, z being normalised first and the layer below added where the network says
+    so.
+    """
     width: tl.constexpr = NET.widths[layer]
     SPAN: tl.constexpr = NET.span(layer, TILE)
-    h, z_here = h_rows(values, NET, TILE, layer), z_rows(values, NET, TILE, layer)
-    raw, below = spare_rows(values, RAW, NET, TILE, layer), h_rows(values, NET, TILE, layer - 1)
+    h = h_rows(values, NET, TILE, layer)
+    pre = z_rows(values, NET, TILE, layer)
+    raw = spare_rows(values, RAW, NET, TILE, layer)
+    below = h_rows(values, NET, TILE, layer - 1)
     if NET.normalise:
         mean = row_sum(raw, raw, False, width, SPAN) / width
         square = tl.zeros_like(mean)
@@ -110,10 +119,10 @@ def hidden(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
         unit, exists = columns(first, width, SPAN)
         if NET.normalise:
             z = (tl.load(raw + unit, mask=exists, other=0.0) - mean) * inverse
-            tl.store(z_here + unit, z, mask=exists)
+            tl.store(pre + unit, z, mask=exists)
         else:
-            z = tl.load(z_here + unit, mask=exists, other=0.0)
-        value = activate(z, NET.activation, NET.slope)[0]
+            z = tl.load(pre + unit, mask=exists, other=0.0)
+        value = activate(z, NET)[0]
         if NET.skips[layer - 1]:
             value += tl.load(below + unit, mask=exists, other=0.0)
         tl.store(h + unit, value, mask=exists)
@@ -144,7 +153,9 @@ def forward(params, values, NET: tl.constexpr, TILE: tl.constexpr):
 
 @triton.jit
 def backward(params, sums, values, fresh, NET: tl.constexpr, TILE: tl.constexpr):
-    """Adds to `sums` what the samples at hand contribute to the gradient, ∂L/∂z_L lying in DELTA + L % 2; with `fresh` it writes instead."""
+    """Adds to `sums` what the samples at hand contribute to the gradient, ∂L/∂z_L lying in DELTA + L % 2; with
+    `fresh` it writes instead.
+    """
     for layer in tl.static_range(NET.n_hidden + 1, 0, -1):
         add_gradient(sums, values, fresh, NET, TILE, layer)
         if layer > 1:
@@ -159,24 +170,25 @@ def add_gradient(sums, values, fresh, NET: tl.constexpr, TILE: tl.constexpr, lay
     fan_out: tl.constexpr = NET.widths[layer]
     INTO: tl.constexpr = NET.span(layer - 1, TILE)
     SPAN: tl.constexpr = NET.span(layer, TILE)
-    h, delta = h_rows(values, NET, TILE, layer - 1), spare_rows(values, DELTA + layer % 2, NET, TILE, layer)
+    h = h_rows(values, NET, TILE, layer - 1)
+    delta = spare_rows(values, DELTA + layer % 2, NET, TILE, layer)
     old = fresh == 0
     for first in range(0, fan_out, SPAN):
-        out, exists = columns(first, fan_out, SPAN)
-        d = tl.load(delta + out, mask=exists, other=0.0)
-        column, there = tl.trans(out), tl.trans(exists)
+        out, out_exists = columns(first, fan_out, SPAN)
+        d = tl.load(delta + out, mask=out_exists, other=0.0)
         for below in range(0, fan_in, INTO):
-            into, inside = columns(below, fan_in, INTO)
-            where, inside_both = sums + start + column * fan_in + into, there & inside
-            total = tl.load(where, mask=inside_both & old, other=0.0)
-            total += outer(d, tl.load(h + into, mask=inside, other=0.0))
+            into, into_exists = columns(below, fan_in, INTO)
+            where = sums + start + tl.trans(out) * fan_in + into
+            exists = tl.trans(out_exists) & into_exists
+            total = tl.load(where, mask=exists & old, other=0.0)
+            total += outer(d, tl.load(h + into, mask=into_exists, other=0.0))
             tl.debug_barrier()  # threads may hold copies of what another one is about to write
-            tl.store(where, total, mask=inside_both)
+            tl.store(where, total, mask=exists)
         if NET.biases:
             where = sums + start + fan_out * fan_in + out
-            total = tl.load(where, mask=exists & old, other=0.0) + tl.sum(d, axis=0, keep_dims=True)
+            total = tl.load(where, mask=out_exists & old, other=0.0) + tl.sum(d, axis=0, keep_dims=True)
             tl.debug_barrier()
-            tl.store(where, total, mask=exists)
+            tl.store(where, total, mask=out_exists)
     tl.debug_barrier()
 
 
@@ -197,40 +209,37 @@ def back(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.conste
     fan_out: tl.constexpr = NET.widths[layer]
     INTO: tl.constexpr = NET.span(layer - 1, TILE)
     SPAN: tl.constexpr = NET.span(layer, TILE)
-    delta, lower = (
-        spare_rows(values, DELTA + layer % 2, NET, TILE, layer),
-        spare_rows(values, DELTA + (layer - 1) % 2, NET, TILE, layer - 1),
-    )
-    upper, out_of = (
-        spare_rows(values, OUT + layer % 2, NET, TILE, layer),
-        spare_rows(values, OUT + (layer - 1) % 2, NET, TILE, layer - 1),
-    )
-    z_below, raw = z_rows(values, NET, TILE, layer - 1), spare_rows(values, RAW, NET, TILE, layer - 1)
+    delta = spare_rows(values, DELTA + layer % 2, NET, TILE, layer)
+    delta_below = spare_rows(values, DELTA + (layer - 1) % 2, NET, TILE, layer - 1)
+    d_h_above = spare_rows(values, OUT + layer % 2, NET, TILE, layer)
+    d_h_out = spare_rows(values, OUT + (layer - 1) % 2, NET, TILE, layer - 1)
+    z_below = z_rows(values, NET, TILE, layer - 1)
+    raw = spare_rows(values, RAW, NET, TILE, layer - 1)
     for below in range(0, fan_in, INTO):
-        into, inside = columns(below, fan_in, INTO)
+        into, into_exists = columns(below, fan_in, INTO)
         d_h = tl.zeros([TILE, INTO], params.dtype.element_ty)
         for first in range(0, fan_out, SPAN):
-            out, exists = columns(first, fan_out, SPAN)
-            weight = tl.load(params + start + tl.trans(out) * fan_in + into, mask=tl.trans(exists) & inside, other=0.0)
-            d_h += product(tl.load(delta + out, mask=exists, other=0.0), weight)
+            out, out_exists = columns(first, fan_out, SPAN)
+            weight_exists = tl.trans(out_exists) & into_exists
+            weight = tl.load(params + start + tl.trans(out) * fan_in + into, mask=weight_exists, other=0.0)
+            d_h += product(tl.load(delta + out, mask=out_exists, other=0.0), weight)
         if NET.skips[layer - 1]:
-            d_h += tl.load(upper + into, mask=inside, other=0.0)
+            d_h += tl.load(d_h_above + into, mask=into_exists, other=0.0)
         if NET.residual:
-            tl.store(out_of + into, d_h, mask=inside)
-        d = gated(d_h, activate(tl.load(z_below + into, mask=inside, other=0.0), NET.activation, NET.slope)[1])
+            tl.store(d_h_out + into, d_h, mask=into_exists)
+        d = gated(d_h, activate(tl.load(z_below + into, mask=into_exists, other=0.0), NET)[1])
         if NET.normalise:
-            tl.store(raw + into, d, mask=inside)
+            tl.store(raw + into, d, mask=into_exists)
         else:
-            tl.store(lower + into, d, mask=inside)
+            tl.store(delta_below + into, d, mask=into_exists)
     tl.debug_barrier()
     if NET.normalise:  # (d − mean d − z mean(d z)) / √variance
-        mean, along = (
-            row_sum(raw, raw, False, fan_in, INTO) / fan_in,
-            row_sum(raw, z_below, True, fan_in, INTO) / fan_in,
-        )
+        mean = row_sum(raw, raw, False, fan_in, INTO) / fan_in
+        along = row_sum(raw, z_below, True, fan_in, INTO) / fan_in
         inverse = tl.load(rows(values, NET.inverse_at(layer - 1), 1, TILE))
         for below in range(0, fan_in, INTO):
-            into, inside = columns(below, fan_in, INTO)
-            d, z = tl.load(raw + into, mask=inside, other=0.0), tl.load(z_below + into, mask=inside, other=0.0)
-            tl.store(lower + into, inverse * (d - mean - z * along), mask=inside)
+            into, into_exists = columns(below, fan_in, INTO)
+            d = tl.load(raw + into, mask=into_exists, other=0.0)
+            z = tl.load(z_below + into, mask=into_exists, other=0.0)
+            tl.store(delta_below + into, inverse * (d - mean - z * along), mask=into_exists)
         tl.debug_barrier()

@@ -1,4 +1,6 @@
-"""The path kernel of networks in device memory: one program an evaluation (pair, alpha), whose network is mixed first."""
+"""The path kernel of networks in device memory: one program an evaluation (pair, alpha), whose network is mixed
+first.
+"""
 
 # mypy: ignore-errors
 
@@ -23,7 +25,7 @@ def path_losses(
     params_a, params_b,  # [n_pairs, n_parameters]
     alphas, seeds, dataset,  # [n_alphas], [n_pairs], [n_pairs]
     x, y,  # [n_datasets, n_samples, …]
-    teacher_params,  # [n_datasets, n_parameters of the teacher]
+    teacher_parameters,  # [n_datasets, n_parameters of the teacher]
     mean, standard_error, skewness, error,  # float64 [n_pairs, n_alphas]
     n_pairs, n_alphas, n_samples, n_datasets, n_items,
     theta,  # [n_items, n_parameters]
@@ -32,41 +34,45 @@ def path_losses(
 ):  # fmt: skip
     """The evaluations of the grid of pairs and alphas, as `kernels.gpu.registers.paths.path_losses` makes them."""
     TILE: tl.constexpr = BATCH.tile
-    item = tl.program_id(0).to(tl.int64)
-    at = tl.full([1, 1], 0, tl.int64) + item
-    pair = item // n_alphas
-    alpha, which = tl.load(alphas + item % n_alphas), tl.load(dataset + pair)
-    key = seed_key(tl.load(seeds + at // n_alphas))
-    theta, values = theta + item * NET.n_parameters, values + item * BATCH.values
-    labels = values + NET.n_values * TILE
+    program = tl.program_id(0).to(tl.int64)
+    item = tl.full([1, 1], 0, tl.int64) + program
+    pair = program // n_alphas
+    alpha = tl.load(alphas + program % n_alphas)
+    data_set = tl.load(dataset + pair)
+    key = seed_key(tl.load(seeds + item // n_alphas))
+    theta += program * NET.n_parameters
+    values += program * BATCH.values
+    teacher_values = values + NET.n_values * TILE
     for start in range(0, NET.n_parameters, STRIDE):
         index, exists = columns(start, NET.n_parameters, STRIDE)
         a = tl.load(params_a + pair * NET.n_parameters + index, mask=exists, other=0.0)
         b = tl.load(params_b + pair * NET.n_parameters + index, mask=exists, other=0.0)
         tl.store(theta + index, (1.0 - alpha) * a + alpha * b, mask=exists)
     if BATCH.sampling == "online":
-        teacher_params = teacher_params + which * BATCH.teacher.n_parameters
+        TEACHER: tl.constexpr = BATCH.teacher
+        teacher_parameters += data_set * TEACHER.n_parameters
     tl.debug_barrier()
 
     first = tl.full([1, 1], 0.0, tl.float64)
     total, squares, cubes, wrong = first, first, first, first
     for start in range(0, n_samples, TILE):
         position = positions(start, 0, NET, BATCH)
-        here = position < n_samples
-        row = position + which * n_samples
+        exists = position < n_samples
+        row = position + data_set * n_samples
         value, label = sample_losses(
-            theta, values, teacher_params, labels, x, y, row, key, 0, position, here, 0.0, NET, BATCH
-        )
+            theta, values, teacher_parameters, teacher_values, x, y,
+            row, key, 0, position, exists, 0.0, NET, BATCH,
+        )  # fmt: skip
         if BATCH.loss != "mse":
-            wrong = add(wrong, tl.where(here & (largest(values, NET, TILE) != label), 1.0, 0.0), NET)
-        value = (value * unit(BATCH.loss)).to(tl.float64)
+            missed = exists & (largest(values, NET, TILE) != label)
+            wrong = add(wrong, tl.where(missed, 1.0, 0.0), NET)
+        value = (value * unit(BATCH)).to(tl.float64)
         first += tl.sum(tl.where(position == 0, value, 0.0), axis=0, keep_dims=True)
-        centred = tl.where(here, value - first, 0.0)
-        total, squares, cubes = (
-            add(total, centred, NET),
-            add(squares, centred * centred, NET),
-            add(cubes, centred * centred * centred, NET),
-        )
+        centred = tl.where(exists, value - first, 0.0)
+        total = add(total, centred, NET)
+        squares = add(squares, centred * centred, NET)
+        cubes = add(cubes, centred * centred * centred, NET)
     report(
-        mean + at, standard_error + at, skewness + at, error + at, first, total, squares, cubes, wrong, n_samples, True
-    )
+        mean + item, standard_error + item, skewness + item, error + item,
+        first, total, squares, cubes, wrong, n_samples, True,
+    )  # fmt: skip

@@ -1,16 +1,18 @@
 """Forward and backward pass of one network, or of a block of networks, inside a kernel.
 
-Two layouts share this code; they differ in what an axis means (`UNITS` is the axis of a layer's units, the other one is that of the items):
+Two layouts share this code; they differ in what an axis means (`NET.axis` is the axis of a layer's units, the other
+one is that of the items):
 
-    lanes    values of a layer are [units, BLOCK]: an item is a network, and a lane (or a small group of lanes) holds all of its units;
-    tiles    values of a layer are [TILE, units]: an item is a sample of the program's one network, and wide layers are matrix products.
+    lanes    values of a layer are [units, BLOCK]: an item is a network, and a lane (or a small group of lanes) holds
+    all of its units; tiles    values of a layer are [TILE, units]: an item is a sample of the program's one network,
+    and wide layers are matrix products.
 
-An item's own numbers (an input, an output, a loss) are [1, BLOCK] or [TILE, 1] and broadcast against a layer. Parameters are one
-flat tuple: a column of the first weight per input, its bias, then weight and bias of every further hidden layer, then a row of the last
-weight per output, and the output biases:
+An item's own numbers (an input, an output, a loss) are [1, BLOCK] or [TILE, 1] and broadcast against a layer.
+Parameters are one flat tuple: a column of the first weight per input, its bias, then weight and bias of every further
+hidden layer, then a row of the last weight per output, and the output biases:
 
-    lanes    columns, biases and rows [units, 1 → BLOCK], hidden weights [fan_out, fan_in, BLOCK], output biases [1, BLOCK];
-    tiles    columns, biases and rows [1, units], hidden weights [fan_in, fan_out], output biases [1, 1].
+    lanes    columns, biases and rows [units, 1 → BLOCK], hidden weights [fan_out, fan_in, BLOCK], output biases [1,
+    BLOCK]; tiles    columns, biases and rows [1, units], hidden weights [fan_in, fan_out], output biases [1, 1].
 
 Units are padded to `padded` with zeros; zeros stay zeros under every update.
 """
@@ -35,13 +37,18 @@ def units(width: tl.constexpr, NET: tl.constexpr):
 
 @triton.jit
 def place(index, network, n_networks, NET: tl.constexpr):
-    """Where parameter `index` of `network` lies: side by side for the networks of a block, or each network's in a row. 32 bits do: see launch."""
+    """Where parameter `index` of `network` lies: side by side for the networks of a block, or each network's in a row.
+
+    32 bits do: see `kernels.gpu.launch`.
+    """
     return index * n_networks + network if NET.lanes else network * NET.n_parameters + index
 
 
 @triton.jit
 def vector_place(start, stride, network, n_networks, NET: tl.constexpr, layer: tl.constexpr):
-    """Places of the numbers start, start + stride, … that belong to the units of hidden layer `layer`, and which of them exist."""
+    """Places of the numbers start, start + stride, … that belong to the units of hidden layer `layer`, and which of
+    them exist.
+    """
     unit = units(NET.padded[layer], NET)
     index = start + tl.where(unit < NET.widths[layer], unit, 0) * stride
     where = place(index, network, n_networks, NET)
@@ -52,14 +59,16 @@ def vector_place(start, stride, network, n_networks, NET: tl.constexpr, layer: t
 def matrix_place(network, n_networks, NET: tl.constexpr, layer: tl.constexpr):
     """Places of the weight into hidden layer `layer` ≥ 2, and which of them exist."""
     if NET.lanes:
-        out, into = tl.arange(0, NET.padded[layer])[:, None, None], tl.arange(0, NET.padded[layer - 1])[None, :, None]
-        which = network[:, None, :]
+        out = tl.arange(0, NET.padded[layer])[:, None, None]
+        into = tl.arange(0, NET.padded[layer - 1])[None, :, None]
+        owner = network[:, None, :]
     else:
-        out, into = tl.arange(0, NET.padded[layer])[None, :], tl.arange(0, NET.padded[layer - 1])[:, None]
-        which = network
+        out = tl.arange(0, NET.padded[layer])[None, :]
+        into = tl.arange(0, NET.padded[layer - 1])[:, None]
+        owner = network
     exists = (out < NET.widths[layer]) & (into < NET.widths[layer - 1])
     index = NET.starts[layer - 1] + tl.where(exists, out * NET.widths[layer - 1] + into, 0)
-    return place(index, which, n_networks, NET), exists & (which >= 0)
+    return place(index, owner, n_networks, NET), exists & (owner >= 0)
 
 
 @triton.jit
@@ -68,26 +77,31 @@ def places(network, n_networks, NET: tl.constexpr):
     where, exists = (), ()
     for i in tl.static_range(NET.n_inputs + 0):
         pair = vector_place(NET.starts[0] + i, NET.widths[0], network, n_networks, NET, 1)
-        where, exists = where + (pair[0],), exists + (pair[1],)
+        where = where + (pair[0],)
+        exists = exists + (pair[1],)
     if NET.biases:
         pair = vector_place(NET.starts[0] + NET.widths[1] * NET.widths[0], 1, network, n_networks, NET, 1)
-        where, exists = where + (pair[0],), exists + (pair[1],)
+        where = where + (pair[0],)
+        exists = exists + (pair[1],)
     for layer in tl.static_range(2, NET.n_hidden + 1):
         pair = matrix_place(network, n_networks, NET, layer)
-        where, exists = where + (pair[0],), exists + (pair[1],)
+        where = where + (pair[0],)
+        exists = exists + (pair[1],)
         if NET.biases:
-            pair = vector_place(
-                NET.starts[layer - 1] + NET.widths[layer] * NET.widths[layer - 1], 1, network, n_networks, NET, layer
-            )
-            where, exists = where + (pair[0],), exists + (pair[1],)
+            first_bias = NET.starts[layer - 1] + NET.widths[layer] * NET.widths[layer - 1]
+            pair = vector_place(first_bias, 1, network, n_networks, NET, layer)
+            where = where + (pair[0],)
+            exists = exists + (pair[1],)
     top: tl.constexpr = NET.n_hidden
     for o in tl.static_range(NET.n_outputs + 0):
         pair = vector_place(NET.starts[top] + o * NET.widths[top], 1, network, n_networks, NET, top)
-        where, exists = where + (pair[0],), exists + (pair[1],)
+        where = where + (pair[0],)
+        exists = exists + (pair[1],)
     if NET.biases:
         for o in tl.static_range(NET.n_outputs + 0):
-            index = tl.full([1, 1], NET.starts[top] + NET.n_outputs * NET.widths[top] + o, tl.int32)
-            where, exists = where + (place(index, network, n_networks, NET),), exists + (network >= 0,)
+            index = NET.starts[top] + NET.n_outputs * NET.widths[top] + o
+            where = where + (place(index, network, n_networks, NET),)
+            exists = exists + (network >= 0,)
     return where, exists
 
 
@@ -111,23 +125,23 @@ def store(pointer, where, exists, values, valid):
 
 
 @triton.jit
-def zeros(params):
+def zeros(theta):
     """A tuple of zeros like the parameters."""
     values = ()
-    for k in tl.static_range(len(params)):
-        values = values + (tl.zeros_like(params[k]),)
+    for k in tl.static_range(len(theta)):
+        values = values + (tl.zeros_like(theta[k]),)
     return values
 
 
 @triton.jit
-def affine(params, h, NET: tl.constexpr, layer: tl.constexpr):
+def affine(theta, h, NET: tl.constexpr, layer: tl.constexpr):
     """Pre-activations of hidden layer `layer` ≥ 2 from the values of the one below."""
-    weight = params[NET.hidden(layer)]
+    weight = theta[NET.hidden(layer)]
     if NET.lanes:
         z = tl.sum(weight * h[None, :, :], axis=1)
     else:
-        z = tl.dot(h, weight, input_precision=NET.precision, out_dtype=h.dtype)
-    return z + params[NET.hidden(layer) + 1] if NET.biases else z
+        z = tl.dot(h, weight, input_precision="ieee", out_dtype=h.dtype)
+    return z + theta[NET.hidden(layer) + 1] if NET.biases else z
 
 
 @triton.jit
@@ -136,7 +150,7 @@ def back(weight, delta, NET: tl.constexpr):
     if NET.lanes:
         return tl.sum(weight * delta[:, None, :], axis=0)
     else:
-        return tl.dot(delta, tl.trans(weight), input_precision=NET.precision, out_dtype=delta.dtype)
+        return tl.dot(delta, tl.trans(weight), input_precision="ieee", out_dtype=delta.dtype)
 
 
 @triton.jit
@@ -145,7 +159,7 @@ def add_matrix(total, value, gate, h, NET: tl.constexpr):
     if NET.lanes:
         return add_gated(total, value[:, None, :], h[None, :, :], gate[:, None, :])
     else:
-        return total + tl.dot(tl.trans(h), gated(value, gate), input_precision=NET.precision, out_dtype=h.dtype)
+        return total + tl.dot(tl.trans(h), gated(value, gate), input_precision="ieee", out_dtype=h.dtype)
 
 
 @triton.jit
@@ -164,32 +178,36 @@ def add_row(total, value, NET: tl.constexpr):
 
 
 @triton.jit
-def forward(params, x, NET: tl.constexpr):
-    """Outputs (a tuple of items), values of the hidden layers and their gates (tuples) for the inputs x (a tuple of items)."""
-    z = params[0] * x[0]
+def forward(theta, x, NET: tl.constexpr):
+    """Outputs (a tuple of items), values of the hidden layers and their gates (tuples) for the inputs x (a tuple of
+    items).
+    """
+    z = theta[0] * x[0]
     if NET.biases:
-        z = params[0] * x[0] + params[NET.n_inputs]
+        z = theta[0] * x[0] + theta[NET.n_inputs]
     for i in tl.static_range(1, NET.n_inputs + 0):
-        z = params[i] * x[i] + z
-    pair = activate(z, NET.activation, NET.slope)
-    h, gates = (pair[0],), (pair[1],)
+        z = theta[i] * x[i] + z
+    pair = activate(z, NET)
+    h = (pair[0],)
+    gates = (pair[1],)
     for layer in tl.static_range(2, NET.n_hidden + 1):
-        pair = activate(affine(params, h[layer - 2], NET, layer), NET.activation, NET.slope)
-        h, gates = h + (pair[0],), gates + (pair[1],)
+        pair = activate(affine(theta, h[layer - 2], NET, layer), NET)
+        h = h + (pair[0],)
+        gates = gates + (pair[1],)
     outputs = ()
     for o in tl.static_range(NET.n_outputs + 0):
-        out = tl.sum(h[NET.n_hidden - 1] * params[NET.rows + o], axis=NET.axis, keep_dims=True)
+        out = tl.sum(h[NET.n_hidden - 1] * theta[NET.rows + o], axis=NET.axis, keep_dims=True)
         if NET.biases:
-            out += params[NET.rows + NET.n_outputs + o]
+            out += theta[NET.rows + NET.n_outputs + o]
         outputs = outputs + (out,)
     return outputs, h, gates
 
 
 @triton.jit
-def backward(params, sums, x, h, gates, d, NET: tl.constexpr):
-    """Adds to `sums` what the samples at hand contribute to the gradient, d (a tuple of items) being the loss's derivative by the outputs.
+def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
+    """Adds to `sums` what the samples at hand contribute to the gradient.
 
-    Returns the sums: those of the rows, biases and columns in the order of the parameters.
+    derivative: of the loss by the outputs, a tuple of items. Returns the sums, in the order of the parameters.
     """
     top: tl.constexpr = NET.n_hidden
     rows, biases, upper = (), (), ()
@@ -198,21 +216,21 @@ def backward(params, sums, x, h, gates, d, NET: tl.constexpr):
         if NET.factored and NET.degree > 0:
             row = row  # follows from the sums of the columns
         else:
-            row = add_row(row, d[o] * h[top - 1], NET)
+            row = add_row(row, derivative[o] * h[top - 1], NET)
         rows = rows + (row,)
         if NET.biases:
-            biases = biases + (add_row(sums[NET.rows + NET.n_outputs + o], d[o], NET),)
-    value = d[0]  # ∂L/∂h of the top hidden layer; where w₂ is factored out, without it
+            biases = biases + (add_row(sums[NET.rows + NET.n_outputs + o], derivative[o], NET),)
+    value = derivative[0]  # ∂L/∂h of the top hidden layer; where w₂ is factored out, without it
     if not NET.factored:
-        value = d[0] * params[NET.rows]
+        value = derivative[0] * theta[NET.rows]
         for o in tl.static_range(1, NET.n_outputs + 0):
-            value += d[o] * params[NET.rows + o]
+            value += derivative[o] * theta[NET.rows + o]
     for layer in tl.static_range(NET.n_hidden + 0, 1, -1):
         pair = (add_matrix(sums[NET.hidden(layer)], value, gates[layer - 1], h[layer - 2], NET),)
         if NET.biases:
             pair = pair + (add_vector(sums[NET.hidden(layer) + 1], value, 1.0, gates[layer - 1], NET),)
         upper = pair + upper
-        value = back(params[NET.hidden(layer)], gated(value, gates[layer - 1]), NET)
+        value = back(theta[NET.hidden(layer)], gated(value, gates[layer - 1]), NET)
     columns = ()
     for i in tl.static_range(NET.n_inputs + 0):
         columns = columns + (add_vector(sums[i], value, x[i], gates[0], NET),)
@@ -222,17 +240,18 @@ def backward(params, sums, x, h, gates, d, NET: tl.constexpr):
 
 
 @triton.jit
-def gradient(params, sums, scale, NET: tl.constexpr):
+def gradient(theta, sums, scale, NET: tl.constexpr):
     """The mean gradient from the sums over the step's samples; `scale` is one over their number."""
     result = ()
     if NET.factored:
-        row = params[NET.rows]
-        for k in tl.static_range(NET.n_inputs + NET.biases):
+        n_columns: tl.constexpr = NET.n_inputs + NET.biases
+        row = theta[NET.rows]
+        for k in tl.static_range(n_columns):
             result = result + (row * scale * sums[k],)
         if NET.degree > 0:
-            inner = params[0] * sums[0]
-            for k in tl.static_range(1, NET.n_inputs + NET.biases):
-                inner += params[k] * sums[k]
+            inner = theta[0] * sums[0]
+            for k in tl.static_range(1, n_columns):
+                inner += theta[k] * sums[k]
             result = result + (inner * (scale / NET.degree),)
         else:
             result = result + (sums[NET.rows] * scale,)

@@ -1,4 +1,6 @@
-"""The path kernel: losses of the networks on the straight lines between pairs; an item is one (pair, alpha), or a sample of one."""
+"""The path kernel: losses of the networks on the straight lines between pairs; an item is one (pair, alpha), or a
+sample of one.
+"""
 
 # Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
 # ruff: noqa: RUF005
@@ -9,6 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from kernels.gpu.common.functions import NAN_STAYS
 from kernels.gpu.common.losses import largest, sample_loss, unit
 from kernels.gpu.common.streams import seed_key
 from kernels.gpu.registers.network import forward, load, places
@@ -17,18 +20,8 @@ from kernels.gpu.registers.training import block_of
 
 UNSPECIALISED = ("n_pairs", "n_alphas", "n_samples", "n_datasets", "n_items")
 POINTERS = (
-    "params_a",
-    "params_b",
-    "alphas",
-    "seeds",
-    "dataset",
-    "x",
-    "y",
-    "teacher_params",
-    "mean",
-    "standard_error",
-    "skewness",
-    "error",
+    *("params_a", "params_b", "alphas", "seeds", "dataset", "x", "y", "teacher_parameters"),
+    *("mean", "standard_error", "skewness", "error"),
 )
 
 
@@ -43,7 +36,7 @@ def path_losses(
     params_a, params_b,  # [n_parameters, n_pairs] (lanes) or [n_pairs, n_parameters] (tiles)
     alphas, seeds, dataset,  # [n_alphas], [n_pairs], [n_pairs]
     x, y,  # [n_datasets, n_samples, …]
-    teacher_params,  # like params_a, of n_datasets teachers
+    teacher_parameters,  # like params_a, of n_datasets teachers
     mean, standard_error, skewness, error,  # float64 [n_pairs, n_alphas]
     n_pairs, n_alphas, n_samples, n_datasets, n_items,
     NET: tl.constexpr, BATCH: tl.constexpr, BLOCK: tl.constexpr,
@@ -57,58 +50,52 @@ def path_losses(
     where, exists = places(pair, n_pairs, NET)
     alpha = tl.load(alphas + item % n_alphas)
     theta = between(load(params_a, where, exists), load(params_b, where, exists), alpha)
-    key, which = seed_key(tl.load(seeds + pair)), tl.load(dataset + pair)
+    key = seed_key(tl.load(seeds + pair))
+    data_set = tl.load(dataset + pair)
     teacher = ()
     if BATCH.sampling == "online":
-        at = places(which, n_datasets, BATCH.teacher)
-        teacher = load(teacher_params, at[0], at[1])
+        TEACHER: tl.constexpr = BATCH.teacher
+        teacher_where, teacher_exists = places(data_set, n_datasets, TEACHER)
+        teacher = load(teacher_parameters, teacher_where, teacher_exists)
 
     first = tl.zeros_like(alpha).to(tl.float64)
     total, squares, cubes, wrong = first, first, first, first
     for start in range(0, n_samples, BATCH.unroll * BATCH.tile):
         for u in tl.static_range(BATCH.unroll + 0):
             position = positions(start, u, NET, BATCH)
-            here = position < n_samples
+            exists_here = position < n_samples
             if BATCH.sampling == "online":
                 inputs, labels = fresh(key, 0, position, teacher, alpha.dtype, BATCH)
             else:
-                inputs, labels = table(x, y, position, which, n_samples, here, NET, BATCH)
+                inputs, labels = table(x, y, position, data_set, n_samples, exists_here, NET, BATCH)
             outputs = forward(theta, inputs, NET)[0]
-            value = (sample_loss(outputs, labels, BATCH.loss)[0] * unit(BATCH.loss)).to(tl.float64)
+            value = (sample_loss(outputs, labels, BATCH)[0] * unit(BATCH)).to(tl.float64)
             lead = tl.where(position == 0, value, 0.0)
             first += lead if NET.lanes else tl.sum(lead, axis=0, keep_dims=True)
             centred = value - first
             if not BATCH.even:
-                centred = tl.where(here, centred, 0.0)
-            total, squares, cubes = (
-                add(total, centred, NET),
-                add(squares, centred * centred, NET),
-                add(cubes, centred * centred * centred, NET),
-            )
+                centred = tl.where(exists_here, centred, 0.0)
+            total = add(total, centred, NET)
+            squares = add(squares, centred * centred, NET)
+            cubes = add(cubes, centred * centred * centred, NET)
             if BATCH.loss != "mse":
-                wrong = add(wrong, tl.where(here & (largest(outputs) != labels[0]), 1.0, 0.0), NET)
+                missed = exists_here & (largest(outputs) != labels[0])
+                wrong = add(wrong, tl.where(missed, 1.0, 0.0), NET)
 
     report(
-        mean + item,
-        standard_error + item,
-        skewness + item,
-        error + item,
-        first,
-        total,
-        squares,
-        cubes,
-        wrong,
-        n_samples,
-        valid,
-    )
+        mean + item, standard_error + item, skewness + item, error + item,
+        first, total, squares, cubes, wrong, n_samples, valid,
+    )  # fmt: skip
 
 
 @triton.jit
 def report(mean, standard_error, skewness, error, first, total, squares, cubes, wrong, n_samples, valid):
     """Write what follows from the sums of the powers of (loss − first) and of the errors over the samples."""
     n = n_samples.to(tl.float64)
-    shift, square, third = total / n, squares / n, cubes / n
-    variance = tl.maximum(square - shift * shift, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    shift = total / n
+    square = squares / n
+    third = cubes / n
+    variance = tl.maximum(square - shift * shift, 0.0, propagate_nan=NAN_STAYS)
     deviation = tl.sqrt(variance)
     third = third - 3.0 * shift * square + 2.0 * shift * shift * shift
     tl.store(mean, first + shift, mask=valid)
@@ -122,6 +109,6 @@ def between(a, b, alpha):
     """(1 − α) a + α b for tuples of parameters."""
     values = ()
     for k in tl.static_range(len(a)):
-        at = alpha[:, None, :] if len(a[k].shape) == 3 else alpha
-        values = values + ((1.0 - at) * a[k] + at * b[k],)
+        share = alpha[:, None, :] if len(a[k].shape) == 3 else alpha
+        values = values + ((1.0 - share) * a[k] + share * b[k],)
     return values

@@ -1,4 +1,6 @@
-"""Where a step's samples come from inside a kernel: a table, whole or drawn from, or a teacher that labels fresh Gaussian inputs."""
+"""Where a step's samples come from inside a kernel: a table, whole or drawn from, or a teacher that labels fresh
+Gaussian inputs.
+"""
 
 # Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
 # ruff: noqa: RUF005
@@ -16,12 +18,12 @@ from kernels.gpu.registers.network import forward
 
 @triton.jit
 def positions(start, u, NET: tl.constexpr, BATCH: tl.constexpr):
-    """Numbers of the samples at hand within the step's batch: [1, 1] or [TILE, 1]. 64 bits, so that u can join a load's constant offset."""
-    return (
-        (tl.full([1, 1], 0, tl.int64) if NET.lanes else tl.arange(0, BATCH.tile)[:, None])
-        + tl.full([1, 1], start, tl.int64)
-        + u
-    )
+    """Numbers of the samples at hand within the step's batch: [1, 1] or [TILE, 1].
+
+    64 bits, so that u can join a load's constant offset.
+    """
+    first = tl.full([1, 1], 0, tl.int64) if NET.lanes else tl.arange(0, BATCH.tile)[:, None]
+    return first + tl.full([1, 1], start, tl.int64) + u
 
 
 @triton.jit
@@ -39,15 +41,24 @@ def chosen(start, first, key, step, keys, n_samples, low_bits, high_bits, NET: t
             position = permute(position, keys, n_samples, low_bits, high_bits).to(tl.int64)
         elif BATCH.sampling == "replacement":
             word = words(REPLACEMENT, key[0], key[1], step, (position >> 2).to(tl.uint32))
-            if NET.lanes:  # a turn is a block: the compiler sees that it is drawn once
-                position = integers(word[u], n_samples).to(tl.int64)
+            if NET.lanes:  # a turn is a block of four words: the compiler sees that it is drawn once
+                drawn = word[u]
             else:
-                odd, late = (position & 1) != 0, (position & 2) != 0
-                position = integers(
-                    tl.where(late, tl.where(odd, word[3], word[2]), tl.where(odd, word[1], word[0])), n_samples
-                ).to(tl.int64)
+                odd = (position & 1) != 0
+                late = (position & 2) != 0
+                drawn = tl.where(late, tl.where(odd, word[3], word[2]), tl.where(odd, word[1], word[0]))
+            position = integers(drawn, n_samples).to(tl.int64)
         result = result + (position,)
     return result
+
+
+@triton.jit
+def number(pointer, valid, BATCH: tl.constexpr):
+    """The number at `pointer`; where a turn may be cut short, 0 for the samples that are not `valid`."""
+    if BATCH.even:
+        return tl.load(pointer)
+    else:
+        return tl.load(pointer, mask=valid, other=0)
 
 
 @triton.jit
@@ -56,15 +67,10 @@ def table(x, y, index, dataset, n_samples, valid, NET: tl.constexpr, BATCH: tl.c
     row = index if BATCH.shared else index + dataset * n_samples
     inputs, labels = (), ()
     for i in tl.static_range(NET.n_inputs + 0):
-        inputs = inputs + (
-            tl.load(x + row * NET.n_inputs + i, mask=valid, other=0.0)
-            if not BATCH.even
-            else tl.load(x + row * NET.n_inputs + i),
-        )
+        inputs = inputs + (number(x + row * NET.n_inputs + i, valid, BATCH),)
     if BATCH.loss == "mse":
         for o in tl.static_range(NET.n_outputs + 0):
-            at = y + row * NET.n_outputs + o
-            labels = labels + (tl.load(at, mask=valid, other=0.0) if not BATCH.even else tl.load(at),)
+            labels = labels + (number(y + row * NET.n_outputs + o, valid, BATCH),)
     else:
         labels = labels + (tl.load(y + row, mask=valid, other=0).to(inputs[0].dtype),)
     return inputs, labels
@@ -96,14 +102,14 @@ def fresh(key, step, position, teacher, dtype: tl.constexpr, BATCH: tl.constexpr
 
 @triton.jit
 def epoch_keys(key, step, n_samples, batch_size, BATCH: tl.constexpr):
-    """For one step: where its batch begins in the epoch, how many samples it has, and the round keys of the epoch's permutation."""
+    """For one step: where its batch begins in the epoch, how many samples it has, and the keys of the epoch's
+    permutation.
+    """
     if BATCH.sampling == "epoch":
         per_epoch = (n_samples + batch_size - 1) // batch_size
-        first = step % per_epoch * batch_size
-        return (
-            first,
-            tl.minimum(batch_size, n_samples - first),
-            permutation_keys(key[0], key[1], step // per_epoch, BATCH.rounds),
-        )
+        begin = step % per_epoch * batch_size
+        count = tl.minimum(batch_size, n_samples - begin)
+        keys = permutation_keys(key[0], key[1], step // per_epoch, BATCH.rounds)
+        return begin, count, keys
     else:
         return 0, batch_size, ()

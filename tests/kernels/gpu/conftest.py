@@ -1,7 +1,8 @@
 """The kernels run in three ways: under Triton's interpreter, through the compiler alone, and on a GPU.
 
-Triton decides at import whether its functions are interpreted, so a process does one or the other: the tests in `interpreted/` are collected
-only with TRITON_INTERPRET=1, and `test_interpreted.py` runs them in processes of their own.
+Triton decides at import whether its functions are interpreted, so a process does one or the other: the tests in
+`interpreted/` are collected only with TRITON_INTERPRET=1, and `test_interpreted.py` runs them in processes of their
+own.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kernels
-from tests.kernels.gpu.problems import paths, problem
+from tests.kernels.problems import paths, problem
 
 
 @pytest.mark.parametrize("make", [problem, paths])

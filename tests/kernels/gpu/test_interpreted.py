@@ -14,7 +14,17 @@ FOLDER = Path(__file__).with_name("interpreted")
 
 @pytest.mark.parametrize("module", sorted(path.name for path in FOLDER.glob("test_*.py")))
 def test_interpreted(module):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER / module)]
+    interpret(module, "not slow")
+
+
+@pytest.mark.slow
+def test_interpreted_settings_together():
+    interpret("test_memory.py", "slow")
+
+
+def interpret(module: str, marked: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marked]
+    command.append(str(FOLDER / module))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {
         "TRITON_INTERPRET": "1"
     }

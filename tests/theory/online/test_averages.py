@@ -24,8 +24,8 @@ def fields(covariance):
     """Fields [n_nodes, n] with this covariance and their weights, by a product rule."""
     n = len(covariance)
     nodes, weights = RULE[n]
-    z = np.stack(np.meshgrid(*[nodes] * n, indexing="ij"), axis=-1).reshape(-1, n)
-    weight = np.stack(np.meshgrid(*[weights / weights.sum()] * n, indexing="ij"), axis=-1).reshape(-1, n).prod(axis=1)
+    z = np.array(list(itertools.product(nodes, repeat=n)))
+    weight = np.array(list(itertools.product(weights / weights.sum(), repeat=n))).prod(axis=1)
     values, vectors = np.linalg.eigh(covariance)
     return z @ (vectors * np.sqrt(np.maximum(values, 0))).T, weight
 

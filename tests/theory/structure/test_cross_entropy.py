@@ -6,8 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.theory.problems import networks
-from tests.theory.structure.problems import features
 from theory import cross_entropy_parts
+
+
+def features(a, b, alpha, x, sigma):
+    """Pre-activations of each layer of the interpolated networks, list of [n, n_samples, units]."""
+    h, found = x, []
+    for (wa, ba), (wb, bb) in zip(a, b, strict=True):
+        z = h @ ((1 - alpha) * wa + alpha * wb).swapaxes(1, 2) + ((1 - alpha) * ba + alpha * bb)[:, None]
+        found.append(z)
+        h = sigma(z)
+    return found
 
 
 @given(seed=st.integers(0, 2**32 - 1), n_classes=st.integers(2, 5))

@@ -1,4 +1,6 @@
-"""The kernels' random streams: integers bit for bit those of `kernels.streams`, normals to a few units in the last place."""
+"""The kernels' random streams: integers bit for bit those of `kernels.streams`, normals to a few units in the last
+place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The training kernel equals the reference over all it can be asked for, in both layouts of registers, however the run is cut."""
+"""The training kernel equals the reference over all it can be asked for, in both layouts of registers, however the
+run is cut.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import torch
 from kernels import ACTIVATIONS, Architecture, Schedule, gpu, reference
 from kernels.gpu import launch
 from kernels.problem import TrainingProblem
-from tests.kernels.gpu.problems import OPTIMIZERS, check, problem
+from tests.kernels.problems import OPTIMIZERS, check, problem, same_bits
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 LANES = {
@@ -62,14 +64,14 @@ def test_batches(batch, loss, n_datasets):
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_tiles(batch, loss):
     p = problem((3, 20, 17, 2), "tanh", "momentum", loss, batch, SINGLE, n=2, n_samples=18, batch_size=17, n_datasets=2)
-    assert launch.plan(p)[0].name == "tiles"
+    assert launch.plan(p).layout.name == "tiles"
     check(gpu.train(p), reference.train(p), 1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["plain", "adamw"])
 def test_tiles_in_double(optimizer):
     p = problem((2, 17, 33, 1), "relu", optimizer, dtype=DOUBLE, n=2, n_samples=16, masked=True)
-    assert launch.plan(p)[0].name == "tiles"
+    assert launch.plan(p).layout.name == "tiles"
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
@@ -98,7 +100,7 @@ def test_the_bits_do_not_depend_on_how_the_run_is_cut(optimizer, monkeypatch):
     monkeypatch.setattr(launch, "MOST_PLACES", 2 * 2 * p.architecture.n_parameters)
     told: list[tuple[int, int]] = []
     cut = gpu.train(p, lambda done, total: told.append((done, total)))
-    assert all(torch.equal(a, b) for a, b in zip(whole, cut, strict=True))
+    assert same_bits(whole, cut)
     assert len(told) == 15 and told[-1] == (25, 25)
 
 
@@ -106,7 +108,7 @@ def test_the_bits_do_not_depend_on_the_company():
     """A network alone, and with 34 others in two programs, takes the same path."""
     many = problem((2, 3, 1), batch="replacement", n=35, optimizer="plain", dtype=SINGLE)
     alone = only(many, 33)
-    assert torch.equal(gpu.train(many)[0][33], gpu.train(alone)[0][0])
+    assert torch.equal(gpu.train(many).params[33], gpu.train(alone).params[0])
 
 
 def only(p: TrainingProblem, k: int) -> TrainingProblem:
@@ -122,9 +124,10 @@ def test_divergence_is_marked_and_stays_with_its_network(widths):
     p = problem(widths, "square", steps=5, n=3, dtype=SINGLE)
     p.lr[1] = 1e25
     got, want = gpu.train(p), reference.train(p)
-    assert want[3][1] >= 0 and (want[3][[0, 2]] == -1).all() and torch.equal(got[3], want[3])
+    assert want.diverged_at[1] >= 0 and (want.diverged_at[[0, 2]] == -1).all()
+    assert torch.equal(got.diverged_at, want.diverged_at)
     quiet = problem(widths, "square", steps=5, n=3, dtype=SINGLE)
-    assert torch.equal(got[0][[0, 2]], gpu.train(quiet)[0][[0, 2]])
+    assert torch.equal(got.params[[0, 2]], gpu.train(quiet).params[[0, 2]])
 
 
 def test_no_steps():

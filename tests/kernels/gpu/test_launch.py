@@ -1,0 +1,104 @@
+"""Every kernel goes down Triton's own launch path, for GPUs that are not here: binder, specialisation, cache key,
+compiler.
+
+Only the driver's last step, the launch, is left out (`kernels.gpu.compile.standing_in`). Interpreter and
+ahead-of-time compilation both go round the binder, and a kernel whose argument has the name of one of the binder's
+own variables never launches.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.kernels.gpu.cases import CASES, make
+
+compiler = pytest.importorskip("kernels.gpu.compile", reason="Triton is not installed")
+
+ROOT = Path(__file__).parents[3]
+TARGETS = ("sm_90", "gfx942")
+OTHER_TRITONS = os.environ.get("LMC_TRITONS", "")
+VERSIONS = ("3.5.1", "3.6.0", "3.8.0", "3.9.0")  # and the one that is installed
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", CASES)
+def test_every_kernel_goes_down_the_launch_path(case, target):
+    kernel, plan = compiler.compile_kernel(make(case), target)
+    assert plan.layout.name == case.split(",")[0]
+    assert kernel.asm["hsaco" if target.startswith("gfx") else "cubin"]
+
+
+def test_a_call_gives_each_argument_by_its_name():
+    """Nothing is left out, nothing is too much."""
+    from kernels.gpu import launch
+
+    for case in CASES:
+        call = launch.first_call(make(case), "cuda")
+        given = {*call.arguments, *call.constants}
+        assert given == set(inspect.signature(call.kernel.fn).parameters), case
+
+
+def test_the_tests_reach_both_precisions_all_layouts_batches_and_options():
+    """What the cases vary, read off the plans that they make."""
+    from kernels.gpu.plan import plan
+
+    plans = [plan(make(case), "cuda") for case in CASES]
+    optimizers = [p.optimizer for p in plans if p.optimizer is not None]
+    assert {p.layout.name for p in plans} == {"lanes", "tiles", "memory"}
+    assert {p.batch.sampling for p in plans} == {"full", "epoch", "replacement", "online"}
+    assert {p.kind for p in optimizers} == {"sgd", "adam", "adamw"}
+    for option in ("momentum", "nesterov", "decay", "masked", "held", "tied", "clipped", "stops"):
+        assert {getattr(p, option) for p in optimizers} == {False, True}, option
+    assert {p.layout.group > 1 for p in plans} == {False, True}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not OTHER_TRITONS, reason="LMC_TRITONS names no folder with other Tritons (make tritons)")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_other_tritons(version):
+    """The Tritons that other torches bring, each in a process of its own."""
+    program = (
+        "import triton; from tests.kernels.gpu.cases import CASES, make; from kernels.gpu import missing, compile\n"
+        f"assert triton.__version__ == {version!r} and 'Triton' not in missing()\n"
+        f"for case in CASES:\n    for target in {TARGETS!r}:\n"
+        "        compile.compile_kernel(make(case), target)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{Path(OTHER_TRITONS) / version}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(("version", "fits"), [("3.4.0", False), ("3.5.0", True), ("3.9.2", True), ("3.10.0", False)])
+def test_a_triton_that_was_not_tested_is_refused_with_a_sentence(monkeypatch, version, fits):
+    import triton
+
+    from kernels import gpu
+
+    monkeypatch.setattr(triton, "__version__", version)
+    assert (not gpu.unfit_triton()) == fits
+    if not fits:
+        assert f"Triton {version} is installed" in gpu.unfit_triton() and "3.5 to 3.9" in gpu.unfit_triton()
+
+
+def test_counts_and_seeds_do_not_make_another_kernel():
+    """Two problems that differ in all of these have one cache key."""
+    from kernels.gpu import launch
+
+    def key(problem):
+        call = launch.first_call(problem, "cuda")
+        with compiler.standing_in("sm_90"):
+            return call.compiled().hash
+
+    from tests.kernels.problems import problem
+
+    assert key(problem(n=5, steps=3, n_samples=16)) == key(problem(n=900, steps=77, n_samples=64))
+    few = problem(batch="epoch", n_samples=17, batch_size=3, dtype=torch.float32)
+    many = problem(batch="epoch", n_samples=100, batch_size=64, dtype=torch.float32)
+    assert key(few) == key(many)
