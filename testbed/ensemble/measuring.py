@@ -161,14 +161,16 @@ def _online_start(launch: Launch, pairs: pl.DataFrame, row_a: Tensor, row_b: Ten
     """Siblings share samples until they split, other pairs none."""
     used, place = np.unique(torch.cat([row_a, row_b]).numpy(), return_inverse=True)
     initial = launch.initial(launch.networks[used])
-    studies = [launch.cells[cell] for cell in pairs["cell"].to_list()]
-    siblings = (pairs["kind"] == "siblings").to_numpy()
+    cells, cell = np.unique(pairs["cell"].to_numpy(), return_inverse=True)
+    studies = [launch.cells[number] for number in cells.tolist()]
+    learning_rates = np.array([study.training.optimizer.lr for study in studies])
     spawn_steps = np.array([float(study.ensemble.spawn_step) for study in studies])
+    siblings = (pairs["kind"] == "siblings").to_numpy()
     return OnlineStart(
         initial[torch.from_numpy(place[: len(pairs)])],
         initial[torch.from_numpy(place[len(pairs) :])],
-        learning_rate=np.array([study.training.optimizer.lr for study in studies]),
-        spawn_time=np.where(siblings, spawn_steps, 0.0),
+        learning_rate=learning_rates[cell],
+        spawn_time=np.where(siblings, spawn_steps[cell], 0.0),
         group=2 * pairs["cell"].to_numpy() + siblings,
         duration=float(launch.study.training.steps),
     )
