@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+
+import kernels
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 Step: TypeAlias = Annotated[int, Field(ge=0)]
@@ -12,6 +14,10 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Widths: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
+if TYPE_CHECKING:
+    ActivationName: TypeAlias = str
+else:
+    ActivationName = Literal[kernels.ACTIVATIONS]
 
 
 class Section(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 import kernels
 from testbed.data.sampling import Arrays, Sampled, Seeds, normals
-from testbed.section import Count, NotNegative, Section, Seed, Widths
+from testbed.section import ActivationName, Count, NotNegative, Section, Seed, Widths
 
 
 class TeacherSpec(Section):
@@ -19,7 +19,7 @@ class TeacherSpec(Section):
     """
 
     hidden: Widths
-    activation: str = "relu"
+    activation: ActivationName = "relu"
     biases: bool = False
     initialisation: Literal["kaiming", "orthonormal"] = "kaiming"
     scale: NotNegative = 1.0

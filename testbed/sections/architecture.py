@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 import kernels
 from kernels.connectivity import windows
-from testbed.section import Count, NotNegative, Section, Widths
+from testbed.section import ActivationName, Count, NotNegative, Section, Widths
 
 
 class PruningSpec(Section):
@@ -60,7 +60,7 @@ class ArchitectureSpec(Section):
     """
 
     hidden: Widths
-    activation: str = "relu"
+    activation: ActivationName = "relu"
     biases: bool = True
     negative_slope: float = 0.01
     normalise: bool = False
