@@ -1,14 +1,17 @@
-"""Distribution lmc-testbed: packages kernels, theory, testbed; the command `testbed`; the native kernel, where a C++
-compiler is found.
+"""Distribution lmc-testbed: packages kernels, theory and testbed, the command `testbed`, and the native kernel.
 
-The kernel is a shared library with a plain C interface: building it needs g++ (or clang++) and no Python headers.
+The kernel is built if a C++ compiler is found. It is a shared library with a plain C interface: building it needs g++
+(or clang++) and no Python headers.
 """
 
 import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -22,8 +25,9 @@ FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
 class BuildNative(build_ext):
-    """Compiles for this machine's own instruction set; LMC_MARCH names another (for a wheel that has to run
-    elsewhere).
+    """Compiles for this machine's own instruction set, one source a core at a time.
+
+    LMC_MARCH names another instruction set, for a wheel that has to run elsewhere.
     """
 
     def build_extension(self, ext: Extension) -> None:
@@ -31,6 +35,14 @@ class BuildNative(build_ext):
         march = os.environ.get("LMC_MARCH", "native")
         ext.extra_compile_args = [flag for flag in [*FLAGS, f"-march={march}", "-pthread"] if self._accepts(flag)]
         ext.extra_link_args = ["-pthread"] if self._accepts("-pthread") else []
+        compile_one_after_the_other = self.compiler.compile
+
+        def compile_side_by_side(sources: Sequence[str], **options: Any) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = pool.map(lambda source: compile_one_after_the_other([source], **options), sources)
+                return [path for paths in objects for path in paths]
+
+        self.compiler.compile = compile_side_by_side
         super().build_extension(ext)
 
     def _accepts(self, flag: str) -> bool:

@@ -8,28 +8,38 @@ extern "C" double lmc_fma_peak(int32_t, int64_t, double);
 
 using V = Vec<float>;
 using P = Passes<float, kRelu>;
+using D = Dense<float, kRelu>;
 
-// The best of 30 repetitions in cycles, taking the cycle from the multiply-add peak measured beside it (one vector a cycle).
+// Prints a row: the best of 30 repetitions in cycles, taking the cycle from the multiply-add peak measured beside it (one vector a cycle).
 template <class F> void row(const char* what, int64_t inputs, int64_t units, int64_t multiply_adds, const F& pass) {
-  double best = 1e9, peak = 0;
+  double best = 1e9;
+  double peak = 0;
   for (int repetition = 0; repetition < 30; repetition++) {
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < 1000; i++) {
       pass();
       asm volatile("" ::: "memory");
     }
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 1000);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    best = std::min(best, elapsed.count() / 1000);
     peak = std::max(peak, lmc_fma_peak(0, 1, 0.002));
   }
-  std::printf("{\"pass\": \"%s\", \"inputs\": %d, \"units\": %d, \"multiply_adds\": %d, \"cycles\": %.0f}\n", what, int(inputs), int(units),
-              int(multiply_adds), best * peak / kLanes<float>);
+  const char* format = "{\"pass\": \"%s\", \"inputs\": %d, \"units\": %d, \"multiply_adds\": %d, \"cycles\": %.0f}\n";
+  std::printf(format, what, int(inputs), int(units), int(multiply_adds), best * peak / kLanes<float>);
 }
 
+// The rows of a network with F inputs and one hidden layer.
 template <int F> void rows(int64_t units) {
   const int64_t widths[3] = {F, units, 1};
-  const NetworkSpec net{2, widths, kRelu, 1, 0.0};
+  NetworkSpec net{};
+  net.n_layers = 2;
+  net.widths = widths;
+  net.activation = kRelu;
+  net.biases = 1;
   const int64_t n = net.n_parameters();
-  Aligned<float> params(n), gradient(n), d(kTile);
+  Aligned<float> params(n);
+  Aligned<float> gradient(n);
+  Aligned<float> d(kTile);
   Workspace<float> work(net, true);
   std::vector<float> x(size_t(kTile * F));
   for (int64_t i = 0; i < n; i++) params[i] = splat<float>(0.01f * float(i % 7 - 3));
@@ -38,11 +48,14 @@ template <int F> void rows(int64_t units) {
   const RowInputs<float> in{x.data(), F};
   const V* bias = params + F * units;
   const typename P::template Store<kTile, true, false> store{work.h, nullptr, 0.f};
-  row("hidden layer, a sample at a time", F, units, F * units * kTile, [&] { P::few_inputs<F, kTile>(in, units, params, bias, store); });
+  row("hidden layer, a sample at a time", F, units, F * units * kTile, [&] { D::few_inputs<F, kTile>(in, units, params, bias, store); });
   row("hidden layer, blocks of 2 units", F, units, F * units * kTile, [&] {
-    for (int64_t j = 0; j < units; j += 2) P::units<2, kTile>(in, F, params, bias, j, store);
+    for (int64_t j = 0; j < units; j += 2) D::units<2, kTile>(in, F, params, bias, j, store);
   });
-  Aligned<float> z_a(units * kTile), z_b(units * kTile), alphas(2), upper(2 * (units + 1));
+  Aligned<float> z_a(units * kTile);
+  Aligned<float> z_b(units * kTile);
+  Aligned<float> alphas(2);
+  Aligned<float> upper(2 * (units + 1));
   row("path: first layer at one end", F, units, F * units * kTile, [&] { P::first_layer<kTile>(net, params, in, z_a); });
   V out[2][kTile];
   row("path: outputs at two alphas", F, units, 4 * units * kTile, [&] {

@@ -1,5 +1,5 @@
-// The activations: σ, and σ′ from σ(z) or, where that does not determine it, from z (`keeps_z`). The formulas are those of
-// kernels/activations.py, whose names these are; a new one is a line of LMC_ACTIVATIONS and a Unit, and without either nothing compiles.
+// The activations, by the names and formulas of kernels/activations.py. A new one is a line of LMC_ACTIVATIONS and a Unit; without
+// either nothing compiles.
 #pragma once
 #include <cstdlib>
 #include <cstring>
@@ -21,6 +21,7 @@
 enum Activation : int32_t { LMC_ACTIVATIONS(LMC_ENUMERATOR) };
 #undef LMC_ENUMERATOR
 
+// One activation: value(z, slope) = σ(z), and times_derivative(d, kept, slope) = d σ′(z), where `kept` is z if keeps_z, else σ(z).
 template <class T, Activation A> struct Unit;
 
 template <class T> struct Unit<T, kIdentity> {
@@ -44,7 +45,10 @@ template <class T> struct Unit<T, kLeakyRelu> {  // the slope is not negative: h
 template <class T> struct Unit<T, kErf> {
   static constexpr bool keeps_z = true;
   static Vec<T> value(Vec<T> z, T) { return erf<T>(z * T(0.70710678118654752440)); }
-  static Vec<T> times_derivative(Vec<T> d, Vec<T> z, T) { return d * (T(0.79788456080286535588) * exp<T>(T(-0.5) * z * z)); }
+  static Vec<T> times_derivative(Vec<T> d, Vec<T> z, T) {
+    const Vec<T> slope = T(0.79788456080286535588) * exp<T>(T(-0.5) * z * z);
+    return d * slope;
+  }
 };
 
 template <class T> struct Unit<T, kTanh> {
@@ -61,7 +65,10 @@ template <class T> struct Unit<T, kSquare> {
 
 template <class T> struct Unit<T, kGelu> {
   static constexpr bool keeps_z = true;
-  static Vec<T> below(Vec<T> z) { return fma(splat<T>(T(0.5)), erf<T>(z * T(0.70710678118654752440)), splat<T>(T(0.5))); }  // Φ(z)
+  static Vec<T> below(Vec<T> z) {  // Φ(z) = ½ erf(z/√2) + ½
+    const Vec<T> half = splat<T>(T(0.5));
+    return fma(half, erf<T>(z * T(0.70710678118654752440)), half);
+  }
   static Vec<T> value(Vec<T> z, T) { return z * below(z); }
   static Vec<T> times_derivative(Vec<T> d, Vec<T> z, T) {
     const Vec<T> density = T(0.39894228040143267794) * exp<T>(T(-0.5) * z * z);

@@ -11,9 +11,9 @@
 
 #include "network.h"
 
-struct Monitor {  // mirrored by kernels/native/__init__.py
+struct Monitor {  // mirrored by kernels/native/structures.py
   int64_t done;  // read and written atomically
-  int32_t cancel;
+  int32_t cancel;  // set by another thread: stop
 };
 inline void advance(Monitor* m, int64_t by) { __atomic_fetch_add(&m->done, by, __ATOMIC_RELAXED); }
 inline bool cancelled(const Monitor* m) { return __atomic_load_n(&m->cancel, __ATOMIC_RELAXED) != 0; }
@@ -37,7 +37,8 @@ struct Tally {
 // the processor of their parent is still busy begin on one processor otherwise, and a short call is over before they are spread.
 inline void spread([[maybe_unused]] int64_t index) {
 #ifdef __linux__
-  cpu_set_t all, one;
+  cpu_set_t all;
+  cpu_set_t one;
   if (sched_getaffinity(0, sizeof all, &all)) return;
   int64_t left = index % CPU_COUNT(&all);
   for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
@@ -50,7 +51,7 @@ inline void spread([[maybe_unused]] int64_t index) {
 #endif
 }
 
-// work(next) is called on every thread; next() gives the numbers 0 … n − 1, each to one thread, a few neighbours at a time, and −1 when
+// Calls work(take) on every thread; take() gives the numbers 0 … n − 1, each to one thread, a few neighbours at a time, and −1 when
 // none is left. Returns 0, or 1 when memory ran out.
 template <class Work> int run_groups(int64_t n, int64_t threads, Monitor* monitor, const Work& work) {
   std::atomic<int64_t> next{0};
@@ -58,7 +59,8 @@ template <class Work> int run_groups(int64_t n, int64_t threads, Monitor* monito
   const int64_t span = std::clamp<int64_t>(n / (threads * 16), 1, 64);
   auto body = [&](int64_t thread) {
     if (threads > 1) spread(thread);
-    int64_t i = 0, stop = 0;
+    int64_t i = 0;
+    int64_t stop = 0;
     auto take = [&]() -> int64_t {
       if (i == stop) {
         if (cancelled(monitor) || failed) return -1;

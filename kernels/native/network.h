@@ -7,27 +7,38 @@
 #pragma once
 #include "dense.h"
 
-// What a tile leaves behind: each hidden layer's output, z where the derivative needs it, and the derivatives by z on the way back. Of blocks
-// also σ(z), 1/√(variance + ε) of each layer's z, and the derivatives by the output.
+// What a tile leaves behind, each [unit][sample] over the units of all layers.
 template <class T> struct Workspace {
   std::vector<int64_t> unit;  // first unit of each layer in the arrays below
-  Aligned<T> h, z, d, a, inverse, d_h;
+  Aligned<T> h;               // outputs of the layers
+  Aligned<T> z;               // their pre-activations, where the derivative needs them
+  Aligned<T> d;               // derivatives of the loss by z
+  // of blocks (hidden layers that are more than σ(Wh + b)) also:
+  Aligned<T> a;        // σ(z)
+  Aligned<T> inverse;  // [layer][sample], 1/√(variance + ε) of the layer's z
+  Aligned<T> d_h;      // derivatives by h
   const Pattern* pattern = nullptr;  // null: every weight is there
-  const Pattern::Layer* sparse(int64_t l) const { return pattern && pattern->layers[size_t(l)].sparse ? &pattern->layers[size_t(l)] : nullptr; }
-  explicit Workspace(const NetworkSpec& net, bool backward) : h(0), z(0), d(0), a(0), inverse(0), d_h(0) {
+
+  // The lists of layer l's weights where it is sparse, else null.
+  const Pattern::Layer* sparse(int64_t l) const {
+    return pattern && pattern->layers[size_t(l)].sparse ? &pattern->layers[size_t(l)] : nullptr;
+  }
+
+  // backward: whether gradients are asked for.
+  explicit Workspace(const NetworkSpec& net, bool backward) {
     int64_t units = 0;
     for (int64_t l = 1; l <= net.n_layers; l++) {
       unit.push_back(units);
       units += net.widths[l];
     }
-    h = Aligned<T>(units * kTile);
-    if (backward && (keeps_z(net.activation) || net.blocks())) z = Aligned<T>(units * kTile);
-    if (backward) d = Aligned<T>(units * kTile);
-    if (!net.blocks()) return;
-    if (!backward) z = Aligned<T>(units * kTile);
-    a = Aligned<T>(units * kTile);
-    inverse = Aligned<T>(net.n_layers * kTile);
-    if (backward) d_h = Aligned<T>(units * kTile);
+    const int64_t size = units * kTile;
+    const bool blocks = net.blocks();
+    h = Aligned<T>(size);
+    if (blocks || (backward && keeps_z(net.activation))) z = Aligned<T>(size);
+    if (backward) d = Aligned<T>(size);
+    if (blocks) a = Aligned<T>(size);
+    if (blocks) inverse = Aligned<T>(net.n_layers * kTile);
+    if (blocks && backward) d_h = Aligned<T>(size);
   }
 };
 
@@ -38,9 +49,10 @@ template <class T, Activation A> struct Passes {
   using U = Unit<T, A>;
   using D = Dense<T, A>;
 
-  // What becomes of z[j][s], one sample of one unit: `finish(j, s, z)`.
+  // finish(j, s, z) of a layer: stores z where it is kept, and the output.
   template <int S, bool Hidden, bool KeepZ> struct Store {
-    V *h, *z;
+    V* h;
+    V* z;
     T slope;
     __attribute__((always_inline)) void operator()(int64_t j, int s, V sum) const {
       if constexpr (KeepZ) z[j * S + s] = sum;
@@ -48,43 +60,50 @@ template <class T, Activation A> struct Passes {
     }
   };
 
-  // One affine layer after the input `in`, with σ where it is hidden.
+  // Layer l on the inputs `in`, with σ where it is hidden; its parameters begin at p.
   template <int S, bool KeepZ, class In>
   static void affine(const NetworkSpec& net, int64_t l, const In& in, const V* p, Workspace<T>& work) {
-    const int64_t fan_in = net.widths[l], fan_out = net.widths[l + 1];
+    const int64_t fan_in = net.widths[l];
+    const int64_t fan_out = net.widths[l + 1];
     const V* bias = net.biases ? p + fan_in * fan_out : nullptr;
     V* h = work.h + work.unit[l] * S;
     V* z = KeepZ ? work.z + work.unit[l] * S : nullptr;
     const T slope = T(net.negative_slope);
-    if (l + 1 < net.n_layers) D::template layer<S>(in, fan_in, fan_out, p, bias, Store<S, true, KeepZ>{h, z, slope}, work.sparse(l));
-    else D::template layer<S>(in, fan_in, fan_out, p, bias, Store<S, false, false>{h, z, slope}, work.sparse(l));
+    if (l + 1 < net.n_layers) {
+      D::template layer<S>(in, fan_in, fan_out, p, bias, Store<S, true, KeepZ>{h, z, slope}, work.sparse(l));
+    } else {
+      D::template layer<S>(in, fan_in, fan_out, p, bias, Store<S, false, false>{h, z, slope}, work.sparse(l));
+    }
   }
 
-  // Activations of every layer; returns the outputs, [output][sample].
-  template <int S, bool KeepZ, class In> static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
+  // Computes the outputs of every layer and returns those of the last, [output][sample].
+  template <int S, bool KeepZ, class In>
+  static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
     if (net.blocks()) return Blocks<T, A>::template forward<S>(net, params, in, work);
     affine<S, KeepZ>(net, 0, in, params, work);
-    return upper_layers<S, KeepZ>(net, params + net.widths[1] * (net.widths[0] + net.biases), work);
+    return upper_layers<S, KeepZ>(net, params + net.layer_size(0), work);
   }
 
-  // The same from the first hidden layer's activations on; `upper` are the parameters of the layers above it.
+  // The same from the first layer's outputs on; `upper` are the parameters of the layers above it.
   template <int S, bool KeepZ> static const V* upper_layers(const NetworkSpec& net, const V* upper, Workspace<T>& work) {
     for (int64_t l = 1; l < net.n_layers; l++) {
       affine<S, KeepZ>(net, l, LaneInputs<T>{work.h + work.unit[l - 1] * S}, upper, work);
-      upper += net.widths[l + 1] * (net.widths[l] + net.biases);
+      upper += net.layer_size(l);
     }
     return work.h + work.unit[net.n_layers - 1] * S;
   }
 
-  // Pre-activations of the first layer, [unit][sample]
+  // Pre-activations z [unit][sample] of the first layer.
   template <int S, class In> static void first_layer(const NetworkSpec& net, const V* params, const In& in, V* z) {
     const V* bias = net.biases ? params + net.widths[0] * net.widths[1] : nullptr;
-    D::template layer<S>(in, net.widths[0], net.widths[1], params, bias, [&](int64_t j, int s, V sum) __attribute__((always_inline)) { z[j * S + s] = sum; });
+    auto store = [&](int64_t j, int s, V sum) __attribute__((always_inline)) { z[j * S + s] = sum; };
+    D::template layer<S>(in, net.widths[0], net.widths[1], params, bias, store);
   }
 
-  // Outputs on a path: the first layer is affine in its parameters, so that z(α) = z_A + α (z_B − z_A) needs no input and no weight. At α = 1 it
-  // is z_B to the last bit.
-  template <int S> static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper, Workspace<T>& work) {
+  // Outputs on a path: the first layer is affine in its parameters, so that z(α) = z_A + α (z_B − z_A) needs no input and no weight. At
+  // α = 1 it is z_B to the last bit.
+  template <int S>
+  static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper, Workspace<T>& work) {
     const bool hidden = net.n_layers > 1;
     const T slope = T(net.negative_slope);
     if (net.blocks()) return Blocks<T, A>::template between<S>(net, alpha, z_a, z_b, upper, work);
@@ -95,13 +114,15 @@ template <class T, Activation A> struct Passes {
     return upper_layers<S, false>(net, upper, work);
   }
 
-  // The same for two layers and one output, at R alphas at a time (any α = 1 among them only if WithEnd): hidden units go from their register
-  // straight into the output's sum.
+  // The same for two layers and one output, at R alphas at a time: hidden units go from their register straight into the output's sum.
+  // WithEnd: some α may be 1.
   template <int S, int R, bool WithEnd>
   static void one_output(const NetworkSpec& net, const V* alphas, const V* z_a, const V* z_b, const V* upper, V (&out)[R][S]) {
-    const int64_t units = net.widths[1], stride = units + net.biases;
+    const int64_t units = net.widths[1];
+    const int64_t stride = units + net.biases;
     const T slope = T(net.negative_slope);
-    V alpha[R], sum[R][S];
+    V alpha[R];
+    V sum[R][S];
     for (int r = 0; r < R; r++) {
       alpha[r] = alphas[r];
       for (int s = 0; s < S; s++) sum[r][s] = net.biases ? upper[r * stride + units] : V{};
@@ -111,7 +132,9 @@ template <class T, Activation A> struct Passes {
       for (int r = 0; r < R; r++) weight[r] = upper[r * stride + j];
 #pragma GCC unroll 8
       for (int s = 0; s < S; s++) {
-        const V start = z_a[j * S + s], end = z_b[j * S + s], change = end - start;
+        const V start = z_a[j * S + s];
+        const V end = z_b[j * S + s];
+        const V change = end - start;
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
           V z = fma(alpha[r], change, start);
@@ -131,24 +154,33 @@ template <class T, Activation A> struct Passes {
     int64_t offset = net.n_parameters();
     const V* d_above = d_out;
     for (int64_t l = net.n_layers - 1; l >= 0; l--) {
-      int64_t fan_in = net.widths[l], fan_out = net.widths[l + 1];
+      const int64_t fan_in = net.widths[l];
+      const int64_t fan_out = net.widths[l + 1];
       const V* w_above = params + offset;  // of layer l + 1
-      offset -= fan_out * (fan_in + net.biases);
+      offset -= net.layer_size(l);
       V* gw = gradient + offset;
       V* gb = net.biases ? gw + fan_in * fan_out : nullptr;
-      LaneInputs<T> below{l ? work.h + work.unit[l - 1] * S : nullptr};
+      const LaneInputs<T> below{l ? work.h + work.unit[l - 1] * S : nullptr};
       if (l + 1 == net.n_layers) {
         const Pattern::Layer* sparse = work.sparse(l);
-        l ? D::template output_back<S>(below, fan_in, fan_out, d_out, gw, gb, sparse) : D::template output_back<S>(in, fan_in, fan_out, d_out, gw, gb, sparse);
+        if (l) {
+          D::template output_back<S>(below, fan_in, fan_out, d_out, gw, gb, sparse);
+        } else {
+          D::template output_back<S>(in, fan_in, fan_out, d_out, gw, gb, sparse);
+        }
         continue;
       }
       const V* kept = (U::keeps_z ? work.z : work.h) + work.unit[l] * S;
       V* d = work.d + work.unit[l] * S;
-      int64_t above = net.widths[l + 2];
-      T slope = T(net.negative_slope);
-      const Pattern::Layer *own = work.sparse(l), *next = work.sparse(l + 1);
-      if (l) D::template layer_back<S>(below, fan_in, fan_out, above, w_above, d_above, kept, slope, d, gw, gb, own, next);
-      else D::template layer_back<S>(in, fan_in, fan_out, above, w_above, d_above, kept, slope, static_cast<V*>(nullptr), gw, gb, own, next);
+      const int64_t above = net.widths[l + 2];
+      const T slope = T(net.negative_slope);
+      const Pattern::Layer* own = work.sparse(l);
+      const Pattern::Layer* next = work.sparse(l + 1);
+      if (l) {
+        D::template layer_back<S>(below, fan_in, fan_out, above, w_above, d_above, kept, slope, d, gw, gb, own, next);
+      } else {
+        D::template layer_back<S>(in, fan_in, fan_out, above, w_above, d_above, kept, slope, nullptr, gw, gb, own, next);
+      }
       d_above = d;
     }
   }

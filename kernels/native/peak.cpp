@@ -7,10 +7,13 @@ namespace {
 
 template <class T> double peak(double seconds) {
   constexpr int chains = 16;  // enough to cover the latency of two units
-  Vec<T> sum[chains], a = splat<T>(T(0.9999)), b = splat<T>(T(1e-4));
+  Vec<T> sum[chains];
+  const Vec<T> a = splat<T>(T(0.9999));
+  const Vec<T> b = splat<T>(T(1e-4));
   for (int c = 0; c < chains; c++) sum[c] = splat<T>(T(c));
   const auto start = std::chrono::steady_clock::now();
-  double elapsed = 0, count = 0;
+  double elapsed = 0;
+  double count = 0;
   while (elapsed < seconds) {
     for (int i = 0; i < 10000; i++)
 #pragma GCC unroll 16

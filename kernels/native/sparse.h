@@ -1,15 +1,18 @@
-// Layers that leave weights out: those that no lane of a group has. Left-out terms are products with 0, so that results are the same as
-// dense.h's, bit for bit.
+// Layers of masked networks, which leave out the weights that are masked in every network of a group. What is left out are products
+// with 0, so that results are those of dense.h, bit for bit.
 #pragma once
 #include "spec.h"
 
-// The weights that some lane of a group has: of each layer the inputs of every unit, in order, and the units above that take it. A layer is
-// `sparse` where leaving the others out is worth it (docs/performance.md); left-out terms are products with 0, so that results are the same.
+// The weights that are there in some network of a group, as two lists a layer: for each unit the inputs that it takes, and for each
+// input the units that take it. A layer is `sparse` where leaving the others out saves time (docs/performance.md).
 struct Pattern {
   struct Lists {
-    std::vector<int64_t> first, item;  // of unit j: item[first[j]] … item[first[j + 1] − 1]
+    std::vector<int64_t> first;
+    std::vector<int64_t> item;  // those of unit j are item[first[j]] … item[first[j + 1] − 1], ascending
+
     template <class Has> void fill(int64_t n, int64_t others, const Has& has) {
-      first.assign(1, 0), item.clear();
+      first.assign(1, 0);
+      item.clear();
       for (int64_t j = 0; j < n; j++) {
         for (int64_t i = 0; i < others; i++)
           if (has(j, i)) item.push_back(i);
@@ -19,24 +22,26 @@ struct Pattern {
   };
   struct Layer {
     bool sparse = false;
-    Lists inputs, above;  // by unit of the layer; by its input
+    Lists inputs;  // of each unit of the layer
+    Lists above;   // of each input of the layer: the units that take it
   };
+  static constexpr double kSparse = 0.75;  // largest share of a layer's weights at which it is sparse
   std::vector<Layer> layers;
 
-  // has(p): does any lane have parameter p?
+  // has(p): whether some network of the group has parameter p.
   template <class Has> void fill(const NetworkSpec& net, const Has& has) {
     layers.resize(size_t(net.n_layers));
     int64_t offset = 0;
     for (int64_t l = 0; l < net.n_layers; l++) {
-      const int64_t fan_in = net.widths[l], fan_out = net.widths[l + 1];
+      const int64_t fan_in = net.widths[l];
+      const int64_t fan_out = net.widths[l + 1];
       Layer& layer = layers[size_t(l)];
       layer.inputs.fill(fan_out, fan_in, [&](int64_t j, int64_t i) { return has(offset + j * fan_in + i); });
       layer.above.fill(fan_in, fan_out, [&](int64_t i, int64_t j) { return has(offset + j * fan_in + i); });
       layer.sparse = double(layer.inputs.item.size()) <= kSparse * double(fan_in * fan_out);
-      offset += fan_out * (fan_in + net.biases);
+      offset += net.layer_size(l);
     }
   }
-  static constexpr double kSparse = 0.75;
 };
 
 template <class T, Activation A> struct Dense;
@@ -45,9 +50,10 @@ template <class T, Activation A> struct Sparse {
   using V = Vec<T>;
   using U = Unit<T, A>;
 
-  // Dense::layer over the inputs that each unit has.
+  // Dense::layer, each unit over its own inputs.
   template <int S, class In, class Finish>
-  static void layer(const Pattern::Lists& inputs, const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b, const Finish& finish) {
+  static void layer(const Pattern::Lists& inputs, const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b,
+                    const Finish& finish) {
     for (int64_t j = 0; j < fan_out; j++) {
       V sum[S];
       for (int s = 0; s < S; s++) sum[s] = b ? b[j] : V{};
@@ -62,7 +68,7 @@ template <class T, Activation A> struct Sparse {
     }
   }
 
-  // The gradient of the weights that unit j has, and of its bias.
+  // Adds the gradient of the weights that unit j has, and of its bias, from its derivatives d[sample].
   template <class In>
   static void accumulate(const Pattern::Lists& inputs, int64_t j, const In& in, int64_t fan_in, const V (&d)[kTile], V* gw, V* gb) {
     if (gb) {
@@ -79,10 +85,10 @@ template <class T, Activation A> struct Sparse {
     }
   }
 
-  // Dense::layer_back where this layer or the one above leaves weights out (null: it has all)
+  // Dense::layer_back where this layer (own) or the one above (next) leaves weights out; null for a layer that does not.
   template <int S, class In>
   static void layer_back(const Pattern::Layer* own, const Pattern::Layer* next, const In& in, int64_t fan_in, int64_t units, int64_t above,
-                                const V* w_above, const V* d_above, const V* kept, T slope, V* d_out, V* gw, V* gb) {
+                         const V* w_above, const V* d_above, const V* kept, T slope, V* d_out, V* gw, V* gb) {
     for (int64_t j = 0; j < units; j++) {
       V d[1][S] = {};
       auto add = [&](int64_t k) __attribute__((always_inline)) {
@@ -90,16 +96,21 @@ template <class T, Activation A> struct Sparse {
 #pragma GCC unroll 8
         for (int s = 0; s < S; s++) d[0][s] = fma(weight, d_above[k * S + s], d[0][s]);
       };
-      if (next)
-        for (int64_t n = next->above.first[size_t(j)]; n < next->above.first[size_t(j) + 1]; n++) add(next->above.item[size_t(n)]);
-      else
+      if (next) {
+        const Pattern::Lists& takers = next->above;
+        for (int64_t n = takers.first[size_t(j)]; n < takers.first[size_t(j) + 1]; n++) add(takers.item[size_t(n)]);
+      } else {
         for (int64_t k = 0; k < above; k++) add(k);
+      }
       for (int s = 0; s < S; s++) {
         d[0][s] = U::times_derivative(d[0][s], kept[j * S + s], slope);
         if (d_out) d_out[j * S + s] = d[0][s];
       }
-      if (own) accumulate(own->inputs, j, in, fan_in, d[0], gw, gb);
-      else Dense<T, A>::template accumulate<1, S>(in, fan_in, d, gw + j * fan_in, gb ? gb + j : nullptr);
+      if (own) {
+        accumulate(own->inputs, j, in, fan_in, d[0], gw, gb);
+      } else {
+        Dense<T, A>::template accumulate<1, S>(in, fan_in, d, gw + j * fan_in, gb ? gb + j : nullptr);
+      }
     }
   }
 };

@@ -45,24 +45,32 @@ template <class To, class From> inline To bits(From from) {
   return to;
 }
 
-// fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN
+// fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN. One table a kind of machine.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return (Vec<double>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return (Vec<double>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
 inline Vec<float> sqrt(Vec<float> a) { return (Vec<float>)_mm512_sqrt_ps((__m512)a); }
 inline Vec<double> sqrt(Vec<double> a) { return (Vec<double>)_mm512_sqrt_pd((__m512d)a); }
 inline Vec<float> positive_part(Vec<float> a) { return (Vec<float>)_mm512_max_ps(_mm512_setzero_ps(), (__m512)a); }
 inline Vec<double> positive_part(Vec<double> a) { return (Vec<double>)_mm512_max_pd(_mm512_setzero_pd(), (__m512d)a); }
 #elif defined(__AVX2__) && defined(__FMA__)
 inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return (Vec<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return (Vec<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return (Vec<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
 inline Vec<float> sqrt(Vec<float> a) { return (Vec<float>)_mm256_sqrt_ps((__m256)a); }
 inline Vec<double> sqrt(Vec<double> a) { return (Vec<double>)_mm256_sqrt_pd((__m256d)a); }
 inline Vec<float> positive_part(Vec<float> a) { return (Vec<float>)_mm256_max_ps(_mm256_setzero_ps(), (__m256)a); }
 inline Vec<double> positive_part(Vec<double> a) { return (Vec<double>)_mm256_max_pd(_mm256_setzero_pd(), (__m256d)a); }
 #elif defined(__ARM_NEON) && defined(__aarch64__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return (Vec<float>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
-inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return (Vec<double>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return (Vec<float>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return (Vec<double>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+}
 inline Vec<float> sqrt(Vec<float> a) { return (Vec<float>)vsqrtq_f32((float32x4_t)a); }
 inline Vec<double> sqrt(Vec<double> a) { return (Vec<double>)vsqrtq_f64((float64x2_t)a); }
 template <class V> inline V positive_part(V a) { return a < 0 ? V{} : a; }
@@ -83,23 +91,29 @@ template <class T, int N> inline Vec<T> polynomial(const T (&c)[N], Vec<T> x) {
   return sum;
 }
 
+// The format of T, and constants that go with it.
 template <class T> struct Ieee;
 template <> struct Ieee<float> {
-  static constexpr int mantissa = 23, bias = 127;
+  static constexpr int mantissa = 23;
+  static constexpr int bias = 127;
   static constexpr float round = 12582912.0f;  // 1.5·2²³: adding it rounds to a whole number
-  static constexpr float ln2_high = 0.693145752f, ln2_low = 1.42860677e-6f;  // the high part has 16 bits, so n·high is exact
-  static constexpr float exp_least = -87.0f;
+  static constexpr float ln2_high = 0.693145752f;  // the first 16 bits of ln 2, so that n · ln2_high is exact
+  static constexpr float ln2_low = 1.42860677e-6f;
+  static constexpr float exp_least = -87.0f;  // e to it is still a normal number
 };
 template <> struct Ieee<double> {
-  static constexpr int mantissa = 52, bias = 1023;
+  static constexpr int mantissa = 52;
+  static constexpr int bias = 1023;
   static constexpr double round = 6755399441055744.0;
-  static constexpr double ln2_high = 0.693147180369123816490, ln2_low = 1.90821492927058770002e-10;
+  static constexpr double ln2_high = 0.693147180369123816490;
+  static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr double exp_least = -708.0;
 };
 
 // e^x = 2^n (1 + p): n whole, p = e^r − 1 with |r| ≤ ln 2 / 2 by Taylor's series. x in [exp_least, ~80]; NaN stays NaN.
 template <class T> struct ExpParts {
-  Vec<T> scale, p;
+  Vec<T> scale;  // 2^n
+  Vec<T> p;
 };
 template <class T> inline ExpParts<T> exp_parts(Vec<T> x) {
   constexpr T ln2_inverse = T(1.44269504088896340736);
@@ -144,7 +158,10 @@ template <class T> inline Vec<T> tanh(Vec<T> x) {
 template <class T> inline Vec<T> erf(Vec<T> x) {
   Vec<T> a = absolute<T>(x);
   a = a > T(6.6) ? splat<T>(T(6.6)) : a;
-  Vec<T> square = a * a, u = (a - T(2.5)) / (a + T(2.5)), near, far;
+  Vec<T> square = a * a;
+  Vec<T> u = (a - T(2.5)) / (a + T(2.5));
+  Vec<T> near;  // erf(a) / a, by the series
+  Vec<T> far;   // erfcx(a), by the fit
   if constexpr (sizeof(T) == 4) {
     constexpr T series[] = {1.4807193e-8f, -1.6365845e-7f, 1.6462114e-6f,  -1.4925650e-5f, 1.2055333e-4f, -8.5483270e-4f,
                             5.2239776e-3f, -2.6866171e-2f, 1.12837917e-1f, -3.76126389e-1f, 1.12837917f};
@@ -172,7 +189,9 @@ template <class T> inline Vec<T> erf(Vec<T> x) {
 
 // 2 atanh(f/(2 + f)) = ln(1 + f) for |f| ≤ 0.42
 template <class T> inline Vec<T> log1p_small(Vec<T> f) {
-  Vec<T> s = f / (2 + f), s2 = s * s, series;
+  Vec<T> s = f / (2 + f);
+  Vec<T> s2 = s * s;
+  Vec<T> series;
   if constexpr (sizeof(T) == 4) {
     constexpr T c[] = {2 / 11.f, 2 / 9.f, 2 / 7.f, 2 / 5.f, 2 / 3.f};
     series = polynomial<T>(c, s2);
@@ -186,7 +205,8 @@ template <class T> inline Vec<T> log1p_small(Vec<T> f) {
 
 // ln x for normal x > 0, as n ln 2 + ln(1 + f) with √½ ≤ 1 + f < √2
 template <class T> struct LogParts {
-  Vec<T> n, f;
+  Vec<T> n;
+  Vec<T> f;
 };
 template <class T> inline LogParts<T> log_parts(Vec<T> x) {
   IntVec<T> raw = bits<IntVec<T>>(x);
@@ -195,8 +215,11 @@ template <class T> inline LogParts<T> log_parts(Vec<T> x) {
   Vec<T> m = bits<Vec<T>>(raw - (exponent << Ieee<T>::mantissa));
   return {__builtin_convertvector(exponent, Vec<T>), m - 1};
 }
+template <class T> inline Vec<T> from_log_parts(LogParts<T> l) {
+  const Vec<T> low = fma(l.n, splat<T>(Ieee<T>::ln2_low), log1p_small<T>(l.f));
+  return fma(l.n, splat<T>(Ieee<T>::ln2_high), low);
+}
 template <class T> inline Vec<T> log(Vec<T> x) {
-  LogParts<T> l = log_parts<T>(x);
-  Vec<T> value = fma(l.n, splat<T>(Ieee<T>::ln2_high), fma(l.n, splat<T>(Ieee<T>::ln2_low), log1p_small<T>(l.f)));
+  Vec<T> value = from_log_parts<T>(log_parts<T>(x));
   return x != x ? x : value;
 }

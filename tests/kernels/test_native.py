@@ -19,11 +19,11 @@ from kernels import (
     Teacher,
     Training,
     activations,
-    native,
     network,
     path_losses,
     train,
 )
+from kernels.native import library
 from tests.kernels.problems import data, possible
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
@@ -49,11 +49,9 @@ def problems(draw):
     if draw(st.booleans()):  # a chain of equal hidden layers, for residual ones
         widths = (widths[0], *[draw(st.sampled_from([2, 5, 8]))] * draw(st.integers(2, 3)), outputs)
     architecture = possible(widths, activation, draw(st.booleans()), 0.01, draw(st.booleans()), draw(st.booleans()))
-    n, n_samples, n_datasets = (
-        draw(st.sampled_from([1, 5, 19, 33])),
-        draw(st.sampled_from([1, 7, 16, 37])),
-        draw(st.sampled_from([1, 3])),
-    )
+    n = draw(st.sampled_from([1, 5, 19, 33]))
+    n_samples = draw(st.sampled_from([1, 7, 16, 37]))
+    n_datasets = draw(st.sampled_from([1, 3]))
     seed = draw(st.integers(0, 10_000))
     generator = torch.Generator().manual_seed(seed)
 
@@ -224,7 +222,8 @@ def test_an_activation_that_the_kernel_was_compiled_without_is_refused_by_name(n
     monkeypatch.setitem(activations.TABLE, "softplus", activations.TABLE["silu"])
     monkeypatch.setattr(network, "ACTIVATIONS", (*ACTIVATIONS, "softplus"))
     architecture = Architecture((2, 3, 1), "softplus")
-    params, source = architecture.initial(2), data(architecture, "mse", 4)
+    params = architecture.initial(2)
+    source = data(architecture, "mse", 4)
     with pytest.raises(ValueError, match="'native' does not know the activation 'softplus'; backend 'reference' does"):
         train(architecture, params, source, Training(1), backend="native")
     assert train(architecture, params, source, Training(1), backend="reference").params.isfinite().all()
@@ -247,10 +246,11 @@ def test_activations_to_rounding(native_backend, activation, bound, dtype):
 
 def test_the_backend_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(
-        native, "_library", lambda: "its C++ was not compiled when the package was installed; install g++."
+        library, "opened", lambda: "its C++ was not compiled when the package was installed; install g++."
     )
     architecture = Architecture((2, 3, 1))
-    params, source = architecture.initial(2), data(architecture, "mse", 4)
+    params = architecture.initial(2)
+    source = data(architecture, "mse", 4)
     with pytest.raises(
         ValueError, match=r"'native' is not available: its C\+\+ was not compiled.*'reference' runs everywhere"
     ):
@@ -265,14 +265,15 @@ def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend
         def lmc_runs_here(self) -> int:
             return 0
 
-    monkeypatch.setattr(native.ctypes, "CDLL", lambda path: Other())
-    assert "compiled for a processor with other vector instructions" in native._library.__wrapped__()
+    monkeypatch.setattr(library.ctypes, "CDLL", lambda path: Other())
+    assert "compiled for a processor with other vector instructions" in library.opened.__wrapped__()
 
 
 def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monkeypatch):
-    monkeypatch.setattr(native, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(library, "POLL_SECONDS", 0.005)
     architecture = Architecture((2, 16, 1))
-    params, source = architecture.initial(64), data(architecture, "mse", 64)
+    params = architecture.initial(64)
+    source = data(architecture, "mse", 64)
     seen: list[tuple[int, int]] = []
     train(
         architecture,
@@ -308,7 +309,8 @@ def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(nat
     masks[:, 0] = True
     x = torch.randn(21, widths[0], generator=generator, dtype=torch.float64).to(dtype)  # two tiles and five samples
     y = torch.randn(21, widths[-1], generator=generator, dtype=torch.float64).to(dtype)
-    params, training = architecture.initial(n, 0, dtype=dtype), Training(12, Adam(lr=0.02, weight_decay=0.01))
+    params = architecture.initial(n, 0, dtype=dtype)
+    training = Training(12, Adam(lr=0.02, weight_decay=0.01))
     with_whole = masks.clone()
     with_whole[::4] = True  # in every group of 4, 8 or 16
     skipped, computed = (

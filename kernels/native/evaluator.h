@@ -1,0 +1,283 @@
+// Losses along paths: a lane is one (pair, alpha), θ(α) = (1 − α) θ_A + α θ_B. Sums over samples are kept in double.
+#pragma once
+#include <algorithm>
+#include <utility>
+
+#include "paths.h"
+
+namespace {
+
+// Alphas that share a load of the pre-activations: the sums of 2 alphas × 8 samples fit 32 registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRounds = 2;
+#else
+constexpr int kRounds = 1;
+#endif
+
+// A lane belongs to one pair and takes the alphas part, part + parts, part + 2·parts, … in turn: its samples are drawn, and the first
+// layer's pre-activations at both ends computed, once for all of these. A lane's arithmetic does not depend on `parts`.
+template <class T, Activation A> struct Evaluator {
+  using V = Vec<T>;
+  using D = DoubleVec<T>;
+  using P = Passes<T, A>;
+  static constexpr int L = kLanes<T>;
+  struct Sums {
+    V shift;  // the first sample's loss: moments are taken about it, so that a small variance survives a large mean
+    D sum;      // of the losses less `shift`, and of their squares and cubes
+    D squares;
+    D cubes;
+    D wrong;  // samples misclassified
+  };
+  const PathSpec& spec;
+  const NetworkSpec& net;
+  const int64_t n_parameters;
+  const int64_t n_first;   // parameters of the first layer
+  const int64_t parts;     // lanes that share the alphas of a pair
+  const int64_t rounds;    // alphas that a lane takes
+  const int64_t units;     // of the first layer
+  const int64_t most;      // tiles of a block: their pre-activations stay in the first-level cache
+  const int64_t n_labels;  // vectors of a tile's labels
+  Aligned<T> params_a;     // [n_parameters]
+  Aligned<T> params_b;     // [n_parameters]
+  Aligned<T> upper;        // [round][n_parameters - n_first], θ(α) above the first layer
+  Aligned<T> alphas;       // [round]
+  std::vector<char> at_end;  // [round], whether some lane's α is 1
+  Aligned<T> z_a;          // [tile][unit][sample], the first layer's pre-activations at α = 0
+  Aligned<T> z_b;          // [tile][unit][sample], at α = 1
+  Aligned<T> labels;       // [tile][output][sample]
+  Workspace<T> work;
+  Tile<T> tile;
+  Stream<T> stream;
+  std::unique_ptr<Sums[]> sums;  // [round]
+  Tally tally;
+
+  Evaluator(const PathSpec& spec, int64_t parts)
+      : spec(spec),
+        net(spec.net),
+        n_parameters(net.n_parameters()),
+        n_first(net.layer_size(0)),
+        parts(parts),
+        rounds((spec.n_alphas + parts - 1) / parts),
+        units(net.widths[1]),
+        most(std::clamp<int64_t>((1 << 14) / (2 * units * kTile * int64_t(sizeof(V))), 1, 16)),
+        n_labels(net.outputs() * kTile),
+        params_a(n_parameters),
+        params_b(n_parameters),
+        upper(rounds * (n_parameters - n_first)),
+        alphas(rounds),
+        at_end(size_t(rounds)),
+        z_a(most * units * kTile),
+        z_b(most * units * kTile),
+        labels(most * n_labels),
+        work(net, false),
+        tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)),
+        sums(new Sums[size_t(rounds)]),
+        tally{spec.monitor} {}
+
+  // Adds a tile's losses at one round's alphas to its sums, from the outputs out [output][sample] and the labels y.
+  template <int S, class Labels> void add(const V* out, const Labels& y, int64_t round, bool first_tile) {
+    V value[S];
+    tile.template losses<S>(y, out, net.outputs(), T(1), value, nullptr);
+    Sums& to = sums[size_t(round)];
+    if (first_tile) to = Sums{value[0], D{}, D{}, D{}, D{}};
+    V first{};
+    V second{};
+    V third{};
+    for (int s = 0; s < S; s++) {
+      const V centred = value[s] - to.shift;
+      first += centred;
+      const V square = centred * centred;
+      second += square;
+      third = fma(square, centred, third);
+    }
+    to.sum += __builtin_convertvector(first, D);
+    to.squares += __builtin_convertvector(second, D);
+    to.cubes += __builtin_convertvector(third, D);
+    if (spec.loss == kCrossEntropy)
+      for (int s = 0; s < S; s++) {
+        V number = Tile<T>::template largest<S>(out + s, net.outputs());
+        V miss = number != y.template load<S>(0, s) ? splat<T>(1) : V{};
+        to.wrong += __builtin_convertvector(miss, D);
+      }
+  }
+
+  // Evaluates `count` tiles of S samples, from sample `first` on, at every round's alphas.
+  template <int S> void block(int64_t first, int64_t count) {
+    const bool table = !spec.samples.has_teacher;
+    const bool shared = table && tile.one_dataset;          // all lanes read the same rows
+    const bool targets = shared && spec.loss == kMse;       // labels are read from the table where they lie
+    for (int64_t t = 0; t < count; t++) {
+      const int64_t start = first + t * S;
+      if (!table) {
+        tile.template fresh<S>(stream, 0, start);
+      } else if (!shared) {
+        int64_t index[S][L];
+        for (int s = 0; s < S; s++)
+          for (int l = 0; l < L; l++) index[s][l] = start + s;
+        tile.template rows<S>(index);
+      } else if (!targets) {
+        tile.template shared_labels<S>(start);
+      }
+      for (auto [params, z] : {std::pair{&params_a, &z_a}, std::pair{&params_b, &z_b}}) {
+        V* z_tile = *z + t * units * S;
+        if (shared) {
+          P::template first_layer<S>(net, *params, RowInputs<T>{tile.shared_rows(start), net.inputs()}, z_tile);
+        } else {
+          P::template first_layer<S>(net, *params, LaneInputs<T>{tile.x}, z_tile);
+        }
+      }
+      if (!targets) {
+        V* label = labels + t * n_labels;
+        std::memcpy(static_cast<void*>(label), static_cast<const void*>(tile.y), size_t(n_labels) * sizeof(V));
+      }
+    }
+    const bool one_output = net.n_layers == 2 && net.outputs() == 1 && !net.blocks();
+    for (int64_t round = 0, taken; round < rounds; round += taken) {
+      taken = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds) ? kRounds : 1;
+      for (int64_t t = 0; t < count; t++) {
+        const V* a = z_a + t * units * S;
+        const V* b = z_b + t * units * S;
+        const int64_t start = first + t * S;
+        if (taken == kRounds && kRounds > 1) {
+          V out[kRounds][S];
+          P::template one_output<S, kRounds, false>(net, alphas + round, a, b, theta(round), out);
+          for (int r = 0; r < kRounds; r++) add<S>(out[r], t, start, round + r, targets);
+        } else if (one_output) {
+          V out[1][S];
+          P::template one_output<S, 1, true>(net, alphas + round, a, b, theta(round), out);
+          add<S>(out[0], t, start, round, targets);
+        } else {
+          add<S>(P::template between<S>(net, alphas[round], a, b, theta(round), work), t, start, round, targets);
+        }
+      }
+    }
+  }
+
+  bool any_at_end(int64_t round, int64_t count) const {
+    const auto from = at_end.begin() + round;
+    return std::any_of(from, from + count, [](char end) { return end; });
+  }
+
+  // Parameters above the first layer at one round's alphas.
+  const V* theta(int64_t round) const { return upper + round * (n_parameters - n_first); }
+
+  // The same for tile t of the block, whose first sample is number `start`.
+  template <int S> void add(const V* out, int64_t t, int64_t start, int64_t round, bool targets) {
+    if (targets) {
+      add<S>(out, RowInputs<T>{tile.shared_targets(start), net.outputs()}, round, start == 0);
+    } else {
+      add<S>(out, LaneInputs<T>{labels + t * n_labels}, round, start == 0);
+    }
+  }
+
+  // Gathers both ends of every lane, and makes θ(α) of every round above the first layer.
+  void interpolate(const int64_t (&pair)[L], const int64_t (&part)[L]) {
+    const T* a[L];
+    const T* b[L];
+    for (int l = 0; l < L; l++) {
+      a[l] = static_cast<const T*>(spec.params_a) + pair[l] * n_parameters;
+      b[l] = static_cast<const T*>(spec.params_b) + pair[l] * n_parameters;
+    }
+    gather<T>(a, n_parameters, 1, params_a);
+    gather<T>(b, n_parameters, 1, params_b);
+    const int64_t n = n_parameters - n_first;
+    for (int64_t round = 0; round < rounds; round++) {
+      at_end[size_t(round)] = 0;
+      for (int l = 0; l < L; l++) {
+        const T value = T(spec.alphas[std::min(part[l] + round * parts, spec.n_alphas - 1)]);
+        alphas[round][l] = value;
+        at_end[size_t(round)] |= value == 1;
+      }
+      const V alpha = alphas[round];
+      for (int64_t p = 0; p < n; p++) {
+        const V from_a = (1 - alpha) * params_a[n_first + p];
+        upper[round * n + p] = fma(alpha, params_b[n_first + p], from_a);
+      }
+    }
+  }
+
+  // Evaluates the lanes of a group at all of their alphas, and writes their moments.
+  void evaluate(int64_t group) {
+    const int lanes = int(std::min<int64_t>(L, spec.n_pairs * parts - group * L));
+    int64_t pair[L];
+    int64_t part[L];
+    pair[0] = group * L / parts;
+    part[0] = group * L % parts;
+    for (int l = 1; l < L; l++) {  // lanes past the last repeat it
+      const bool next = l < lanes;
+      const bool wraps = next && part[l - 1] + 1 == parts;
+      pair[l] = pair[l - 1] + wraps;
+      part[l] = wraps ? 0 : part[l - 1] + next;
+    }
+    if (spec.samples.has_teacher)
+      for (int l = 0; l < L; l++) stream.seed(l, spec.seeds[pair[l]]);
+    interpolate(pair, part);
+    tile.set_lanes(pair);
+    const int64_t n = spec.samples.n_samples;
+    int64_t s = 0;
+    while (s + kTile <= n) {
+      const int64_t count = std::min(most, (n - s) / kTile);
+      block<kTile>(s, count);
+      s += count * kTile;
+      if (s % 4096 == 0 && cancelled(spec.monitor)) return;
+    }
+    for (; s < n; s++) block<1>(s, 1);
+    for (int64_t round = 0; round < rounds; round++) write(round, lanes, pair, part);
+    tally.add(lanes * rounds);
+  }
+
+  // Writes the moments of one round's losses, of the lanes that hold an alpha.
+  void write(int64_t round, int lanes, const int64_t (&pair)[L], const int64_t (&part)[L]) const {
+    const int64_t n = spec.samples.n_samples;
+    const double share = 1 / double(n);
+    const double error_of_mean = n > 1 ? 1 / std::sqrt(double(n - 1)) : 0;
+    const Sums& from = sums[size_t(round)];
+    // plain arrays: GCC takes comparisons of vectors wider than a register apart
+    alignas(64) double loss[L];
+    alignas(64) double standard_error[L];
+    alignas(64) double skewness[L];
+    alignas(64) double wrong[L];
+    for (int l = 0; l < L; l++) {
+      const double mean = from.sum[l] * share;
+      const double square = from.squares[l] * share;
+      const double spread = square - mean * mean;
+      const double third = from.cubes[l] * share - 3 * mean * square + 2 * mean * mean * mean;
+      const double variance = spread < 0 ? 0 : spread;
+      const double deviation = std::sqrt(variance);
+      const double cube = variance * deviation;
+      loss[l] = double(from.shift[l]) + mean;
+      standard_error[l] = deviation * error_of_mean;
+      skewness[l] = third / (cube > 0 ? cube : 1) * (cube > 0 ? 1 : 0);
+      wrong[l] = from.wrong[l] / double(n);
+    }
+    for (int l = 0; l < lanes; l++) {
+      const int64_t column = part[l] + round * parts;
+      if (column >= spec.n_alphas) continue;
+      const int64_t item = pair[l] * spec.n_alphas + column;
+      spec.mean[item] = loss[l];
+      spec.standard_error[item] = standard_error[l];
+      spec.skewness[item] = skewness[l];
+      spec.error[item] = wrong[l];
+    }
+  }
+};
+
+}  // namespace
+
+template <class T> int evaluate_all(const PathSpec& spec) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t busy = 4 * L * spec.threads;  // lanes that keep every thread at work
+  const int64_t upper = spec.net.n_parameters() - spec.net.layer_size(0);
+  const int64_t bytes = std::max<int64_t>(upper, 1) * int64_t(sizeof(Vec<T>));
+  const int64_t rounds = std::clamp<int64_t>((1 << 19) / bytes, 1, spec.n_alphas);  // whose parameters fit the cache
+  const int64_t parts_of_cache = (spec.n_alphas + rounds - 1) / rounds;
+  const int64_t parts_of_threads = std::min(spec.n_alphas, (busy + spec.n_pairs - 1) / spec.n_pairs);
+  const int64_t parts = std::max(parts_of_cache, parts_of_threads);
+  const int64_t groups = (spec.n_pairs * parts + L - 1) / L;
+  return with_activation(spec.net.activation, [&](auto a) {
+    return run_groups(groups, spec.threads, spec.monitor, [&](auto take) {
+      Evaluator<T, decltype(a)::value> evaluator(spec, parts);
+      for (int64_t g; (g = take()) >= 0;) evaluator.evaluate(g);
+    });
+  });
+}

@@ -1,0 +1,88 @@
+"""The compiled library: found and loaded once, and called so that a call shows progress and can be interrupted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from ctypes import c_double, c_int32, c_int64
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from kernels.checks import whole
+from kernels.native.structures import Monitor
+
+Progress = Callable[[int, int], None]
+POLL_SECONDS = 0.1  # between two calls of `progress`
+WAIT_SECONDS = 1.0  # between two looks for Ctrl-C, where nobody asks for progress
+
+
+@cache
+def opened() -> ctypes.CDLL | str:
+    """The library, or a sentence that says why there is none."""
+    paths = [Path(__file__).with_name("_native" + suffix) for suffix in EXTENSION_SUFFIXES]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return "its C++ was not compiled when the package was installed; install g++ and reinstall the package."
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        return f"the compiled kernel does not load ({error}); reinstall the package on this machine."
+    if not library.lmc_runs_here():
+        return "it was compiled for a processor with other vector instructions; reinstall the package on this machine."
+    library.lmc_fma_peak.restype = c_double
+    library.lmc_fma_peak.argtypes = (c_int32, c_int64, c_double)
+    return library
+
+
+def missing() -> str:
+    """Why the native backend cannot run here, in a sentence; empty where it can."""
+    library = opened()
+    return library if isinstance(library, str) else ""
+
+
+def loaded() -> ctypes.CDLL:
+    """The library; ValueError, with the reason, where there is none."""
+    library = opened()
+    if isinstance(library, str):
+        raise ValueError(f"backend 'native' is not available: {library}")
+    return library
+
+
+def thread_count(threads: int | None) -> int:
+    """`threads`, checked; None stands for one thread a core that this process may use."""
+    if threads is not None:
+        return whole("threads", threads, least=1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def call(
+    function: Callable[..., int],
+    spec: ctypes.Structure,
+    monitor: Monitor,
+    total: int,
+    progress: Progress | None = None,
+) -> None:
+    """Call `function(spec)` and wait until it is done; MemoryError where memory ran out.
+
+    It runs in a thread of its own, during which ctypes releases the interpreter: this thread tells `progress` how much
+    of `total` is done, and an exception here (Ctrl-C) stops the call before it is raised again.
+    """
+    status: list[int] = []
+    worker = threading.Thread(target=lambda: status.append(function(ctypes.byref(spec))), name="lmc-native")
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(WAIT_SECONDS if progress is None else POLL_SECONDS)
+            if progress is not None:
+                progress(min(monitor.done, total), total)
+    except BaseException:
+        monitor.cancel = 1
+        worker.join()
+        raise
+    if progress is not None:
+        progress(monitor.done, total)
+    if status != [0]:
+        raise MemoryError("the native backend ran out of memory; train fewer networks at a time or use fewer threads.")

@@ -1,0 +1,295 @@
+// Training: each group of lanes runs its whole step loop in one call, its networks' state in cache from the first step to the last.
+#pragma once
+#include "train.h"
+
+namespace {
+
+// Trains one group of kLanes<T> networks after the other; network k of a group is lane k of every vector.
+template <class T, Activation A> struct Trainer {
+  using V = Vec<T>;
+  static constexpr int L = kLanes<T>;
+  const TrainSpec& spec;
+  const NetworkSpec& net;
+  int64_t n_parameters;
+  Aligned<T> params;    // [n_parameters]
+  Aligned<T> gradient;  // [n_parameters], of the step's mean loss
+  Aligned<T> first;     // [n_parameters], SGD's velocity or Adam's first moment
+  Aligned<T> second;    // [n_parameters], Adam's second moment
+  Aligned<T> moves;     // [n_parameters], 1 where a parameter may move, else 0
+  Workspace<T> work;
+  Aligned<T> d_out;  // [output][sample]
+  Tile<T> tile;
+  Pattern pattern;
+  Permutation<T> permutation;
+  int64_t network[L];  // of each lane
+  int lanes = 0;       // that hold a network of their own
+  V lr;
+  V momentum;
+  V weight_decay;
+  V loss;    // mean over the step's batch
+  V active;  // 1, or 0 once a network has stopped
+  Stream<T> stream;
+  int64_t epoch = -1;  // that `permutation` is of
+
+  explicit Trainer(const TrainSpec& spec)
+      : spec(spec),
+        net(spec.net),
+        n_parameters(net.n_parameters()),
+        params(n_parameters),
+        gradient(n_parameters),
+        first(n_parameters),
+        second(spec.optimizer >= kAdam ? n_parameters : 0),
+        moves(n_parameters),
+        work(net, true),
+        d_out(net.outputs() * kTile),
+        tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)),
+        permutation(uint32_t(std::max<int64_t>(spec.samples.n_samples, 1))) {}
+
+  // Takes the networks of a group, at their initial parameters.
+  void load(int64_t group) {
+    lanes = int(std::min<int64_t>(L, spec.n_networks - group * L));
+    const T* row[L];
+    for (int l = 0; l < L; l++) {  // lanes without a network repeat the last one and are not stored
+      network[l] = group * L + std::min(l, lanes - 1);
+      row[l] = static_cast<const T*>(spec.params) + network[l] * n_parameters;
+      lr[l] = static_cast<const T*>(spec.lr)[network[l]];
+      momentum[l] = static_cast<const T*>(spec.momentum)[network[l]];
+      weight_decay[l] = static_cast<const T*>(spec.weight_decay)[network[l]];
+    }
+    gather<T>(row, n_parameters, 1, params);
+    for (int64_t p = 0; p < n_parameters; p++) {
+      first[p] = V{};
+      if (spec.optimizer >= kAdam) second[p] = V{};
+      if (spec.tied) params[p] = params[spec.tied[p]];
+      moves[p] = splat<T>(1);
+      if (spec.mask) {
+        only_where(spec.mask, p);
+        params[p] = moves[p] != 0 ? params[p] : V{};
+      }
+      if (spec.trainable) only_where(spec.trainable, p);
+    }
+    if (spec.mask && !net.blocks()) {
+      pattern.fill(net, [&](int64_t p) {
+        for (int l = 0; l < lanes; l++)
+          if (spec.mask[network[l] * n_parameters + p]) return true;
+        return false;
+      });
+      work.pattern = &pattern;
+    }
+    active = splat<T>(1);
+    tile.set_lanes(network);
+    epoch = -1;
+  }
+
+  // Holds parameter p where `table` has a 0.
+  void only_where(const uint8_t* table, int64_t p) {
+    for (int l = 0; l < L; l++)
+      if (!table[network[l] * n_parameters + p]) moves[p][l] = 0;
+  }
+
+  // Writes the parameters to rows of `table` [n_networks][n_parameters].
+  void store(void* table) const {
+    for (int l = 0; l < lanes; l++) {
+      T* row = static_cast<T*>(table) + network[l] * n_parameters;
+      for (int64_t p = 0; p < n_parameters; p++) row[p] = params[p][l];
+    }
+  }
+
+  // Adds a tile's losses to `loss`, and its gradient times `scale` to `gradient`.
+  template <int S, class In> void pass(const In& in, T scale) {
+    using P = Passes<T, A>;
+    const V* out = P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
+    V value[S];
+    tile.template losses<S>(LaneInputs<T>{tile.y}, out, net.outputs(), scale, value, d_out, T(spec.label_smoothing));
+    V sum = value[0];
+    for (int s = 1; s < S; s++) sum += value[s];
+    loss += sum;
+    P::template backward<S>(net, params, in, d_out, work, gradient);
+  }
+
+  // Passes samples first_sample … first_sample + S − 1 of the step's batch, which begins at position `start` of its epoch.
+  template <int S> void samples(int64_t step, int64_t start, int64_t first_sample, T scale) {
+    if (spec.sampling == kFull && tile.one_dataset) {
+      tile.template shared_labels<S>(first_sample);
+      return pass<S>(RowInputs<T>{tile.shared_rows(first_sample), net.inputs()}, scale);
+    }
+    if (spec.sampling == kOnline) {
+      tile.template fresh<S>(stream, uint64_t(step), first_sample);
+      return pass<S>(LaneInputs<T>{tile.x}, scale);
+    }
+    int64_t index[S][L];
+    Words<T> words[4];
+    for (int s = 0; s < S; s++) {
+      int64_t position = first_sample + s;
+      Words<T> chosen = uint32_t(position) - Words<T>{};
+      if (spec.sampling == kEpoch) chosen = permutation(uint32_t(start + position));
+      if (spec.sampling == kReplacement) {
+        const bool next_block = s == 0 || position % 4 == 0;
+        if (next_block) stream.block(uint32_t(position / 4), uint64_t(step), Purpose::kReplacement, words);
+        chosen = integers<T>(words[position % 4], uint32_t(spec.samples.n_samples));
+      }
+      for (int l = 0; l < L; l++) index[s][l] = chosen[l];
+    }
+    tile.template rows<S>(index);
+    pass<S>(LaneInputs<T>{tile.x}, scale);
+  }
+
+  // Computes the mean loss of the step's batch and its gradient.
+  void batch(int64_t step) {
+    int64_t size = spec.batch_size;
+    int64_t start = 0;
+    if (spec.sampling != kFull) {
+      bool changed = step == 0;
+      for (int l = 0; l < L; l++) {
+        int64_t n = network[l];
+        bool spawned = step >= spec.spawn_steps[n];
+        stream.seed(l, spawned ? spec.spawn_seeds[n] : spec.data_seeds[n]);
+        changed |= step == spec.spawn_steps[n];
+      }
+      if (spec.sampling == kEpoch) {
+        int64_t steps_per_epoch = (spec.samples.n_samples + size - 1) / size;
+        start = step % steps_per_epoch * size;
+        size = std::min(size, spec.samples.n_samples - start);
+        const int64_t current = step / steps_per_epoch;
+        if (changed || epoch != current) permutation.set_epoch(stream, uint64_t(current));
+        epoch = current;
+      }
+    }
+    std::memset(static_cast<void*>(gradient), 0, size_t(n_parameters) * sizeof(V));
+    loss = V{};
+    T scale = T(1) / T(size);
+    int64_t s = 0;
+    for (; s + kTile <= size; s += kTile) samples<kTile>(step, start, s, scale);
+    for (; s < size; s++) samples<1>(step, start, s, scale);
+    loss *= scale;
+  }
+
+  // Turns the gradient into that of what may move: tied parameters get the sum over their group, held ones 0, and the
+  // whole is clipped.
+  void adjust() {
+    if (spec.tied) {
+      for (int64_t i = 0; i < n_parameters; i++)
+        if (spec.tied[i] != i) gradient[spec.tied[i]] += gradient[i];
+      for (int64_t i = 0; i < n_parameters; i++) gradient[i] = gradient[spec.tied[i]];
+    }
+    if (spec.mask || spec.trainable)
+      for (int64_t i = 0; i < n_parameters; i++) gradient[i] = moves[i] != 0 ? gradient[i] : V{};
+    if (std::isinf(spec.clip_norm)) return;
+    V squares{};
+    for (int64_t i = 0; i < n_parameters; i++)
+      if (!spec.tied || spec.tied[i] == i) squares = fma(gradient[i], gradient[i], squares);
+    const V factor = T(spec.clip_norm) / (sqrt(squares) + T(1e-6));
+    const V shrink = factor > 1 ? splat<T>(1) : factor;
+    for (int64_t i = 0; i < n_parameters; i++) gradient[i] *= shrink;
+  }
+
+  // One step of optimizer O (formulas: kernels/training.py). Held: some parameters or networks may not move.
+  template <int O, bool Held> void update_all(int64_t step) {
+    const V rate = lr * T(spec.factors[step]);
+    const V decay = weight_decay;
+    const T correction_1 = T(spec.correction_1[step]);
+    const T correction_2 = T(spec.correction_2[step]);
+    const T beta_1 = T(spec.beta_1);
+    const T beta_2 = T(spec.beta_2);
+    const T eps = T(spec.eps);
+    for (int64_t i = 0; i < n_parameters; i++) {
+      const V before = params[i];
+      V p = before;
+      V g = gradient[i];
+      if constexpr (O == kAdamW) {
+        p = p * (1 - rate * decay);
+      } else {
+        g = fma(decay, p, g);
+      }
+      if constexpr (O == kSgd || O == kNesterov) {
+        const V velocity = fma(momentum, first[i], g);
+        first[i] = velocity;
+        params[i] = fma(-rate, O == kNesterov ? fma(momentum, velocity, g) : velocity, p);
+      } else {
+        const V m = fma(splat<T>(beta_1), first[i], (1 - beta_1) * g);
+        const V v = fma(splat<T>(beta_2), second[i], (1 - beta_2) * g * g);
+        first[i] = m;
+        second[i] = v;
+        params[i] = p - rate * correction_1 * m / fma(sqrt(v), splat<T>(correction_2), splat<T>(eps));
+      }
+      if constexpr (Held) params[i] = moves[i] * active != 0 ? params[i] : before;
+    }
+  }
+  template <int O> void update(int64_t step) {
+    if (spec.trainable || std::isfinite(spec.stop_below)) {
+      update_all<O, true>(step);
+    } else {
+      update_all<O, false>(step);
+    }
+  }
+
+  void update(int64_t step) {
+    switch (spec.optimizer) {
+      case kSgd: return update<kSgd>(step);
+      case kNesterov: return update<kNesterov>(step);
+      case kAdam: return update<kAdam>(step);
+      case kAdamW: return update<kAdamW>(step);
+      default: std::abort();  // kernels/native/__init__.py names no other
+    }
+  }
+
+  // Trains the networks of a group from the first step to the last, and writes what the call returns of them.
+  void train(int64_t group) {
+    load(group);
+    int64_t bad[L];      // first step whose loss was not finite, −1 for none
+    int64_t stopped[L];  // first step whose loss was below stop_below, −1 for none
+    for (int l = 0; l < L; l++) {
+      bad[l] = -1;
+      stopped[l] = -1;
+    }
+    int64_t snapshot = 0;  // the next one
+    auto keep_snapshot = [&](int64_t step) {
+      if (snapshot == spec.n_snapshots || spec.snapshot_steps[snapshot] != step) return;
+      store(static_cast<T*>(spec.snapshots) + snapshot * spec.n_networks * n_parameters);
+      snapshot++;
+    };
+    for (int64_t step = 0; step < spec.steps; step++) {
+      keep_snapshot(step);
+      batch(step);
+      auto finite = (loss - loss) == 0;
+      for (int l = 0; l < L; l++)
+        if (!finite[l] && bad[l] < 0) bad[l] = step;
+      for (int l = 0; l < L; l++)
+        if (loss[l] < spec.stop_below && stopped[l] < 0) {
+          stopped[l] = step;
+          active[l] = 0;
+        }
+      if (step % spec.record_every == 0) {
+        T* record = static_cast<T*>(spec.losses) + step / spec.record_every;
+        for (int l = 0; l < lanes; l++) record[network[l] * spec.n_records] = loss[l];
+      }
+      adjust();
+      update(step);
+      if (step % 64 == 63) {
+        advance(spec.monitor, 64 * lanes);
+        if (cancelled(spec.monitor)) return;
+      }
+    }
+    advance(spec.monitor, spec.steps % 64 * lanes);
+    keep_snapshot(spec.steps);
+    for (int l = 0; l < lanes; l++) {
+      bool finite = true;
+      for (int64_t p = 0; p < n_parameters; p++) finite &= std::isfinite(params[p][l]);
+      spec.stopped_at[network[l]] = stopped[l];
+      spec.diverged_at[network[l]] = bad[l] < 0 && !finite ? spec.steps : bad[l];
+    }
+    store(spec.params);
+  }
+};
+
+}  // namespace
+
+template <class T> int train_all(const TrainSpec& spec) {
+  const int64_t groups = (spec.n_networks + kLanes<T> - 1) / kLanes<T>;
+  return with_activation(spec.net.activation, [&](auto a) {
+    return run_groups(groups, spec.threads, spec.monitor, [&](auto take) {
+      Trainer<T, decltype(a)::value> trainer(spec);
+      for (int64_t g; (g = take()) >= 0;) trainer.train(g);
+    });
+  });
+}
