@@ -54,9 +54,7 @@ class Workload:
 
     @property
     def fma_per_item(self) -> int:
-        """Fused multiply-adds of one network-step (forward, weight gradients, deltas) or of one evaluation
-        (forward).
-        """
+        """Fused multiply-adds of a network-step (forward, weight gradients, deltas) or an evaluation (forward)."""
         forward = sum(i * o for i, o in zip(self.widths[:-1], self.widths[1:], strict=True))
         deltas = sum(i * o for i, o in zip(self.widths[1:-1], self.widths[2:], strict=True))
         return self.n_samples * (forward if self.alphas else 2 * forward + deltas)
@@ -73,9 +71,8 @@ WORKLOADS = (
     Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 16384, 1, 25),
 )
 
-Contender = Callable[
-    [Tensor, Tensor], Tensor
-]  # (params or params_a, params_b) → new params, or losses [n_pairs, n_alphas]
+# (params, unused) → new params; or (params_a, params_b) → losses [n_pairs, n_alphas]
+Contender = Callable[[Tensor, Tensor], Tensor]
 
 
 def repeat(step: Callable[[Tensor], Tensor], steps: int) -> Contender:
@@ -93,7 +90,8 @@ def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
     """A plain torch loop: one nn.Sequential and one torch.optim.SGD per network."""
 
     def run(p: Tensor, _: Tensor) -> Tensor:
-        architecture, out = Architecture(work.widths), []
+        architecture = Architecture(work.widths)
+        out = []
         for row in p:
             model = architecture.to_torch(row)
             optimizer = torch.optim.SGD(model.parameters(), lr=LR)
@@ -113,16 +111,15 @@ def chunked(contender: Contender) -> Contender:
 
 
 def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
-    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths; arrays stay on the device where they
-    are.
-    """
+    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths, on the arrays' own device."""
     if not work.alphas:
         run = jax_trainer(work.widths, work.steps, x, y)
         return lambda a, _: run(a)
     import jax
     import jax.numpy as jnp
 
-    jx, jy = jnp.from_dlpack(x.contiguous()), jnp.from_dlpack(y.contiguous())
+    jx = jnp.from_dlpack(x.contiguous())
+    jy = jnp.from_dlpack(y.contiguous())
     alphas = jnp.linspace(0, 1, work.alphas)
     along = lambda a, b: jax.vmap(lambda t: jax_loss(work.widths, (1 - t) * a + t * b, jx, jy))(alphas)  # noqa: E731
     compiled = jax.jit(jax.vmap(along))
@@ -178,7 +175,8 @@ def measure(work: Workload, rounds: int) -> list[dict[str, object]]:
     architecture = Architecture(work.widths)
     x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
     y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
-    a, b = architecture.initial(work.n_networks, 0), architecture.initial(work.n_networks, 1)
+    a = architecture.initial(work.n_networks, 0)
+    b = architecture.initial(work.n_networks, 1)
     few = {"torch loop": 8}  # networks of the loop: it is linear in them
     if work.alphas:
         want = path_losses(architecture, a, b, torch.linspace(0, 1, work.alphas), (x, y), backend="reference").loss
@@ -199,12 +197,14 @@ def measure(work: Workload, rounds: int) -> list[dict[str, object]]:
     for _ in range(rounds):
         peaks.append(fma_peak(torch.float32, seconds=0.1))
         for name, (contender, n, _error) in running.items():
-            calls, start = 0, time.perf_counter()
+            calls = 0
+            start = time.perf_counter()
             while (elapsed := time.perf_counter() - start) < SECONDS:
                 contender(a[:n], b[:n])
                 calls += 1
             rates[name].append(calls * work.items * n / work.n_networks / elapsed)
-    peak, base = float(np.median(peaks)), float(np.median(rates["native"]))
+    peak = float(np.median(peaks))
+    base = float(np.median(rates["native"]))
     rows = []
     for name, (_contender, _n, error) in running.items():
         p20, p50, p80 = np.percentile(rates[name], [20, 50, 80])

@@ -19,7 +19,9 @@ from kernels import SGD, Architecture, Training, train
 
 DENSITIES = (1.0, 0.75, 0.5, 0.25, 0.1)
 SHAPES = ((8, 16, 1), (16, 64, 1), (32, 32, 32, 4), (64, 64, 64, 10))
-N_NETWORKS, STEPS, ROUNDS = 64, 60, 5
+N_NETWORKS = 64
+STEPS = 60
+ROUNDS = 5
 
 
 def seconds(architecture: Architecture, mask: torch.Tensor | None) -> float:
@@ -34,7 +36,7 @@ def seconds(architecture: Architecture, mask: torch.Tensor | None) -> float:
 
 
 def main() -> None:
-    """Prints a table: shapes down, densities across, masks of one's own beside shared ones."""
+    """Print the table: shapes down, densities across; in each cell a shared mask and masks of each network's own."""
     table = Table(title="time of a step over that without a mask: shared mask / masks of their own")
     for name in ("widths", *(f"density {density:g}" for density in DENSITIES)):
         table.add_column(name)

@@ -4,8 +4,8 @@ Two verbs, `train` and `path_losses`, and `backend=`:
     gpu        Triton, one launch for thousands of networks and many steps;
     native     C++ for CPUs, lanes are networks;
     reference  plain torch, any device, written to be read;
-    auto       gpu where the tensors are on one, or where one is there and the work is large; native where it is
-    built; else reference.
+    auto       gpu if the tensors are on one, or if this machine has one and the work is large; else native if it is
+               built; else reference.
 The results are the same to rounding.
 """
 
@@ -23,7 +23,8 @@ from kernels import gpu, native, reference
 from kernels.activations import ACTIVATIONS
 from kernels.checks import nearest
 from kernels.network import Architecture
-from kernels.problem import Data, PathProblem, Seeds, TrainingProblem, path_problem, training_problem
+from kernels.problem import PathProblem, Seeds, TrainingProblem, path_problem, training_problem
+from kernels.samples import Data, Datasets
 from kernels.training import SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
 
 __all__ = [
@@ -107,7 +108,7 @@ def train(
     data_seeds: Seeds = 0,
     spawn_steps: Tensor | np.ndarray | Sequence[int] | int | None = None,
     spawn_seeds: Seeds | None = None,
-    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    dataset: Datasets = None,
     mask: Tensor | None = None,
     trainable: Tensor | None = None,
     tied: Tensor | np.ndarray | Sequence[int] | None = None,
@@ -126,9 +127,9 @@ def train(
         share params and data seed and differ in spawn seed.
     mask: bool `[n_parameters]` or `[n_networks, n_parameters]`; a parameter where it is False is held at 0.
     trainable: likewise; a parameter where it is False keeps its initial value.
-    tied: whole numbers `[n_parameters]`; parameters of one number are one (weight sharing): they begin as the first
-        of them and move along the sum of their gradients. Every network keeps all of them, so that a path between two
-        such networks stays among them.
+    tied: whole numbers `[n_parameters]`; parameters with equal numbers are a tied group (weight sharing): they begin
+        with the value of the group's first parameter and move along the sum of the group's gradients. Every network
+        keeps all of its parameters, so that those on a path between two such networks are tied too.
     threads: of the native backend (None: one a core); the result does not depend on it.
     progress: called with (done, total) now and then from this thread.
 
@@ -178,7 +179,7 @@ def path_losses(
     data: Data,
     loss: str = "mse",
     *,
-    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    dataset: Datasets = None,
     n_samples: int | None = None,
     seeds: Seeds = 0,
     dtype: torch.dtype = torch.float64,
@@ -186,8 +187,7 @@ def path_losses(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PathLosses:
-    """Loss of the networks on the straight lines between pairs, at every alpha, in float64 unless `dtype` says
-    otherwise.
+    """Loss of the networks on the straight lines between pairs, at every alpha; in float64 unless `dtype` differs.
 
     params_a, params_b: endpoints `[n_pairs, n_parameters]`, α = 0 and α = 1.
     data: as for `train`, with `dataset` `[n_pairs]`; or a Teacher: each pair is then measured on `n_samples` fresh

@@ -1,5 +1,4 @@
-"""The activations σ: one table, from which the networks, their initial weights, the reference and the documentation
-are made.
+"""The activations σ: one table, which networks, their initial weights, the reference and the documentation read.
 
 A new one is a row here, a `Unit` in kernels/native/activations.h and a branch of `activate` in
 kernels/gpu/common/functions.py. The compiled backends are asked by name, so that one which lacks it refuses the name

@@ -23,7 +23,6 @@ def assign(scores: np.ndarray, threads: int | None = None) -> np.ndarray:
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite.")
     if native.missing():
-        return np.array([linear_sum_assignment(matrix, maximize=True)[1] for matrix in scores], np.int64).reshape(
-            scores.shape[:2]
-        )
+        columns = [linear_sum_assignment(matrix, maximize=True)[1] for matrix in scores]
+        return np.array(columns, np.int64).reshape(scores.shape[:2])
     return native.assign(scores, threads)

@@ -1,5 +1,6 @@
-"""Checks of arguments. Each raises ValueError with a sentence that names the field, what was found and what would be
-right.
+"""Checks of arguments.
+
+Each raises ValueError with a sentence that names the field, what was found and what would be right.
 """
 
 from __future__ import annotations

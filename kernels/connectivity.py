@@ -1,9 +1,8 @@
-"""Which inputs a unit of the first layer sees, and which units share their weights: sparsity and weight sharing told
-apart.
+"""First layers that differ in sparsity and in weight sharing, one at a time.
 
 A layer of `channels` units at each of `positions` windows of the input has unit number position · channels + channel.
-Fully connected, randomly masked, locally connected and convolutional first layers of the same receptive fields then
-    differ in one thing at a time: full           every unit sees every input;
+First layers of the same receptive fields, each of which differs from the one before in one thing:
+    full           every unit sees every input;
     random         every unit sees as many inputs as a window has, drawn at random;
     local          every unit sees its window;
     convolutional  the same, and the units of a channel have one filter and one bias.
@@ -23,8 +22,9 @@ CONNECTIVITIES = ("full", "random", "local", "convolutional")
 
 
 def windows(architecture: Architecture, field: int, stride: int) -> tuple[int, int]:
-    """Positions of a window of `field` inputs every `stride` of them, and channels at each; ValueError if they do not
-    fit the widths.
+    """How many positions a window of `field` inputs takes in steps of `stride`, and how many channels each has.
+
+    ValueError if they do not fit the widths.
 
     >>> windows(Architecture((5, 4, 1)), field=3, stride=2)  # two positions, two channels
     (2, 2)
@@ -45,8 +45,9 @@ def windows(architecture: Architecture, field: int, stride: int) -> tuple[int, i
 
 
 def random_rows(seeds: np.ndarray, rows: int, size: int, keep: int, first: int = 0) -> np.ndarray:
-    """bool `[n, rows, size]`: in each row `keep` of its places, drawn without replacement; a function of each seed
-    `[n]` and of `first`.
+    """bool `[n, rows, size]`: in each row `keep` places are true, drawn without replacement.
+
+    seeds `[n]`; first: number of the stream, so that several draws of one seed differ.
 
     >>> random_rows(np.array([1, 2]), rows=3, size=5, keep=2).sum(-1)
     array([[2, 2, 2],
@@ -62,8 +63,9 @@ def random_rows(seeds: np.ndarray, rows: int, size: int, keep: int, first: int =
 def first_layer(
     kind: str, architecture: Architecture, field: int, stride: int = 1, seeds: int | np.ndarray = 0
 ) -> tuple[Tensor | None, Tensor | None]:
-    """mask bool `[n_parameters]` and tied int64 `[n_parameters]` of such a first layer, as `kernels.train` takes
-    them; None where not needed.
+    """mask bool `[n_parameters]` and tied int64 `[n_parameters]` of a first layer, as `kernels.train` takes them.
+
+    Each is None if the layer needs none.
 
     kind: one of CONNECTIVITIES. seeds: of the inputs that units see, for `random`: one for all networks, or `[n]` for
         masks `[n, n_parameters]`.
@@ -92,7 +94,7 @@ def first_layer(
         return torch.from_numpy(mask), None
     tied = np.arange(architecture.n_parameters)
     channel = np.arange(units) % channels
-    # a weight's number: that of the same offset in the channel's first window; what the mask holds at 0 stays by itself
+    # a weight's number: that of the same offset in the channel's first window; masked weights are tied to none
     weight = tied[: units * inputs].reshape(units, inputs)
     weight[sees] = (channel[:, None] * inputs + offset)[sees]
     if first.bias is not None:

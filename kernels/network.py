@@ -42,8 +42,9 @@ class Residual(nn.Module):
 
 @dataclass(frozen=True)
 class Layer:
-    """Where one affine layer lies in the parameter vector: the weight from `weight` on, the bias from `bias` on
-    (None: no bias).
+    """Place of one affine layer in the parameter vector.
+
+    weight, bias: index of the first number of its weight and of its bias (None: no bias).
 
     >>> Architecture((2, 3, 1)).layout[1]
     Layer(fan_in=3, fan_out=1, weight=9, bias=12)
@@ -123,7 +124,8 @@ class Architecture:
     @property
     def layout(self) -> tuple[Layer, ...]:
         """Place of each affine layer in the parameter vector."""
-        layers, start = [], 0
+        layers = []
+        start = 0
         for fan_in, fan_out in zip(self.widths[:-1], self.widths[1:], strict=True):
             bias = start + fan_out * fan_in if self.biases else None
             layers.append(Layer(fan_in, fan_out, start, bias))
@@ -207,8 +209,7 @@ class Architecture:
         return [*norm, self._activation_module()]
 
     def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
-        """One network as a torch.nn.Sequential of Linear layers, LayerNorm if `normalise`, activations, and Residual
-        blocks of these.
+        """One network as a torch.nn.Sequential: Linear, LayerNorm if `normalise`, activation; in Residual if they skip.
 
         It holds a copy of `params` `[n_parameters]`; its parameters() are theirs, in their order.
         """
@@ -227,9 +228,7 @@ class Architecture:
         return nn.Sequential(*modules)
 
     def from_torch(self, model: nn.Sequential) -> Float[Tensor, " n_parameters"]:
-        """The parameter vector `[n_parameters]` of a torch.nn.Sequential as `to_torch` makes it; ValueError if it
-        does not fit.
-        """
+        """The parameter vector `[n_parameters]` of a model as `to_torch` makes it; ValueError if it is another."""
         leaves = [m for m in model.modules() if not isinstance(m, nn.Sequential)]
         linears = [m for m in leaves if isinstance(m, nn.Linear)]
         widths = tuple([m.in_features for m in linears[:1]] + [m.out_features for m in linears])

@@ -1,5 +1,4 @@
-"""What general tools do with the same training: the contenders that the benchmarks and `kernels.gpu.doctor` hold the
-kernels against.
+"""The same training by general tools: the contenders of the benchmarks and of `kernels.gpu.doctor`.
 
 Full-batch gradient descent on ½ mean squared error, relu, with biases; the rate is LR.
 """
@@ -107,9 +106,7 @@ def repeated(step: Step) -> Callable[[Tensor, int], Tensor]:
 
 
 def jax_trainer(widths: tuple[int, ...], steps: int, x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
-    """`steps` steps by JAX's jit(vmap(scan of grad)); arrays stay on the device where they are. ImportError without
-    JAX.
-    """
+    """`steps` steps by JAX's jit(vmap(scan of grad)), on the arrays' own device; ImportError without JAX."""
     import jax
     import jax.numpy as jnp
 

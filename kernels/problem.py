@@ -1,13 +1,13 @@
-"""The two problems that a backend solves, checked and in one form: every array per network, on one device, in one
-dtype.
+"""The two problems that a backend solves, and what it returns.
 
-`train` and `path_losses` build these from what a user passes; the backends read nothing else.
+`train` and `path_losses` build a problem from what a user passes: checked, every setting an array with one number per
+network, all on one device and in one dtype. The backends read nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,40 +16,23 @@ from torch import Tensor
 from kernels import streams
 from kernels.checks import per_network, whole
 from kernels.network import Architecture
-from kernels.training import SGD, Adam, AdamW, Teacher, Training
+from kernels.samples import Data, Datasets, Samples, checked_samples
+from kernels.training import SGD, Adam, AdamW, Training
 
-Data = tuple[Tensor, Tensor] | Teacher
 Seeds = int | Sequence[int] | np.ndarray | Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Where samples come from: a table per data set, or a teacher that labels fresh Gaussian inputs.
-
-    x `[n_datasets, n_samples, n_inputs]`, y `[n_datasets, n_samples, n_outputs]` (mse) or int64 `[n_datasets,
-    n_samples]` (cross-entropy); with a teacher, x and y are None and teacher_params is `[n_datasets, n_parameters of
-    the teacher]`.
-    dataset: int64 `[n_networks]` (or `[n_pairs]`), which of them each network (or pair) sees.
-
-    >>> Samples(n_samples=0, dataset=torch.zeros(3, dtype=torch.int64)).teacher is None
-    True
-    """
-
-    n_samples: int
-    dataset: Tensor
-    x: Tensor | None = None
-    y: Tensor | None = None
-    teacher: Architecture | None = None
-    teacher_params: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingProblem:
     """An ensemble to train. All tensors on `params.device`; floating ones in `params.dtype`, whole numbers int64.
 
-    params `[n, n_parameters]`; mask and trainable bool `[n, n_parameters]` or None; tied int64 `[n_parameters]` or
-    None: for each parameter the first of those that it is one with; lr, momentum, weight_decay, data_seeds,
-    spawn_steps, spawn_seeds `[n]`; factors float64 `[steps]`, the schedule.
+    params `[n, n_parameters]`: initial ones.
+    batch_size: samples a step, a number even for the full batch.
+    lr, momentum, weight_decay, data_seeds, spawn_steps, spawn_seeds `[n]`.
+    mask, trainable: bool `[n, n_parameters]`, or None for all true.
+    tied: int64 `[n_parameters]`, for each parameter the index of the first parameter of its tied group (its own where
+        it is tied to none); or None for no ties.
+    factors: float64 `[steps]`, the schedule.
 
     >>> architecture = Architecture((1, 2, 1))
     >>> samples = torch.ones(4, 1), torch.ones(4, 1)
@@ -104,9 +87,11 @@ class PathProblem:
 class Trained:
     """What a backend makes of a TrainingProblem.
 
-    params `[n, n_parameters]`: after the last step; losses `[n, n_records]`: of the batches of `training.loss_steps`;
-    snapshots `[n_snapshots, n, n_parameters]`; diverged_at, stopped_at int64 `[n]`: the first step whose batch loss
-    was not finite, or below `stop_below` (−1 for none).
+    params `[n, n_parameters]`: after the last step.
+    losses `[n, n_records]`: of the batches of `training.loss_steps`.
+    snapshots `[n_snapshots, n, n_parameters]`: after as many updates as `training.snapshots` says.
+    diverged_at int64 `[n]`: the first step whose batch loss was not finite, −1 for none.
+    stopped_at int64 `[n]`: the first step whose batch loss was below `stop_below`, −1 for none.
 
     >>> none = torch.full((1,), -1)
     >>> Trained(torch.ones(1, 2), torch.ones(1, 1), torch.ones(0, 1, 2), none, none).params
@@ -124,8 +109,9 @@ class Trained:
 class PathMoments:
     """What a backend makes of a PathProblem, float64 `[n_pairs, n_alphas]` each.
 
-    mean: of the samples' losses; standard_error: of that mean, as an estimate of the population's; skewness: of the
-        samples' losses;
+    mean: of the samples' losses.
+    standard_error: of that mean, as an estimate of the population's.
+    skewness: of the samples' losses.
     error: share of the samples misclassified (0 for mse).
 
     >>> zero = torch.zeros(1, 2)
@@ -148,7 +134,7 @@ def training_problem(
     data_seeds: Seeds = 0,
     spawn_steps: Tensor | np.ndarray | Sequence[int] | int | None = None,
     spawn_seeds: Seeds | None = None,
-    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    dataset: Datasets = None,
     mask: Tensor | None = None,
     trainable: Tensor | None = None,
     tied: Tensor | np.ndarray | Sequence[int] | None = None,
@@ -161,28 +147,24 @@ def training_problem(
     ValueError: params must have shape [n_networks, 7], not [3, 5].
     """
     params = _params("params", architecture, params)
-    n, device, dtype = len(params), params.device, params.dtype
-    samples = _samples(architecture, data, training.loss, dataset, n, "networks", params)
-    if samples.teacher is not None:
-        if training.batch_size is None:
-            raise ValueError("batch_size must be a number when a teacher makes the samples: there is no full batch.")
-        batch_size = training.batch_size
-    else:
-        batch_size = training.batch_size or samples.n_samples
-        if training.sampling == "epoch" and batch_size > samples.n_samples:
-            raise ValueError(f"batch_size ({batch_size}) must be at most the number of samples ({samples.n_samples}).")
+    n = len(params)
+    device = params.device
+    dtype = params.dtype
+    samples = checked_samples(architecture, data, training.loss, dataset, n, "networks", params)
+    batch_size = _batch_size(training, samples)
     if (spawn_steps is None) != (spawn_seeds is None):
         raise ValueError("spawn_steps and spawn_seeds go together: give both or neither.")
     seeds = torch.from_numpy(streams.network_seeds(data_seeds, n))
     if spawn_steps is None or spawn_seeds is None:
-        steps, spawned = torch.full((n,), training.steps), seeds
+        steps = torch.full((n,), training.steps)
+        spawned = seeds
     else:
         steps = per_network("spawn_steps", spawn_steps, n, torch.int64)
         spawned = torch.from_numpy(streams.network_seeds(spawn_seeds, n))
         if bool((steps < 0).any()):
             raise ValueError(f"spawn_steps must be at least 0, not {int(steps.min())}.")
-    mask, trainable = _switches("mask", mask, params), _switches("trainable", trainable, params)
-    first = None if tied is None else _first_of_each(tied, architecture, (mask, trainable))
+    mask = _switches("mask", mask, params)
+    trainable = _switches("trainable", trainable, params)
     optimizer = training.optimizer
     momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
     return TrainingProblem(
@@ -199,7 +181,7 @@ def training_problem(
         spawn_seeds=spawned.to(device),
         mask=mask,
         trainable=trainable,
-        tied=None if first is None else first.to(device),
+        tied=None if tied is None else _first_of_group(tied, params, mask, trainable),
         factors=training.schedule.factors(training.steps),
     )
 
@@ -213,7 +195,7 @@ def path_problem(
     *,
     loss: str = "mse",
     dtype: torch.dtype = torch.float64,
-    dataset: Tensor | np.ndarray | Sequence[int] | None = None,
+    dataset: Datasets = None,
     n_samples: int | None = None,
     seeds: Seeds = 0,
 ) -> PathProblem:
@@ -228,11 +210,12 @@ def path_problem(
         raise ValueError(
             f"params_a and params_b must have one shape, not {list(params_a.shape)} and {list(params_b.shape)}."
         )
-    a, b = _params("params_a", architecture, params_a).to(dtype), _params("params_b", architecture, params_b).to(dtype)
+    a = _params("params_a", architecture, params_a).to(dtype)
+    b = _params("params_b", architecture, params_b).to(dtype)
     grid = torch.as_tensor(alphas, dtype=torch.float64).to(a.device)
     if grid.ndim != 1 or not len(grid) or not bool(torch.isfinite(grid).all()):
         raise ValueError("alphas must be a list of finite numbers.")
-    samples = _samples(architecture, data, loss, dataset, len(a), "pairs", a)
+    samples = checked_samples(architecture, data, loss, dataset, len(a), "pairs", a)
     own_seeds = torch.zeros(len(a), dtype=torch.int64)  # a table of samples needs none
     if samples.teacher is not None:
         own_seeds = torch.from_numpy(streams.network_seeds(seeds, len(a)))
@@ -240,12 +223,18 @@ def path_problem(
             raise ValueError(
                 "n_samples must say how many fresh inputs a pair is measured on when a teacher makes the samples."
             )
-        samples = Samples(
-            whole("n_samples", n_samples, 2), samples.dataset, None, None, samples.teacher, samples.teacher_params
-        )
+        samples = replace(samples, n_samples=whole("n_samples", n_samples, 2))
     elif n_samples is not None:
         raise ValueError("n_samples goes with a teacher's fresh inputs; with (x, y) every sample counts.")
-    return PathProblem(architecture, a, b, grid, samples, loss, own_seeds.to(a.device))
+    return PathProblem(
+        architecture=architecture,
+        params_a=a,
+        params_b=b,
+        alphas=grid,
+        samples=samples,
+        loss=loss,
+        seeds=own_seeds.to(a.device),
+    )
 
 
 def bias_corrections(optimizer: SGD | Adam | AdamW, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -257,10 +246,12 @@ def bias_corrections(optimizer: SGD | Adam | AdamW, steps: int) -> tuple[np.ndar
     if isinstance(optimizer, SGD):
         return np.ones(steps), np.ones(steps)
     t = np.arange(1, steps + 1)
-    return 1 / (1 - optimizer.betas[0] ** t), 1 / np.sqrt(1 - optimizer.betas[1] ** t)
+    beta_1, beta_2 = optimizer.betas
+    return 1 / (1 - beta_1**t), 1 / np.sqrt(1 - beta_2**t)
 
 
 def _params(field: str, architecture: Architecture, params: Tensor) -> Tensor:
+    """`params` `[n, n_parameters]`, contiguous and without a gradient."""
     if params.ndim != 2 or params.shape[1] != architecture.n_parameters or not len(params):
         raise ValueError(
             f"{field} must have shape [n_networks, {architecture.n_parameters}], not {list(params.shape)}."
@@ -282,85 +273,35 @@ def _switches(field: str, value: Tensor | None, params: Tensor) -> Tensor | None
     return value.to(params.device).expand(params.shape).contiguous()
 
 
-def _first_of_each(
-    tied: Tensor | np.ndarray | Sequence[int], architecture: Architecture, switches: tuple[Tensor | None, ...]
+def _first_of_group(
+    tied: Tensor | np.ndarray | Sequence[int], params: Tensor, mask: Tensor | None, trainable: Tensor | None
 ) -> Tensor:
-    """For each parameter the first one that has its number in `tied`, int64 `[n_parameters]`."""
-    number = (tied.detach().cpu() if isinstance(tied, Tensor) else torch.from_numpy(np.array(tied))).numpy()
-    if number.dtype.kind not in "iu" or number.shape != (architecture.n_parameters,):
+    """For each parameter the index of the first parameter of its tied group, int64 `[n_parameters]`.
+
+    tied: whole numbers `[n_parameters]`, equal for the parameters of a group. mask and trainable must be alike within
+    every group.
+    """
+    n_parameters = params.shape[1]
+    numbers = (tied.detach().cpu() if isinstance(tied, Tensor) else torch.from_numpy(np.array(tied))).numpy()
+    if numbers.dtype.kind not in "iu" or numbers.shape != (n_parameters,):
         raise ValueError(
-            f"tied must be whole numbers of shape [{architecture.n_parameters}], "
-            f"not {number.dtype} {list(number.shape)}."
+            f"tied must be whole numbers of shape [{n_parameters}], not {numbers.dtype} {list(numbers.shape)}."
         )
-    _, first, group = np.unique(number, return_index=True, return_inverse=True)
-    index = torch.from_numpy(first[group].astype(np.int64))
-    for field, value in zip(("mask", "trainable"), switches, strict=True):
-        if value is not None and not bool((value == value[:, index.to(value.device)]).all()):
-            raise ValueError(f"tied: parameters that are one must be alike in {field}.")
-    return index
+    _, first_of_groups, group = np.unique(numbers, return_index=True, return_inverse=True)
+    first = torch.from_numpy(first_of_groups[group].astype(np.int64)).to(params.device)
+    for field, value in (("mask", mask), ("trainable", trainable)):
+        if value is not None and not bool((value == value[:, first]).all()):
+            raise ValueError(f"tied: the parameters of a tied group must be alike in {field}.")
+    return first
 
 
-def _samples(
-    architecture: Architecture,
-    data: Data,
-    loss: str,
-    dataset: Tensor | np.ndarray | Sequence[int] | None,
-    n: int,
-    unit: str,
-    like: Tensor,
-) -> Samples:
-    """Samples from (x, y) or a Teacher, on the device and in the dtype of `like`."""
-    if loss == "cross_entropy" and architecture.n_outputs < 2:
-        raise ValueError("loss 'cross_entropy' needs at least two outputs, one per class.")
-    if isinstance(data, Teacher):
-        teacher_params = torch.atleast_2d(data.params).detach().to(like)
-        if teacher_params.shape[1] != data.architecture.n_parameters:
-            raise ValueError(
-                f"the teacher's params must have {data.architecture.n_parameters} columns, "
-                f"not {teacher_params.shape[1]}."
-            )
-        for side in ("n_inputs", "n_outputs"):
-            of_teacher, of_networks = getattr(data.architecture, side), getattr(architecture, side)
-            if of_teacher != of_networks:
-                raise ValueError(f"the teacher's {side} ({of_teacher}) must equal the networks' ({of_networks}).")
-        index = _dataset(dataset, n, len(teacher_params), unit)
-        return Samples(0, index.to(like.device), teacher=data.architecture, teacher_params=teacher_params.contiguous())
-    x, y = data
-    x = (x if x.ndim == 3 else x[None]).detach().to(like).contiguous()
-    y = y.detach()
-    if x.ndim != 3 or x.shape[2] != architecture.n_inputs or not x.shape[1]:
-        raise ValueError(
-            f"x must have shape [n_samples, {architecture.n_inputs}], with data sets in front, "
-            f"not {list(data[0].shape)}."
-        )
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError("x must be finite.")
-    if loss == "mse":
-        expected = (*x.shape[:2], architecture.n_outputs)
-        y = (y if y.ndim == 3 else y[None]).to(like)
-        if not bool(torch.isfinite(y).all()):
-            raise ValueError("y must be finite.")
-    else:
-        expected = tuple(x.shape[:2])
-        y = y if y.ndim == 2 else y[None]
-        if y.dtype.is_floating_point or (y.numel() and not 0 <= int(y.min()) <= int(y.max()) < architecture.n_outputs):
-            raise ValueError(
-                f"y must hold class numbers from 0 to {architecture.n_outputs - 1} for loss 'cross_entropy'."
-            )
-        y = y.to(like.device, torch.int64)
-    if tuple(y.shape) != expected:
-        raise ValueError(
-            f"y must have shape {list(expected[1:])} to go with x and the outputs, not {list(data[1].shape)}."
-        )
-    return Samples(x.shape[1], _dataset(dataset, n, len(x), unit).to(like.device), x, y.contiguous())
-
-
-def _dataset(dataset: Tensor | np.ndarray | Sequence[int] | None, n: int, n_datasets: int, unit: str) -> Tensor:
-    if dataset is None:
-        if n_datasets > 1:
-            raise ValueError(f"dataset must say which of the {n_datasets} data sets each of the {n} {unit} sees.")
-        return torch.zeros(n, dtype=torch.int64)
-    index = per_network("dataset", dataset, n, torch.int64)
-    if bool((index < 0).any()) or bool((index >= n_datasets).any()):
-        raise ValueError(f"dataset must lie in 0 … {n_datasets - 1}.")
-    return index
+def _batch_size(training: Training, samples: Samples) -> int:
+    """Samples a step."""
+    if samples.teacher is not None:
+        if training.batch_size is None:
+            raise ValueError("batch_size must be a number when a teacher makes the samples: there is no full batch.")
+        return training.batch_size
+    batch_size = training.batch_size or samples.n_samples
+    if training.sampling == "epoch" and batch_size > samples.n_samples:
+        raise ValueError(f"batch_size ({batch_size}) must be at most the number of samples ({samples.n_samples}).")
+    return batch_size

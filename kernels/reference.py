@@ -6,7 +6,7 @@ Shapes: n networks (or evaluations), b samples, i inputs and o outputs of a laye
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,8 +22,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Hidden:
-    """What back-propagation needs of a hidden layer: σ′, and with normalisation also z (normalised) and 1/√(variance
-    + ε) `[n, b, 1]`.
+    """What back-propagation needs of a hidden layer.
+
+    slope, z `[n, b, units]`: σ′(z), and z (normalised, if layers are).
+    inverse `[n, b, 1]`: 1/√(variance + ε) of z before it was normalised; None without normalisation.
 
     >>> slope = torch.tensor([[[1.0, 0.0]]])  # of relu, at z = 3 and z = −1
     >>> Hidden(slope, torch.tensor([[[3.0, -1.0]]])).back(torch.tensor([[[5.0, 7.0]]]))
@@ -43,8 +45,9 @@ class Hidden:
 
 
 def forward(architecture: Architecture, params: Tensor, x: Tensor) -> tuple[Tensor, list[Tensor], list[Hidden]]:
-    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`; inputs of every layer; what is left of
-    the hidden ones.
+    """Outputs `[n, b, o]` of networks `[n, n_parameters]` on x `[n, b, i]`, and what back-propagation needs.
+
+    That is the inputs of every layer `[n, b, fan_in]`, and a Hidden for every hidden layer.
 
     >>> line = Architecture((1, 1), biases=False)
     >>> outputs, inputs, hidden = forward(line, torch.tensor([[3.0]]), torch.ones(1, 2, 1))
@@ -80,10 +83,10 @@ def sample_losses(loss: str, outputs: Tensor, y: Tensor, label_smoothing: float 
     if loss == "mse":
         residual = outputs - y
         return 0.5 * residual.square().sum(-1), residual
-    log_p, n_classes = outputs.log_softmax(-1), outputs.shape[-1]
-    target = (1 - label_smoothing) * torch.nn.functional.one_hot(y, n_classes).to(
-        outputs.dtype
-    ) + label_smoothing / n_classes
+    log_p = outputs.log_softmax(-1)
+    n_classes = outputs.shape[-1]
+    label = torch.nn.functional.one_hot(y, n_classes).to(outputs.dtype)
+    target = (1 - label_smoothing) * label + label_smoothing / n_classes
     if not label_smoothing:  # one label alone: 0 · log 0 must not be asked for
         return -log_p.gather(-1, y[..., None])[..., 0], log_p.exp() - target
     return -(target * log_p).sum(-1), log_p.exp() - target
@@ -102,9 +105,10 @@ def loss_and_gradient(
     outputs, inputs, hidden = forward(architecture, params, x)
     losses, delta = sample_losses(loss, outputs, y, label_smoothing)
     delta = delta / x.shape[1]
-    d_h = torch.zeros_like(delta)  # by the output of the layer at hand
+    d_h = torch.zeros_like(delta)  # derivative of the loss by the inputs of the layer above
     gradient = torch.zeros_like(params)
-    layers, gradients = architecture.layers(params), architecture.layers(gradient)
+    layers = architecture.layers(params)
+    gradients = architecture.layers(gradient)
     for index in reversed(range(len(layers))):
         d_weight, d_bias = gradients[index]
         d_weight.copy_(delta.mT @ inputs[index])
@@ -147,7 +151,8 @@ def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
     >>> both.flatten().sort().values
     tensor([0., 1., 2., 3.])
     """
-    samples, size = problem.samples, problem.batch_size
+    samples = problem.samples
+    size = problem.batch_size
     seeds = torch.where(step >= problem.spawn_steps, problem.spawn_seeds, problem.data_seeds)
     if problem.sampling == "online":
         return fresh_samples(samples, seeds, step, size, problem.training.loss, problem.params)
@@ -159,7 +164,8 @@ def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
         chosen = streams.integers(words, samples.n_samples)
     else:
         steps_per_epoch = -(-samples.n_samples // size)
-        epoch, start = step // steps_per_epoch, step % steps_per_epoch * size
+        epoch = step // steps_per_epoch
+        start = step % steps_per_epoch * size
         positions = torch.arange(start, min(start + size, samples.n_samples)).numpy()
         chosen = streams.permutation(seeds.cpu().numpy(), epoch, positions, samples.n_samples)
     index = torch.from_numpy(chosen).to(problem.params.device)
@@ -167,8 +173,9 @@ def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
 
 
 def adjusted(problem: TrainingProblem, gradient: Tensor) -> Tensor:
-    """The gradient `[n, P]` of what may move: masked and held parameters at 0, those that are one with the sum of
-    theirs, clipped.
+    """The gradient `[n, n_parameters]` that the optimizer sees.
+
+    0 where a parameter is masked or not trainable; for tied parameters the sum over their group; then clipped.
 
     >>> from kernels.problem import training_problem
     >>> from kernels.training import Training
@@ -201,16 +208,21 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
     >>> train(training_problem(line, 0 * one, (one, one), Training(steps=2, optimizer=SGD(lr=0.5)))).params
     tensor([[0.7500]])
     """
-    architecture, training = problem.architecture, problem.training
+    architecture = problem.architecture
+    training = problem.training
     optimizer = training.optimizer
     params = problem.params if problem.tied is None else problem.params[:, problem.tied]
     params = params.clone() if problem.mask is None else params * problem.mask
     n = len(params)
-    losses, snapshots = [], []
-    diverged_at, stopped_at = (torch.full((n,), -1, dtype=torch.int64, device=params.device) for _ in range(2))
+    losses = []
+    snapshots = []
+    diverged_at = torch.full((n,), -1, dtype=torch.int64, device=params.device)
+    stopped_at = torch.full_like(diverged_at, -1)
     moves = torch.ones_like(params, dtype=torch.bool) if problem.trainable is None else problem.trainable
-    momentum, weight_decay = problem.momentum[:, None], problem.weight_decay[:, None]
-    m, v = torch.zeros_like(params), torch.zeros_like(params)  # first and second moments; SGD's velocity is m
+    momentum = problem.momentum[:, None]
+    weight_decay = problem.weight_decay[:, None]
+    m = torch.zeros_like(params)  # Adam's first moment, or SGD's velocity
+    v = torch.zeros_like(params)  # Adam's second moment
     correction_1, correction_2 = bias_corrections(optimizer, training.steps)
     for step in range(training.steps):
         if step in training.snapshots:
@@ -263,27 +275,30 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathM
     >>> path_losses(path_problem(line, -one, one, [0.0, 0.5], (one, 0 * one))).mean
     tensor([[0.5000, 0.0000]], dtype=torch.float64)
     """
-    n_pairs, n_alphas = len(problem.params_a), len(problem.alphas)
-    samples, loss = problem.samples, problem.loss
-    mean, standard_error, skewness, error = torch.zeros(
-        4, n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device
-    )
+    n_pairs = len(problem.params_a)
+    n_alphas = len(problem.alphas)
+    samples = problem.samples
+    loss = problem.loss
+    mean = torch.zeros(n_pairs, n_alphas, dtype=torch.float64, device=problem.params_a.device)
+    standard_error = torch.zeros_like(mean)
+    skewness = torch.zeros_like(mean)
+    error = torch.zeros_like(mean)
     width = max(problem.architecture.widths)
     chunk = max(1, 2**22 // (samples.n_samples * width))  # evaluations at a time, to bound the memory
     flat = n_pairs * n_alphas
     for start in range(0, flat, chunk):
         item = torch.arange(start, min(start + chunk, flat), device=problem.params_a.device)
-        pair, column = item // n_alphas, item % n_alphas
+        pair = item // n_alphas
+        column = item % n_alphas
         alpha = problem.alphas[column, None].to(problem.params_a.dtype)
         params = (1 - alpha) * problem.params_a[pair] + alpha * problem.params_b[pair]
         if samples.teacher is not None:
-            local = Samples(
-                samples.n_samples, samples.dataset[pair], None, None, samples.teacher, samples.teacher_params
-            )
-            x, y = fresh_samples(local, problem.seeds[pair], 0, samples.n_samples, loss, params)
+            own = replace(samples, dataset=samples.dataset[pair])
+            x, y = fresh_samples(own, problem.seeds[pair], 0, samples.n_samples, loss, params)
         else:
             assert samples.x is not None and samples.y is not None
-            x, y = samples.x[samples.dataset[pair]], samples.y[samples.dataset[pair]]
+            x = samples.x[samples.dataset[pair]]
+            y = samples.y[samples.dataset[pair]]
         outputs = forward(problem.architecture, params, x)[0]
         each = sample_losses(loss, outputs, y)[0].double()
         mean[pair, column] = each.mean(1)
@@ -295,4 +310,4 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathM
             error[pair, column] = (outputs.argmax(-1) != y).double().mean(1)
         if progress is not None:
             progress(min(start + chunk, flat), flat)
-    return PathMoments(mean, standard_error, skewness, error)
+    return PathMoments(mean=mean, standard_error=standard_error, skewness=skewness, error=error)

@@ -17,27 +17,38 @@ from torch import Tensor
 from kernels.checks import whole
 
 # purposes: the last counter word
-SEED, INITIAL, PERMUTATION, REPLACEMENT, GAUSSIAN = 1, 2, 3, 4, 5
+SEED = 1  # seeds of networks, from one seed
+INITIAL = 2  # initial parameters
+PERMUTATION = 3  # keys of an epoch's permutation
+REPLACEMENT = 4  # samples drawn with replacement
+GAUSSIAN = 5  # fresh inputs
 
 _U32 = np.uint32
 _MASK = np.uint64(0xFFFFFFFF)
 
 
 def philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Philox 4x32-10: counter `[…, 4]` and key `[…, 2]` (uint32, broadcast against each other) to words `[…, 4]`
-    (uint32).
+    """Philox 4x32-10: counters `[…, 4]` and keys `[…, 2]` to words `[…, 4]`.
+
+    All are uint32; counters and keys are broadcast against each other.
 
     >>> zero = np.zeros(4, np.uint32)  # the first vector of Random123's kat_vectors
     >>> [hex(word) for word in philox(zero, zero[:2])]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
-    k0, k1 = key[..., 0].astype(_U32), key[..., 1].astype(_U32)
+    k0 = key[..., 0].astype(_U32)
+    k1 = key[..., 1].astype(_U32)
     for _ in range(10):
-        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (p1 >> np.uint64(32)) ^ c1 ^ k0, p1 & _MASK, (p0 >> np.uint64(32)) ^ c3 ^ k1, p0 & _MASK
+        p0 = c0 * np.uint64(0xD2511F53)
+        p1 = c2 * np.uint64(0xCD9E8D57)
+        c0 = (p1 >> np.uint64(32)) ^ c1 ^ k0
+        c1 = p1 & _MASK
+        c2 = (p0 >> np.uint64(32)) ^ c3 ^ k1
+        c3 = p0 & _MASK
         with np.errstate(over="ignore"):
-            k0, k1 = k0 + _U32(0x9E3779B9), k1 + _U32(0xBB67AE85)
+            k0 = k0 + _U32(0x9E3779B9)
+            k1 = k1 + _U32(0xBB67AE85)
     return np.stack(np.broadcast_arrays(c0, c1, c2, c3), -1).astype(_U32)
 
 
@@ -51,7 +62,8 @@ def words(purpose: int, seeds: np.ndarray, step: int | np.ndarray, n: int, first
     True
     """
     seeds, steps = np.broadcast_arrays(np.asarray(seeds, np.int64), np.asarray(step, np.int64))
-    seeds, steps = seeds.astype(np.uint64), steps.astype(np.uint64)
+    seeds = seeds.astype(np.uint64)
+    steps = steps.astype(np.uint64)
     n_blocks = -(-n // 4)
     key = np.stack([seeds & _MASK, seeds >> np.uint64(32)], -1)[..., None, :].astype(_U32)
     counter = np.empty((*seeds.shape, n_blocks, 4), np.uint64)
@@ -85,8 +97,7 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
 
 
 def derived_seeds(seeds: np.ndarray, n: int, first: int = 0) -> np.ndarray:
-    """Seeds first … first + n − 1 that derive from each of `seeds` as `network_seeds` derives them from one: int64
-    `[…seeds, n]`.
+    """Seeds first … first + n − 1 of each of `seeds`, derived as in `network_seeds`: int64 `[…seeds, n]`.
 
     >>> derived_seeds(np.array([3, 4]), 5).shape
     (2, 5)
@@ -144,8 +155,9 @@ def gaussian_inputs(seeds: np.ndarray, step: int, n_samples: int, n_inputs: int,
 
 
 def permutation_rounds(n: int) -> int:
-    """Feistel rounds that make all permutations (n ≤ 8) or all triples of positions (larger n) equally likely in
-    400,000 draws.
+    """Feistel rounds of a permutation of n.
+
+    As many as make all permutations (n ≤ 8) or all triples of positions (larger n) equally likely in 400,000 draws.
 
     >>> permutation_rounds(1000)
     12
@@ -154,8 +166,7 @@ def permutation_rounds(n: int) -> int:
 
 
 def permutation(seeds: np.ndarray, epoch: int | np.ndarray, positions: np.ndarray, n: int) -> np.ndarray:
-    """Where a keyed random permutation of 0 … n − 1 sends `positions`: int64, shape of seeds × positions broadcast on
-    the right.
+    """Where a keyed random permutation of 0 … n − 1 sends `positions`: int64 `[…, n_positions]`.
 
     seeds `[…]`, epoch a number or `[…]`, positions `[…, n_positions]` or `[n_positions]`. No table is kept, so that a
     lane of a GPU can do it: an alternating Feistel network on ⌈log₂ n⌉ bits, `permutation_rounds(n)` rounds with keys
@@ -168,13 +179,15 @@ def permutation(seeds: np.ndarray, epoch: int | np.ndarray, positions: np.ndarra
     """
     bits = max(1, (n - 1).bit_length())
     low = bits - bits // 2
-    low_mask, high_mask = _U32((1 << low) - 1), _U32((1 << (bits - low)) - 1)
+    low_mask = _U32((1 << low) - 1)
+    high_mask = _U32((1 << (bits - low)) - 1)
     rounds = permutation_rounds(n)
     keys = words(PERMUTATION, seeds, epoch, rounds)
     value = np.broadcast_to(np.asarray(positions), (*np.shape(seeds), np.shape(positions)[-1])).astype(_U32)
 
     def encrypt(v: np.ndarray) -> np.ndarray:
-        left, right = v >> _U32(low), v & low_mask
+        left = v >> _U32(low)
+        right = v & low_mask
         for i in range(0, rounds, 2):
             left = left ^ (_murmur(right ^ keys[..., i, None]) & high_mask)
             right = right ^ (_murmur(left ^ keys[..., i + 1, None]) & low_mask)
@@ -187,6 +200,7 @@ def permutation(seeds: np.ndarray, epoch: int | np.ndarray, positions: np.ndarra
 
 
 def _murmur(h: np.ndarray) -> np.ndarray:
+    """The finaliser of MurmurHash3: every bit of h changes about half of the result's."""
     with np.errstate(over="ignore"):
         h = (h ^ (h >> _U32(16))) * _U32(0x85EBCA6B)
         h = (h ^ (h >> _U32(13))) * _U32(0xC2B2AE35)

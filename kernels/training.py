@@ -72,8 +72,9 @@ class Adam:
 
 @dataclass(frozen=True, eq=False)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW: θ ← (1 − ηλ)θ before Adam's
-    step.
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch.optim.AdamW.
+
+    θ ← (1 − ηλ)θ before Adam's step, whose gradient is without weight decay.
 
     >>> AdamW(lr=0.01, weight_decay=0.1).eps
     1e-08
@@ -187,8 +188,9 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """Fresh samples without end: x ~ N(0, I), labelled by a teacher network (the class of its largest output for
-    cross-entropy).
+    """Fresh samples without end: x ~ N(0, I), labelled by a teacher network.
+
+    The label is the teacher's output; for cross-entropy the class of its largest output.
 
     params: `[n_parameters]`, or `[n_teachers, n_parameters]` with `dataset` saying which teacher a network learns from.
 

@@ -23,6 +23,7 @@ OTHER_MODULES = (
     "kernels.peers",
     "kernels.problem",
     "kernels.reference",
+    "kernels.samples",
     "kernels.streams",
     "kernels.training",
     "testbed.alignment.canonical",

@@ -119,10 +119,8 @@ def paths(
 ) -> PathProblem:
     architecture = Architecture(widths, activation, negative_slope=0.1)
     source = samples(architecture, loss, "online" if teacher else "full", n_samples, n_datasets, teacher)
-    a, b = (
-        architecture.initial(n, 1, dtype=dtype, scheme="torch"),
-        architecture.initial(n, 2, dtype=dtype, scheme="torch"),
-    )
+    a = architecture.initial(n, 1, dtype=dtype, scheme="torch")
+    b = architecture.initial(n, 2, dtype=dtype, scheme="torch")
     fresh = n_samples if teacher else None
     return path_problem(
         architecture,
@@ -152,7 +150,8 @@ def relative_error(got, want):
 def check(got, want, tolerance):
     """Parameters, recorded losses and snapshots to a relative error; the first bad step exactly."""
     for name in ("params", "losses", "snapshots"):
-        g, w = getattr(got, name), getattr(want, name)
+        g = getattr(got, name)
+        w = getattr(want, name)
         assert g.shape == w.shape and g.dtype == w.dtype, name
         assert relative_error(g, w) < tolerance, (name, relative_error(g, w))
     assert torch.equal(got.diverged_at, want.diverged_at)

@@ -65,8 +65,10 @@ def test_a_network_does_not_depend_on_its_company(native_backend, batch_size, dt
 
 def test_a_path_does_not_depend_on_its_company(native_backend):
     architecture = Architecture((3, 7, 1))
-    a, b = architecture.initial(41, 0), architecture.initial(41, 1)
-    teacher, alphas = Teacher(architecture, architecture.initial(1, 2)), torch.linspace(0, 1, 9)
+    a = architecture.initial(41, 0)
+    b = architecture.initial(41, 1)
+    teacher = Teacher(architecture, architecture.initial(1, 2))
+    alphas = torch.linspace(0, 1, 9)
     seeds = streams.network_seeds(5, 41)
     whole = path_losses(architecture, a, b, alphas, teacher, n_samples=300, seeds=seeds, threads=2, backend="native")
     for part in (slice(0, 1), slice(7, 30)):
@@ -117,7 +119,8 @@ def test_siblings_share_their_trunk(backend):
 def test_a_diverged_network_is_marked_and_disturbs_no_other(backend):
     """Invariant 5."""
     architecture = Architecture((3, 5, 1))
-    params, source = architecture.initial(20, 0), data(architecture, "mse", 16)
+    params = architecture.initial(20, 0)
+    source = data(architecture, "mse", 16)
     rates = torch.full((20,), 0.05)
     rates[7] = 1e6
     mixed = train(architecture, params, source, Training(50, SGD(rates), record_every=1), backend=backend)
@@ -158,7 +161,8 @@ def test_zero_steps_change_nothing(backend):
 def test_endpoints_are_exact(native_backend, n_alphas, n_pairs):
     """At α = 0 and 1 the path's network is the endpoint to the last bit."""
     architecture = Architecture((3, 7, 1))
-    a, b = architecture.initial(n_pairs, 0), architecture.initial(n_pairs, 1)
+    a = architecture.initial(n_pairs, 0)
+    b = architecture.initial(n_pairs, 1)
     source = data(architecture, "mse", 16)
     alphas = torch.cat(
         [torch.tensor([0.0, 1.0]), torch.rand(n_alphas, generator=torch.Generator().manual_seed(n_alphas))]
@@ -237,7 +241,8 @@ def test_bad_optimizers_are_refused_by_name(make, sentence):
 
 def test_bad_paths_are_refused_by_name():
     architecture = Architecture((3, 5, 1))
-    a, source = architecture.initial(2), (torch.zeros(4, 3), torch.zeros(4, 1))
+    a = architecture.initial(2)
+    source = (torch.zeros(4, 3), torch.zeros(4, 1))
     teacher = Teacher(architecture, architecture.initial(1))
     for arguments, options, sentence in (
         ((a, a[:1], [0.0], source), {}, "params_a and params_b must have one shape"),

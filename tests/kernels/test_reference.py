@@ -13,6 +13,7 @@ from scipy import stats
 
 from kernels import SGD, Adam, AdamW, Architecture, Schedule, Teacher, Training, path_losses, reference, streams, train
 from kernels.connectivity import first_layer
+from kernels.problem import training_problem
 from tests.kernels.problems import architectures, data
 
 DOUBLE = torch.float64
@@ -97,10 +98,11 @@ def test_label_smoothing_and_clipping_are_those_of_torch():
 
 @pytest.mark.parametrize("optimizer", [SGD(lr=0.05, momentum=0.9, weight_decay=0.02), AdamW(lr=0.01, weight_decay=0.3)])
 def test_tied_parameters_are_a_convolution(optimizer):
-    """Three filters over windows of 3 with stride 2, masked and tied, train as torch.nn.functional.conv1d does,
-    clipped alike.
-    """
-    inputs, field, stride, channels = 9, 3, 2, 3
+    """Filters over windows, as a masked and tied layer, train as torch.nn.functional.conv1d does, clipped alike."""
+    inputs = 9
+    field = 3
+    stride = 2
+    channels = 3
     positions = (inputs - field) // stride + 1
     architecture = Architecture((inputs, positions * channels, 1), "tanh")
     mask, tied = first_layer("convolutional", architecture, field, stride)
@@ -194,7 +196,8 @@ def test_a_network_stops_at_its_loss():
 
 def test_switches_that_do_not_fit_are_refused():
     architecture = Architecture((2, 3, 1))
-    params, source = architecture.initial(2), data(architecture, "mse", 4)
+    params = architecture.initial(2)
+    source = data(architecture, "mse", 4)
     tied = torch.zeros(architecture.n_parameters, dtype=torch.int64)
     for name, value in (
         ("mask", torch.ones(3, dtype=torch.bool)),
@@ -204,7 +207,7 @@ def test_switches_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match=f"{name} must be"):
             train(architecture, params, source, Training(1), **{name: value})
-    with pytest.raises(ValueError, match="parameters that are one must be alike in mask"):
+    with pytest.raises(ValueError, match="parameters of a tied group must be alike in mask"):
         train(architecture, params, source, Training(1), tied=tied, mask=torch.arange(architecture.n_parameters) > 3)
     with pytest.raises(ValueError, match="label_smoothing goes with loss 'cross_entropy'"):
         Training(1, label_smoothing=0.1)
@@ -221,7 +224,8 @@ def test_gradient_descent_on_linear_regression_has_its_closed_form():
     rates = torch.tensor([0.01, 0.1, 0.3], dtype=DOUBLE)
     params = architecture.initial(3, 0, dtype=DOUBLE)
     run = train(architecture, params, (x, y), Training(200, SGD(lr=rates), snapshots=(50,)), backend="reference")
-    hessian, target = (x.T @ x / 30).numpy(), (x.T @ y / 30).numpy()[:, 0]
+    hessian = (x.T @ x / 30).numpy()
+    target = (x.T @ y / 30).numpy()[:, 0]
     optimum = np.linalg.solve(hessian, target)
     values, vectors = np.linalg.eigh(hessian)
     for k, rate in enumerate(rates.numpy()):
@@ -264,8 +268,6 @@ def test_batches_of_an_epoch_cover_the_data_once():
 
 
 def train_problem(architecture, x, training):
-    from kernels.problem import training_problem
-
     return training_problem(architecture, architecture.initial(2, dtype=DOUBLE), (x, x), training)
 
 
@@ -284,8 +286,8 @@ def test_online_samples_are_gaussian_and_labelled_by_the_teacher():
         backend="reference",
     )
     x = torch.from_numpy(streams.gaussian_inputs(np.array([5, 6]), 0, 500, 3))
-    for k, which in enumerate((1, 0)):
-        target = teacher.to_torch(weights[which])(x[k])
+    for k, own_teacher in enumerate((1, 0)):
+        target = teacher.to_torch(weights[own_teacher])(x[k])
         expected = torch_loss(architecture.to_torch(params[k]), x[k], target, "mse")
         assert abs(run.losses[k, 0] - expected.item()) < 1e-12
 
@@ -293,7 +295,8 @@ def test_online_samples_are_gaussian_and_labelled_by_the_teacher():
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_path_losses_are_the_interpolated_networks(loss):
     architecture = Architecture((3, 6, 4, 3), "tanh")
-    a, b = architecture.initial(2, 0), architecture.initial(2, 1)
+    a = architecture.initial(2, 0)
+    b = architecture.initial(2, 1)
     x, y = data(architecture, loss, 40)
     alphas = [0.0, 0.25, 1.0, 1.5]
     curves = path_losses(architecture, a, b, alphas, (x, y), loss, backend="reference")
