@@ -18,9 +18,9 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, lo
 CHUNK = 1024
 # freed memory is kept: page faults of fresh intermediates would cost the peers a factor of four
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+FEWER_NETWORKS = {"torch loop": 8}  # its time is proportional to them
 SECONDS = 0.2  # of calls in a row, so that a contender's threads and memory are awake
 
 
@@ -91,7 +92,7 @@ def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
 
     def run(p: Tensor, _: Tensor) -> Tensor:
         architecture = Architecture(work.widths)
-        out = []
+        trained = []
         for row in p:
             model = architecture.to_torch(row)
             optimizer = torch.optim.SGD(model.parameters(), lr=LR)
@@ -99,8 +100,8 @@ def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
                 optimizer.zero_grad()
                 (0.5 * (model(x) - y).square().sum(1).mean()).backward()
                 optimizer.step()
-            out.append(architecture.from_torch(model))
-        return torch.stack(out)
+            trained.append(architecture.from_torch(model))
+        return torch.stack(trained)
 
     return run
 
@@ -121,7 +122,10 @@ def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
     jx = jnp.from_dlpack(x.contiguous())
     jy = jnp.from_dlpack(y.contiguous())
     alphas = jnp.linspace(0, 1, work.alphas)
-    along = lambda a, b: jax.vmap(lambda t: jax_loss(work.widths, (1 - t) * a + t * b, jx, jy))(alphas)  # noqa: E731
+
+    def along(a: Any, b: Any) -> Any:
+        return jax.vmap(lambda t: jax_loss(work.widths, (1 - t) * a + t * b, jx, jy))(alphas)
+
     compiled = jax.jit(jax.vmap(along))
     return lambda a, b: torch.from_dlpack(compiled(jnp.from_dlpack(a), jnp.from_dlpack(b)).block_until_ready())
 
@@ -169,55 +173,111 @@ def contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
     return found
 
 
-def measure(work: Workload, rounds: int) -> list[dict[str, object]]:
-    """A row per contender: items a second (median, 20th and 80th percentile), ratio to native, share of peak."""
-    torch.manual_seed(0)
+@dataclass(frozen=True)
+class Row:
+    """A contender on a workload: items a second, and how it stands beside the native kernel and the machine."""
+
+    workload: str
+    contender: str
+    per_s_p20: float
+    per_s_p50: float
+    per_s_p80: float
+    native_over_this: float  # ratio of medians
+    share_of_peak: float  # of the measured fused multiply-adds a second
+    relative_error: float  # against the reference backend, in float64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A contender that is right, and how many networks it is given."""
+
+    run: Contender
+    n_networks: int
+    relative_error: float
+
+
+def checked_entries(work: Workload, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> dict[str, Entry]:
+    """The contenders by name, each compiled and compared with the reference; SystemExit if one is wrong."""
     architecture = Architecture(work.widths)
-    x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
-    y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
-    a = architecture.initial(work.n_networks, 0)
-    b = architecture.initial(work.n_networks, 1)
-    few = {"torch loop": 8}  # networks of the loop: it is linear in them
     if work.alphas:
         want = path_losses(architecture, a, b, torch.linspace(0, 1, work.alphas), (x, y), backend="reference").loss
     else:
         want = train(architecture, a.double(), (x, y), Training(work.steps, SGD(LR)), backend="reference").params
-    running = {}
+    entries = {}
     for name, contender in contenders(work, x, y).items():
-        n = few.get(name, work.n_networks)
+        n = FEWER_NETWORKS.get(name, work.n_networks)
         got = contender(a[:n], b[:n]).double()  # also compiles
         error = ((got - want[:n]).norm() / want[:n].norm()).item()
         if not error < 1e-4:
             raise SystemExit(
                 f"{name} is wrong on {work.name}: relative error {error:.2e} against the reference; not timed."
             )
-        running[name] = (contender, n, error)
-    rates: dict[str, list[float]] = {name: [] for name in running}
+        entries[name] = Entry(contender, n, error)
+    return entries
+
+
+def items_per_second(work: Workload, entry: Entry, a: Tensor, b: Tensor) -> float:
+    """Network-steps or evaluations a second, over calls that last SECONDS together."""
+    calls = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < SECONDS:
+        entry.run(a[: entry.n_networks], b[: entry.n_networks])
+        calls += 1
+    return calls * work.items * entry.n_networks / work.n_networks / elapsed
+
+
+def measure(work: Workload, rounds: int) -> list[Row]:
+    """A row per contender; rounds are interleaved, and the machine's peak is measured anew in each."""
+    torch.manual_seed(0)
+    architecture = Architecture(work.widths)
+    x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
+    y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
+    a = architecture.initial(work.n_networks, 0)
+    b = architecture.initial(work.n_networks, 1)
+    entries = checked_entries(work, x, y, a, b)
+    rates: dict[str, list[float]] = {name: [] for name in entries}
     peaks = []
     for _ in range(rounds):
         peaks.append(fma_peak(torch.float32, seconds=0.1))
-        for name, (contender, n, _error) in running.items():
-            calls = 0
-            start = time.perf_counter()
-            while (elapsed := time.perf_counter() - start) < SECONDS:
-                contender(a[:n], b[:n])
-                calls += 1
-            rates[name].append(calls * work.items * n / work.n_networks / elapsed)
+        for name, entry in entries.items():
+            rates[name].append(items_per_second(work, entry, a, b))
     peak = float(np.median(peaks))
-    base = float(np.median(rates["native"]))
+    native = float(np.median(rates["native"]))
     rows = []
-    for name, (_contender, _n, error) in running.items():
-        p20, p50, p80 = np.percentile(rates[name], [20, 50, 80])
-        row = {
-            "workload": work.name,
-            "contender": name,
-            "per_s_p20": p20,
-            "per_s_p50": p50,
-            "per_s_p80": p80,
-            "native_over_this": base / p50,
-        }
-        rows.append(row | {"share_of_peak": p50 * work.fma_per_item / peak, "relative_error": error})
+    for name, entry in entries.items():
+        p20, p50, p80 = map(float, np.percentile(rates[name], [20, 50, 80]))
+        rows.append(
+            Row(
+                workload=work.name,
+                contender=name,
+                per_s_p20=p20,
+                per_s_p50=p50,
+                per_s_p80=p80,
+                native_over_this=native / p50,
+                share_of_peak=p50 * work.fma_per_item / peak,
+                relative_error=entry.relative_error,
+            )
+        )
     return rows
+
+
+def table_of(rows: list[Row], title: str) -> Table:
+    """The rows for people."""
+    table = Table(title=title)
+    table.add_column("workload")
+    table.add_column("contender")
+    for column in ("M/s: p20", "p50", "p80", "native over this", "share of FMA peak", "relative error"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row.workload,
+            row.contender,
+            *(f"{per_s / 1e6:.4g}" for per_s in (row.per_s_p20, row.per_s_p50, row.per_s_p80)),
+            f"{row.native_over_this:.1f}",
+            f"{row.share_of_peak:.1%}",
+            f"{row.relative_error:.0e}",
+        )
+    return table
 
 
 def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
@@ -238,30 +298,9 @@ def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="jso
     }
     if json_rows:
         for row in rows:
-            print(json.dumps(row | machine))
+            print(json.dumps(asdict(row) | machine))
         return
-    table = Table(title=f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}")
-    for column in (
-        "workload",
-        "contender",
-        "M/s: p20",
-        "p50",
-        "p80",
-        "native over this",
-        "share of FMA peak",
-        "relative error",
-    ):
-        table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
-    for r in rows:
-        millions = [f"{r[k] / 1e6:.4g}" for k in ("per_s_p20", "per_s_p50", "per_s_p80")]  # type: ignore[operator]
-        table.add_row(
-            r["workload"],
-            r["contender"],
-            *millions,
-            f"{r['native_over_this']:.1f}",
-            f"{r['share_of_peak']:.1%}",
-            f"{r['relative_error']:.0e}",
-        )  # type: ignore[arg-type]
+    table = table_of(rows, f"{machine['cpu']}, {machine['cores']} cores, torch {machine['torch']}")
     Console(width=None if sys.stdout.isatty() else 150).print(table)
 
 

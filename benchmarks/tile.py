@@ -48,15 +48,8 @@ def main(json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False, quick: 
     if json_rows:
         print("\n".join(map(json.dumps, rows)))
         return
-    table = Table(
-        "pass",
-        "inputs",
-        "units",
-        "multiply-adds",
-        "cycles",
-        "multiply-adds a cycle",
-        title="one tile: 8 samples, a register of networks",
-    )
+    columns = ("pass", "inputs", "units", "multiply-adds", "cycles", "multiply-adds a cycle")
+    table = Table(*columns, title="one tile: 8 samples, a register of networks")
     for row in rows:
         table.add_row(*(str(row[key]) for key in row), f"{row['multiply_adds'] / row['cycles']:.2f}")
     Console().print(table)

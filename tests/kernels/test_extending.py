@@ -1,5 +1,6 @@
-"""The list of docs/extending.md for an activation is complete: added in the places that it names, and no other, it
-runs on every backend.
+"""The list of docs/extending.md for an activation is complete.
+
+An activation that is added in the places that it names, and in no other, runs on every backend.
 """
 
 from __future__ import annotations

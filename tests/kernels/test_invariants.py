@@ -1,5 +1,6 @@
-"""Invariants of the design: a network is a function of its own seeds; one launch for a whole grid; nothing silently
-approximate.
+"""Invariants of the design.
+
+A network is a function of its own seeds; a whole grid is one launch; nothing is silently approximate.
 """
 
 from __future__ import annotations
