@@ -17,27 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kernels import activations, streams
+from kernels import streams, torch_models
 from kernels.activations import ACTIVATIONS
 from kernels.checks import nearest, whole
+from kernels.initialisation import INITIALISATIONS, initial_parameters
+from kernels.torch_models import NORM_EPS
 
-INITIALISATIONS = ("kaiming", "xavier", "torch", "committee", "mean_field")
-NORM_EPS = 1e-5  # added to the variance, as torch.nn.LayerNorm does
-
-
-class Residual(nn.Module):
-    """x + block(x).
-
-    >>> Residual(nn.Identity())(torch.ones(2))
-    tensor([2., 2.])
-    """
-
-    def __init__(self, *block: nn.Module) -> None:
-        super().__init__()
-        self.block = nn.Sequential(*block)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.block(x)
+__all__ = ["NORM_EPS", "Architecture", "Layer"]
 
 
 @dataclass(frozen=True)
@@ -165,81 +151,28 @@ class Architecture:
 
         seed: one number (network k then has the seed `streams.network_seeds(seed, n_networks)[k]`), or a seed per
             network.
-        scheme: `kaiming`: weights N(0, gain/fan_in) with the gain of the activation (2 for relu and its relatives and
-            square, 1 elsewhere) and N(0, 1/fan_in) in the last layer, biases 0 (He et al. 2015); `xavier`: weights
-            N(0, 2/(fan_in + fan_out)), biases 0 (Glorot & Bengio 2010); `torch`: weights and biases uniform in
-            ±1/√fan_in, as torch.nn.Linear draws them; `committee`: first-layer weights N(0, 1/fan_in), all later ones
-            1, biases 0 (the soft committee machine of Saad & Solla 1995); `mean_field`: as kaiming, but the last
-            layer's weights N(0, 1/fan_in²), so that outputs are averages over units (Mei, Montanari & Nguyen 2018;
-            their learning rate grows with the width).
+        scheme: how weights are drawn; biases are 0, but in `torch`.
+            `kaiming`: N(0, gain/fan_in) with the gain of the activation (`kernels.activations.TABLE`), and
+                N(0, 1/fan_in) in the last layer (He et al. 2015);
+            `xavier`: N(0, 2/(fan_in + fan_out)) (Glorot & Bengio 2010);
+            `torch`: weights and biases uniform in ±1/√fan_in, as torch.nn.Linear draws them;
+            `committee`: N(0, 1/fan_in) in the first layer, all later weights 1 (the soft committee machine of Saad &
+                Solla 1995);
+            `mean_field`: as kaiming, but N(0, 1/fan_in²) in the last layer, so that outputs are averages over units
+                (Mei, Montanari & Nguyen 2018; their learning rate grows with the width).
         scale: every weight and bias is multiplied by it; of a committee the first layer's.
         """
         nearest("scheme", scheme, INITIALISATIONS)
         seeds = streams.network_seeds(seed, whole("n_networks", n_networks, least=1))
-        draw = streams.uniforms if scheme == "torch" else streams.normals
-        values = draw(streams.INITIAL, seeds, 0, self.n_parameters)
-        std = np.zeros(self.n_parameters)
-        for i, layer in enumerate(self.layout):
-            stop = layer.weight + layer.fan_out * layer.fan_in
-            gain = activations.TABLE[self.activation].gain if i < len(self.layout) - 1 else 1.0
-            if scheme == "torch":
-                std[layer.weight : stop + layer.fan_out * self.biases] = layer.fan_in**-0.5
-            elif scheme == "committee":
-                std[layer.weight : stop] = layer.fan_in**-0.5 if i == 0 else 0.0
-            elif scheme == "xavier":
-                std[layer.weight : stop] = (2 / (layer.fan_in + layer.fan_out)) ** 0.5
-            else:
-                std[layer.weight : stop] = (gain / layer.fan_in) ** 0.5
-                if scheme == "mean_field" and i == len(self.layout) - 1:
-                    std[layer.weight : stop] = 1 / layer.fan_in
-        if scheme == "torch":
-            values = 2 * values - 1
-        initial = scale * std * values
-        if scheme == "committee":
-            for layer in self.layout[1:]:
-                initial[:, layer.weight : layer.weight + layer.fan_out * layer.fan_in] = 1.0
-        return torch.from_numpy(initial).to(dtype)
-
-    def _activation_module(self) -> nn.Module:
-        return activations.TABLE[self.activation].module(self.negative_slope)
-
-    def _hidden_modules(self, width: int) -> list[nn.Module]:
-        """What follows the affine map of a hidden layer."""
-        norm = [nn.LayerNorm(width, eps=NORM_EPS, elementwise_affine=False)] if self.normalise else []
-        return [*norm, self._activation_module()]
+        return torch.from_numpy(initial_parameters(self, seeds, scheme, scale)).to(dtype)
 
     def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
         """One network as a torch.nn.Sequential: Linear, LayerNorm if `normalise`, activation; in Residual if they skip.
 
         It holds a copy of `params` `[n_parameters]`; its parameters() are theirs, in their order.
         """
-        if params.shape != (self.n_parameters,):
-            raise ValueError(f"params must have shape [{self.n_parameters}] (one network), not {list(params.shape)}.")
-        modules: list[nn.Module] = []
-        for i, (weight, bias) in enumerate(self.layers(params.detach())):
-            linear = nn.Linear(
-                weight.shape[1], weight.shape[0], bias=self.biases, dtype=params.dtype, device=params.device
-            )
-            linear.weight.data.copy_(weight)
-            if bias is not None:
-                linear.bias.data.copy_(bias)
-            block = [linear, *self._hidden_modules(weight.shape[0])] if i < len(self.layout) - 1 else [linear]
-            modules += [Residual(*block)] if self.skips[i] else block
-        return nn.Sequential(*modules)
+        return torch_models.to_torch(self, params)
 
     def from_torch(self, model: nn.Sequential) -> Float[Tensor, " n_parameters"]:
         """The parameter vector `[n_parameters]` of a model as `to_torch` makes it; ValueError if it is another."""
-        leaves = [m for m in model.modules() if not isinstance(m, nn.Sequential)]
-        linears = [m for m in leaves if isinstance(m, nn.Linear)]
-        widths = tuple([m.in_features for m in linears[:1]] + [m.out_features for m in linears])
-        biases = [m.bias is not None for m in linears]
-        slopes = [m.negative_slope for m in leaves if isinstance(m, nn.LeakyReLU)]
-        plain = self.to_torch(torch.zeros(self.n_parameters))
-        expected = [type(m) for m in plain.modules() if not isinstance(m, nn.Sequential)]
-        if [type(m) for m in leaves] != expected or widths != self.widths or biases != [self.biases] * len(linears):
-            raise ValueError(f"the model does not have this architecture ({self}): it is {model}.")
-        if any(slope != self.negative_slope for slope in slopes):
-            raise ValueError(
-                f"the model's negative_slope is {slopes[0]}, this architecture's is {self.negative_slope}."
-            )
-        return torch.cat([p.detach().flatten() for p in model.parameters()])
+        return torch_models.from_torch(self, model)
