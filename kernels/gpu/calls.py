@@ -37,8 +37,6 @@ class Call:
         constants: dict[str, object] = {"NET": self.plan.net, "BATCH": self.plan.batch}
         if self.plan.optimizer is not None:
             constants["OPTIMIZER"] = self.plan.optimizer
-        if self.plan.layout.name != "memory":
-            constants["BLOCK"] = self.plan.layout.block
         return constants
 
     @property
@@ -142,7 +140,7 @@ class TrainingState:
         }
         arrays = self.arrays if in_memory else {k: v for k, v in self.arrays.items() if k != "stopped_at"}
         return Call(
-            kernel=memory_training.train if in_memory else training.train,
+            kernel=_kernels(self.plan.layout)[0],
             plan=self.plan,
             programs=triton.cdiv(self.n, self.plan.layout.block),
             arguments={**arrays, **counts, **self.counts},
@@ -177,12 +175,23 @@ def path_call(problem: PathProblem, plan: Plan, piece: slice, results: dict[str,
         arguments["theta"] = like.new_empty(n_items, problem.architecture.n_parameters)
         arguments["values"] = like.new_empty(n_items, plan.batch.values)
     return Call(
-        kernel=memory_paths.path_losses if in_memory else paths.path_losses,
+        kernel=_kernels(plan.layout)[1],
         plan=plan,
         programs=triton.cdiv(n_items, plan.layout.block),
         arguments=arguments,
         backend=backend or kind(),
     )
+
+
+def _kernels(layout: Layout) -> tuple[Any, Any]:
+    """The kernels of a layout: training, and losses on paths."""
+    if layout.name == "memory":
+        return memory_training.train, memory_paths.path_losses
+    if layout.name == "lanes" and not triton.knobs.runtime.interpret:
+        from kernels.gpu.registers import lanes  # Gluon has no interpreter
+
+        return lanes.train, lanes.path_losses
+    return training.train, paths.path_losses
 
 
 def laid(params: Tensor, layout: Layout) -> Tensor:

@@ -92,7 +92,7 @@ def explain_layout(
         budget = next(b for b in BUDGETS if need <= b)
         how = "a lane holds a whole network" if group == 1 else f"{group} lanes share a network's units"
         reason = f"{how}: {live} numbers of 32 bits and about {OVERHEAD} besides, of {MOST_REGISTERS} registers a lane"
-        turn = 8 if shape.factored else 4 if shape.n_hidden == 1 else 2
+        turn = 8 if shape.factored else 4 if shape.n_hidden == 1 else 1
         return Layout("lanes", group, warp // group, 1, turn, budget, reason)
     parameters = padded_parameters(net(architecture, lanes=False))
     if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > WIDEST_TILE:

@@ -86,7 +86,7 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
             "backend 'reference' counts further."
         )
     layout = explain_layout(problem.architecture, settings, device or kind(), dtype, _special(problem))
-    shape = net(problem.architecture, layout.lanes)
+    shape = net(problem.architecture, layout.lanes, layout.group, layout.block)
     if isinstance(problem, TrainingProblem):
         return Plan(layout, shape, training_batch(problem, layout), compiled_optimizer(problem))
     return Plan(layout, shape, path_batch(problem, layout))
@@ -233,4 +233,5 @@ def teacher_net(samples: Samples, layout: Layout) -> Net | None:
     """The teacher's compile-time form."""
     if samples.teacher is None:
         return None
-    return net(samples.teacher if layout.name == "memory" else _with_hidden(samples.teacher), layout.lanes)
+    teacher = samples.teacher if layout.name == "memory" else _with_hidden(samples.teacher)
+    return net(teacher, layout.lanes, layout.group, layout.block)

@@ -24,6 +24,8 @@ class Net:
     slope: float
     biases: int
     lanes: bool
+    group: int  # lanes that share a network
+    block: int  # networks that a program trains
     normalise: bool
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
 
@@ -107,7 +109,7 @@ class Net:
         return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
 
 
-def net(architecture: Architecture, lanes: bool) -> Net:
+def net(architecture: Architecture, lanes: bool, group: int = 1, block: int = 1) -> Net:
     """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16.
 
     >>> net(Architecture((2, 20, 3)), lanes=False).padded
@@ -123,6 +125,8 @@ def net(architecture: Architecture, lanes: bool) -> Net:
         slope=architecture.negative_slope,
         biases=int(architecture.biases),
         lanes=lanes,
+        group=group,
+        block=block,
         normalise=architecture.normalise,
         skips=architecture.skips,
     )

@@ -62,8 +62,8 @@ def words(purpose: tl.constexpr, key_low, key_high, step, block):
     other.
     """
     c0 = block + tl.zeros_like(key_low)
-    c1 = tl.zeros_like(c0) + tl.full([1, 1], step, tl.uint32)
-    return philox(c0, c1, tl.zeros_like(c0), tl.full(c0.shape, purpose, tl.uint32), key_low, key_high)
+    zero = tl.zeros_like(c0)
+    return philox(c0, zero + step, zero, zero + purpose, key_low, key_high)
 
 
 @triton.jit
@@ -93,13 +93,12 @@ def permutation_keys(key_low, key_high, epoch, ROUNDS: tl.constexpr):
 @triton.jit
 def encrypt(value, keys, low_bits, high_bits):
     """One pass of the alternating Feistel network on low_bits + high_bits bits."""
-    one = tl.full(value.shape, 1, tl.uint32)
-    low, low_mask, high_mask = (
-        low_bits.to(tl.uint32),
-        (one << low_bits.to(tl.uint32)) - 1,
-        (one << high_bits.to(tl.uint32)) - 1,
-    )
-    left, right = value >> low, value & low_mask
+    one = tl.zeros_like(value) + 1
+    low = low_bits.to(tl.uint32)
+    low_mask = (one << low) - 1
+    high_mask = (one << high_bits.to(tl.uint32)) - 1
+    left = value >> low
+    right = value & low_mask
     for i in tl.static_range(0, len(keys), 2):
         left = left ^ (murmur(right ^ keys[i]) & high_mask)
         right = right ^ (murmur(left ^ keys[i + 1]) & low_mask)

@@ -27,12 +27,7 @@ import triton
 import triton.language as tl
 
 from kernels.gpu.common.functions import activate, add_gated, gated
-
-
-@triton.jit
-def units(width: tl.constexpr, NET: tl.constexpr):
-    """Numbers of a layer's units, along its axis: [width, 1] or [1, width]."""
-    return tl.arange(0, width)[:, None] if NET.lanes else tl.arange(0, width)[None, :]
+from kernels.gpu.registers.axes import as_inputs, as_layer, as_outputs, inputs_axis, outputs_axis, unit_axis
 
 
 @triton.jit
@@ -49,7 +44,7 @@ def vector_place(start, stride, network, n_networks, NET: tl.constexpr, layer: t
     """Places of the numbers start, start + stride, … that belong to the units of hidden layer `layer`, and which of
     them exist.
     """
-    unit = units(NET.padded[layer], NET)
+    unit = unit_axis(NET.padded[layer], NET)
     index = start + tl.where(unit < NET.widths[layer], unit, 0) * stride
     where = place(index, network, n_networks, NET)
     return where, (unit < NET.widths[layer]) & (network >= 0)
@@ -58,14 +53,9 @@ def vector_place(start, stride, network, n_networks, NET: tl.constexpr, layer: t
 @triton.jit
 def matrix_place(network, n_networks, NET: tl.constexpr, layer: tl.constexpr):
     """Places of the weight into hidden layer `layer` ≥ 2, and which of them exist."""
-    if NET.lanes:
-        out = tl.arange(0, NET.padded[layer])[:, None, None]
-        into = tl.arange(0, NET.padded[layer - 1])[None, :, None]
-        owner = network[:, None, :]
-    else:
-        out = tl.arange(0, NET.padded[layer])[None, :]
-        into = tl.arange(0, NET.padded[layer - 1])[:, None]
-        owner = network
+    out = outputs_axis(NET.padded[layer], NET)
+    into = inputs_axis(NET.padded[layer - 1], NET)
+    owner = as_outputs(network, NET) if NET.lanes else network
     exists = (out < NET.widths[layer]) & (into < NET.widths[layer - 1])
     index = NET.starts[layer - 1] + tl.where(exists, out * NET.widths[layer - 1] + into, 0)
     return place(index, owner, n_networks, NET), exists & (owner >= 0)
@@ -115,11 +105,11 @@ def load(pointer, where, exists):
 
 
 @triton.jit
-def store(pointer, where, exists, values, valid):
+def store(pointer, where, exists, values, valid, NET: tl.constexpr):
     """Write a tuple of numbers back, for the networks that are `valid`."""
     for k in tl.static_range(len(where)):
         if len(where[k].shape) == 3:
-            tl.store(pointer + where[k], values[k], mask=exists[k] & valid[:, None, :])
+            tl.store(pointer + where[k], values[k], mask=exists[k] & as_outputs(valid, NET))
         else:
             tl.store(pointer + where[k], values[k], mask=exists[k] & valid)
 
@@ -138,7 +128,7 @@ def affine(theta, h, NET: tl.constexpr, layer: tl.constexpr):
     """Pre-activations of hidden layer `layer` ≥ 2 from the values of the one below."""
     weight = theta[NET.hidden(layer)]
     if NET.lanes:
-        z = tl.sum(weight * h[None, :, :], axis=1)
+        z = as_layer(tl.sum(weight * as_inputs(h, NET), axis=1), NET)
     else:
         z = tl.dot(h, weight, input_precision="ieee", out_dtype=h.dtype)
     return z + theta[NET.hidden(layer) + 1] if NET.biases else z
@@ -148,7 +138,7 @@ def affine(theta, h, NET: tl.constexpr, layer: tl.constexpr):
 def back(weight, delta, NET: tl.constexpr):
     """Wᵀ δ."""
     if NET.lanes:
-        return tl.sum(weight * delta[:, None, :], axis=0)
+        return as_layer(tl.sum(weight * as_outputs(delta, NET), axis=0), NET)
     else:
         return tl.dot(delta, tl.trans(weight), input_precision="ieee", out_dtype=delta.dtype)
 
@@ -157,7 +147,7 @@ def back(weight, delta, NET: tl.constexpr):
 def add_matrix(total, value, gate, h, NET: tl.constexpr):
     """total + (σ′ · value) ⊗ h, summed over the samples at hand."""
     if NET.lanes:
-        return add_gated(total, value[:, None, :], h[None, :, :], gate[:, None, :])
+        return add_gated(total, as_outputs(value, NET), as_inputs(h, NET), as_outputs(gate, NET))
     else:
         return total + tl.dot(tl.trans(h), gated(value, gate), input_precision="ieee", out_dtype=h.dtype)
 

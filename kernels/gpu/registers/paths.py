@@ -14,6 +14,7 @@ import triton.language as tl
 from kernels.gpu.common.functions import NAN_STAYS
 from kernels.gpu.common.losses import largest, sample_loss, unit
 from kernels.gpu.common.streams import seed_key
+from kernels.gpu.registers.axes import as_outputs
 from kernels.gpu.registers.network import forward, load, places
 from kernels.gpu.registers.samples import fresh, positions, table
 from kernels.gpu.registers.training import block_of
@@ -39,17 +40,17 @@ def path_losses(
     teacher_parameters,  # like params_a, of n_datasets teachers
     mean, standard_error, skewness, error,  # float64 [n_pairs, n_alphas]
     n_pairs, n_alphas, n_samples, n_datasets, n_items,
-    NET: tl.constexpr, BATCH: tl.constexpr, BLOCK: tl.constexpr,
+    NET: tl.constexpr, BATCH: tl.constexpr,
 ):  # fmt: skip
     """The evaluations of the grid of pairs and alphas; sums over samples are kept in float64.
 
     Moments are taken about the first sample's loss, so that a small variance survives a large mean.
     """
-    item, valid = block_of(tl.program_id(0), n_items, NET, BLOCK)
+    item, valid = block_of(tl.program_id(0), n_items, NET)
     pair = item // n_alphas
     where, exists = places(pair, n_pairs, NET)
     alpha = tl.load(alphas + item % n_alphas)
-    theta = between(load(params_a, where, exists), load(params_b, where, exists), alpha)
+    theta = between(load(params_a, where, exists), load(params_b, where, exists), alpha, NET)
     key = seed_key(tl.load(seeds + pair))
     data_set = tl.load(dataset + pair)
     teacher = ()
@@ -105,10 +106,10 @@ def report(mean, standard_error, skewness, error, first, total, squares, cubes, 
 
 
 @triton.jit
-def between(a, b, alpha):
+def between(a, b, alpha, NET: tl.constexpr):
     """(1 − α) a + α b for tuples of parameters."""
     values = ()
     for k in tl.static_range(len(a)):
-        share = alpha[:, None, :] if len(a[k].shape) == 3 else alpha
+        share = as_outputs(alpha, NET) if len(a[k].shape) == 3 else alpha
         values = values + ((1.0 - share) * a[k] + share * b[k],)
     return values

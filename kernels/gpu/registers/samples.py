@@ -13,17 +13,19 @@ import triton.language as tl
 
 from kernels.gpu.common.losses import largest
 from kernels.gpu.common.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
+from kernels.gpu.registers.axes import sample_axis
 from kernels.gpu.registers.network import forward
 
 
 @triton.jit
 def positions(start, u, NET: tl.constexpr, BATCH: tl.constexpr):
-    """Numbers of the samples at hand within the step's batch: [1, 1] or [TILE, 1].
+    """Numbers of the samples at hand within the step's batch: one number, or [TILE, 1].
 
     64 bits, so that u can join a load's constant offset.
     """
-    first = tl.full([1, 1], 0, tl.int64) if NET.lanes else tl.arange(0, BATCH.tile)[:, None]
-    return first + tl.full([1, 1], start, tl.int64) + u
+    zero = tl.program_id(0).to(tl.int64) * 0  # a number of 64 bits in both dialects and in the interpreter
+    position = zero + start + u
+    return position if NET.lanes else position + sample_axis(BATCH.tile)
 
 
 @triton.jit

@@ -15,14 +15,15 @@ from kernels.gpu.common.functions import finite
 from kernels.gpu.common.losses import sample_loss, unit
 from kernels.gpu.common.optimizers import load_settings, update
 from kernels.gpu.common.streams import seed_key
+from kernels.gpu.registers.axes import item_axis
 from kernels.gpu.registers.network import backward, forward, gradient, load, places, store, zeros
 from kernels.gpu.registers.samples import chosen, epoch_keys, fresh, positions, table
 
 
 @triton.jit
-def block_of(program, n_items, NET: tl.constexpr, BLOCK: tl.constexpr):
+def block_of(program, n_items, NET: tl.constexpr):
     """Numbers of the program's items, [1, BLOCK] or [1, 1], and which of them are not repetitions of the last one."""
-    number = program * BLOCK + tl.arange(0, BLOCK)[None, :] if NET.lanes else tl.full([1, 1], 0, tl.int32) + program
+    number = program * NET.block + item_axis(NET)
     return tl.minimum(number, n_items - 1), number < n_items
 
 
@@ -52,13 +53,13 @@ def train(
     diverged_at,  # [n_networks]
     n_networks, n_samples, batch_size, record_every, first_record, first_step, last_step, n_steps, n_datasets,
     low_bits, high_bits,  # of the halves of the epoch's permutation
-    NET: tl.constexpr, OPTIMIZER: tl.constexpr, BATCH: tl.constexpr, BLOCK: tl.constexpr,
+    NET: tl.constexpr, OPTIMIZER: tl.constexpr, BATCH: tl.constexpr,
 ):  # fmt: skip
     """Steps first_step … last_step − 1 of the networks; parameters and moments hold the state before and after.
 
     first_record: number of the first loss that falls due in these steps.
     """
-    network, valid = block_of(tl.program_id(0), n_networks, NET, BLOCK)
+    network, valid = block_of(tl.program_id(0), n_networks, NET)
     where, exists = places(network, n_networks, NET)
     theta = load(parameters, where, exists)
     moment_1, moment_2 = (), ()
@@ -117,11 +118,11 @@ def train(
             rate, friction, decay, numbers, schedule, step, n_steps, OPTIMIZER,
         )  # fmt: skip
 
-    store(parameters, where, exists, theta, valid)
+    store(parameters, where, exists, theta, valid, NET)
     if OPTIMIZER.kind != "sgd" or OPTIMIZER.momentum:
-        store(first_moments, where, exists, moment_1, valid)
+        store(first_moments, where, exists, moment_1, valid, NET)
     if OPTIMIZER.kind != "sgd":
-        store(second_moments, where, exists, moment_2, valid)
+        store(second_moments, where, exists, moment_2, valid, NET)
     tl.store(diverged_at + network, diverged, mask=valid)
 
 

@@ -24,6 +24,7 @@ compiler = pytest.importorskip("kernels.gpu.compile", reason="Triton is not inst
 ROOT = Path(__file__).parents[3]
 TARGETS = ("sm_90", "gfx942")
 OTHER_TRITONS = os.environ.get("LMC_TRITONS", "")
+LANES = ((2, 16, 1), (2, 32, 1), (8, 16, 1))
 VERSIONS = ("3.5.1", "3.6.0", "3.8.0", "3.9.0")  # and the one that is installed
 
 
@@ -63,12 +64,15 @@ def test_the_tests_reach_both_precisions_all_layouts_batches_and_options():
 @pytest.mark.skipif(not OTHER_TRITONS, reason="LMC_TRITONS names no folder with other Tritons (make tritons)")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_other_tritons(version):
-    """The Tritons that other torches bring, each in a process of its own."""
+    """The Tritons that other torches bring, each in a process of its own; lanes spill nothing with any of them."""
     program = (
         "import triton; from tests.kernels.gpu.cases import CASES, make; from kernels.gpu import missing, compile\n"
         f"assert triton.__version__ == {version!r} and 'Triton' not in missing()\n"
         f"for case in CASES:\n    for target in {TARGETS!r}:\n"
         "        compile.compile_kernel(make(case), target)\n"
+        "from benchmarks.gpu_cost import static_cost\n"
+        f"for widths in {LANES!r}:\n    cost = static_cost(widths, 'H100')[0]\n"
+        "    assert cost.spills == 0 and cost.share > 0.7, (widths, cost)\n"
     )
     environment = os.environ | {"PYTHONPATH": f"{Path(OTHER_TRITONS) / version}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)

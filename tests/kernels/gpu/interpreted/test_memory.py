@@ -47,7 +47,7 @@ SETTINGS = {
     "clipped": ({}, {"clip_norm": 0.1, "optimizer": Adam(0.01, weight_decay=0.1)}, {}),
     "tied": ({}, {}, {"tied": TIED}),
     "tied, masked, held and clipped": ({}, {"clip_norm": 0.1}, {"tied": TIED, "mask": TIED > 1, "trainable": TIED > 3}),
-    "stopped": ({}, {"stop_below": 0.7, "steps": 40, "optimizer": SGD(0.5), "snapshots": (0, 3, 40)}, {}),
+    "stopped": ({}, {"stop_below": 0.7, "steps": 5, "optimizer": SGD(0.5), "snapshots": (0, 3, 5)}, {}),
 }
 
 
@@ -62,7 +62,7 @@ def special(name: str, dtype: torch.dtype = torch.float64, n: int = 4):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_networks_of_any_size(size):
-    p = problem(**SIZES[size])
+    p = problem(**{"n": 3} | SIZES[size])
     assert launch.plan(p).layout.name == "memory"
     check(gpu.train(p), reference.train(p), 1e-10)
 
@@ -87,24 +87,22 @@ TOGETHER = [pair for pair in itertools.product(OPTIMIZERS, ACTIVATIONS) if pair 
     ("optimizer", "activation"), ONE_BY_ONE + [pytest.param(*pair, marks=pytest.mark.slow) for pair in TOGETHER]
 )
 def test_optimizers_and_activations(optimizer, activation):
-    p = problem((34, 2, 3, 2), activation, optimizer, masked=True, snapshots=(0, 2))
+    p = problem((34, 2, 3, 2), activation, optimizer, n=2, masked=True, snapshots=(0, 2))
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_batches_in_single_precision(batch, loss):
-    p = problem(
-        (36, 17, 2), "erf", "adam", loss, batch, torch.float32, n_samples=19, batch_size=18, n_datasets=2, steps=5
-    )
+    p = problem((36, 17, 2), "erf", "adam", loss, batch, torch.float32, n=2, n_samples=19, batch_size=18, n_datasets=2)
     check(gpu.train(p), reference.train(p), 1e-4)
 
 
 def test_the_bits_do_not_depend_on_how_the_run_is_cut(monkeypatch):
     for p in (
-        special("tied"),
-        special("stopped"),
-        problem((40, 3, 1), optimizer="adam", batch="epoch", steps=5, batch_size=3, record_every=2),
+        special("tied", n=2),
+        special("stopped", n=3),
+        problem((40, 3, 1), optimizer="adam", batch="epoch", n=3, batch_size=3, record_every=2),
     ):
         whole = gpu.train(p)
         with monkeypatch.context() as patched:
@@ -128,7 +126,7 @@ def test_divergence_stays_with_its_network():
 @pytest.mark.parametrize("online", [False, True])
 def test_paths(widths, loss, online, monkeypatch):
     teacher = Architecture((widths[0], 3, widths[-1]), "tanh") if online else None
-    p = paths(widths, "relu", loss, n_datasets=2, n_samples=19, teacher=teacher)
+    p = paths(widths, "relu", loss, n=2, n_alphas=2, n_datasets=2, n_samples=19, teacher=teacher)
     got = gpu.path_losses(p)
     check_paths(got, reference.path_losses(p), 1e-10)
     monkeypatch.setattr(launch, "SCRATCH", 1)
