@@ -210,7 +210,6 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
     """
     architecture = problem.architecture
     training = problem.training
-    optimizer = training.optimizer
     params = problem.params if problem.tied is None else problem.params[:, problem.tied]
     params = params.clone() if problem.mask is None else params * problem.mask
     n = len(params)
@@ -219,11 +218,9 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
     diverged_at = torch.full((n,), -1, dtype=torch.int64, device=params.device)
     stopped_at = torch.full_like(diverged_at, -1)
     moves = torch.ones_like(params, dtype=torch.bool) if problem.trainable is None else problem.trainable
-    momentum = problem.momentum[:, None]
-    weight_decay = problem.weight_decay[:, None]
     m = torch.zeros_like(params)  # Adam's first moment, or SGD's velocity
     v = torch.zeros_like(params)  # Adam's second moment
-    correction_1, correction_2 = bias_corrections(optimizer, training.steps)
+    correction_1, correction_2 = bias_corrections(training.optimizer, training.steps)
     for step in range(training.steps):
         if step in training.snapshots:
             snapshots.append(params.clone())
@@ -237,19 +234,7 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
         if training.stop_below is not None:
             stopped_at[(stopped_at < 0) & (loss < training.stop_below)] = step
         gradient = adjusted(problem, gradient)
-        lr = problem.lr[:, None] * problem.factors[step]
-        if isinstance(optimizer, AdamW):
-            params = params * (1 - lr * weight_decay)
-        else:
-            gradient = gradient + weight_decay * params
-        if isinstance(optimizer, SGD):
-            m = momentum * m + gradient
-            params = params - lr * (gradient + momentum * m if optimizer.nesterov else m)
-        else:
-            beta_1, beta_2 = optimizer.betas
-            m = beta_1 * m + (1 - beta_1) * gradient
-            v = beta_2 * v + (1 - beta_2) * gradient.square()
-            params = params - lr * correction_1[step] * m / (v.sqrt() * correction_2[step] + optimizer.eps)
+        params, m, v = _updated(problem, step, params, gradient, m, v, correction_1[step], correction_2[step])
         params = torch.where(moves & (stopped_at < 0)[:, None], params, before)
         if progress is not None:
             progress(step + 1, training.steps)
@@ -264,6 +249,37 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
         diverged_at=diverged_at,
         stopped_at=stopped_at,
     )
+
+
+def _updated(
+    problem: TrainingProblem,
+    step: int,
+    params: Tensor,
+    gradient: Tensor,
+    m: Tensor,
+    v: Tensor,
+    correction_1: float,
+    correction_2: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """params, m and v after one step of the optimizer (formulas: `kernels.training`); all `[n, n_parameters]`.
+
+    correction_1, correction_2: the step's `bias_corrections`.
+    """
+    optimizer = problem.training.optimizer
+    lr = problem.lr[:, None] * problem.factors[step]
+    weight_decay = problem.weight_decay[:, None]
+    if isinstance(optimizer, AdamW):
+        params = params * (1 - lr * weight_decay)
+    else:
+        gradient = gradient + weight_decay * params
+    if isinstance(optimizer, SGD):
+        momentum = problem.momentum[:, None]
+        m = momentum * m + gradient
+        return params - lr * (gradient + momentum * m if optimizer.nesterov else m), m, v
+    beta_1, beta_2 = optimizer.betas
+    m = beta_1 * m + (1 - beta_1) * gradient
+    v = beta_2 * v + (1 - beta_2) * gradient.square()
+    return params - lr * correction_1 * m / (v.sqrt() * correction_2 + optimizer.eps), m, v
 
 
 def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathMoments:

@@ -34,12 +34,12 @@ for backend in {backends}:
 """
 
 
-@pytest.mark.slow
-def test_an_activation_added_in_these_places_runs_on_every_backend(tmp_path):
+@pytest.fixture
+def home(tmp_path):
+    """A folder with a copy of the kernels, to which the activation of docs/extending.md was added as it says."""
     shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    section = (
-        (ROOT / "docs" / "extending.md").read_text(encoding="utf-8").split("## An activation")[1].split("\n## ")[0]
-    )
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    section = text.split("## An activation")[1].split("\n## ")[0]
     blocks = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
     function, row, unit, branch = (block.split("\n", 1)[1] for block in blocks)  # without the line that says where
     insert(tmp_path / "kernels/activations.py", "TABLE: dict", function + "\n\n")
@@ -47,10 +47,19 @@ def test_an_activation_added_in_these_places_runs_on_every_backend(tmp_path):
     insert(tmp_path / "kernels/native/activations.h", "\n\n#define LMC_ENUMERATOR", " X(softsign, kSoftsign)")
     insert(tmp_path / "kernels/native/activations.h", "// The code of an activation's name", unit)
     insert(tmp_path / "kernels/gpu/common/functions.py", "    else:\n        tl.static_assert", branch)
-    run(tmp_path, ["reference", "gpu"])
+    return tmp_path
+
+
+def test_an_activation_added_in_these_places_runs_on_the_reference(home):
+    run(home, ["reference"])
+
+
+@pytest.mark.slow
+def test_an_activation_added_in_these_places_runs_on_every_backend(home):
+    run(home, ["reference", "gpu"])
     if compiler := shutil.which("g++"):
-        compile_native(tmp_path / "kernels" / "native", compiler)
-        run(tmp_path, ["native"])
+        compile_native(home / "kernels" / "native", compiler)
+        run(home, ["native"])
 
 
 def insert(path: Path, before: str, text: str) -> None:
