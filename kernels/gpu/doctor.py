@@ -64,6 +64,9 @@ N_SAMPLES = 33  # no power of two: products are rounded
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 NETWORKS = 2**17
 N_TIMED_SAMPLES = 32
+SECONDS = 0.3  # of a timed call, about
+PATHS = (2**13, 25, 2**10)  # pairs, alphas and samples of the timed paths
+DEVICE = "cuda"
 
 
 def data(widths: tuple[int, ...], n_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -151,7 +154,7 @@ def _hash_of(target: str, problem: TrainingProblem | PathProblem) -> str:
     return str(compile_kernel(problem, target)[0].hash)
 
 
-def rates(widths: tuple[int, ...], known: Gpu | None, seconds: float = 0.3) -> Iterator[Row]:
+def rates(widths: tuple[int, ...], known: Gpu | None) -> Iterator[Row]:
     """Network-steps a second of whole calls and of the kernel alone, with parameters on the device, beside the
     bounds.
     """
@@ -162,11 +165,11 @@ def rates(widths: tuple[int, ...], known: Gpu | None, seconds: float = 0.3) -> I
     n = NETWORKS if max(widths[1:-1]) <= 32 else NETWORKS // 8
     steps, call = 10, 0.0
     for _ in range(3):
-        problem = timed(widths, n, steps, "cuda")
+        problem = timed(widths, n, steps, DEVICE)
         took = seconds_of(partial(train, problem))
         call = max(call, n * steps / took)
-        steps = max(10, int(steps * seconds / took))
-    problem = timed(widths, n, steps, "cuda")
+        steps = max(10, int(steps * SECONDS / took))
+    problem = timed(widths, n, steps, DEVICE)
     chosen = plan(problem)
     start = slice(0, min(n, launch.most_networks(problem, chosen)))
     state = TrainingState.begin(problem, chosen, start, problem.params[start], launch.schedule_of(problem))
@@ -198,7 +201,7 @@ def rates(widths: tuple[int, ...], known: Gpu | None, seconds: float = 0.3) -> I
 
 def path_rates(widths: tuple[int, ...], dtype: torch.dtype) -> Iterator[Row]:
     """Evaluations (network and sample) a second along paths, whole calls."""
-    n, n_alphas, n_samples = 2**13, 25, 2**10
+    n, n_alphas, n_samples = PATHS
     architecture = Architecture(widths)
     a, b = (architecture.initial(n, seed).cuda() for seed in (1, 2))
     problem = path_problem(architecture, a, b, torch.linspace(0, 1, n_alphas), data(widths, n_samples), dtype=dtype)
@@ -225,7 +228,7 @@ def peer_rates(widths: tuple[int, ...]) -> Iterator[Row]:
             took = min(seconds_of(partial(run, params, 20)) for _ in range(3))
             yield row | {"per_s": n * 20 / took}
         except Exception as error:  # whatever a tool that is not ours raises
-            yield row | {"left_out": f"{type(error).__name__}: {str(error)[:200]}"}
+            yield row | {"left_out": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
 
 def seconds_of(action: Callable[[], object]) -> float:

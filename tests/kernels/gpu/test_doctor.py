@@ -1,0 +1,76 @@
+"""`testbed doctor --gpu` from its first line to its last, on a GPU that only seems to be there: what it would launch,
+the reference computes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from kernels import reference
+
+doctor = pytest.importorskip("kernels.gpu.doctor", reason="Triton is not installed")
+
+
+@pytest.fixture
+def seeming_gpu(monkeypatch):
+    """torch sees an H200; arrays stay on the CPU; kernels compile for it, and the reference does their work."""
+    from kernels.gpu import calls
+
+    properties = SimpleNamespace(multi_processor_count=132, clock_rate=1_980_000)
+    for name, answer in {
+        "is_available": lambda: True,
+        "get_device_name": lambda device=0: "NVIDIA H200",
+        "get_device_capability": lambda device=0: (9, 0),
+        "get_device_properties": lambda device=0: properties,
+        "synchronize": lambda device=None: None,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, answer)
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda self: self)
+    monkeypatch.setattr(doctor, "DEVICE", "cpu")
+    monkeypatch.setattr(doctor, "train", reference.train)
+    monkeypatch.setattr(doctor, "path_losses", reference.path_losses)
+    monkeypatch.setattr(calls.Call, "launch", lambda self: time.sleep(1e-4))
+    monkeypatch.setattr(doctor, "CHECKED", ((2, 3, 1), (2, 20, 17, 1)))
+    monkeypatch.setattr(doctor, "TIMED", ((2, 3, 1), (2, 16, 16, 1), (40, 3, 1)))
+    monkeypatch.setattr(doctor, "NETWORKS", 16)
+    monkeypatch.setattr(doctor, "SECONDS", 1e-3)
+    monkeypatch.setattr(doctor, "PATHS", (4, 5, 8))
+
+
+@pytest.mark.slow
+def test_the_whole_examination(seeming_gpu, tmp_path, capsys):
+    assert doctor.examine(doctor.teller(tmp_path / "gpu.jsonl"), minutes=20, processes=2)
+    rows = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
+    kinds = [row["kind"] for row in rows]
+    assert kinds[:2] == ["machine", "compile"] and rows[0]["gpu"] == "NVIDIA H200"
+    assert rows[1]["kernels"] == 2 * 2 * 4 + 2 + len(doctor.TIMED)  # every check's and every timing's own
+    assert kinds.count("check") == 2 * 2 * 4 + 2 and all(row["agrees"] for row in rows if row["kind"] == "check")
+    trained = [row for row in rows if row["kind"] == "training"]
+    assert [row["layout"] for row in trained] == ["lanes", "tiles", "memory"]
+    assert all(row["kernel_over_roofline"] > 0 for row in trained[:2]) and "roofline" not in trained[2]
+    assert {row["tool"] for row in rows if row["kind"] == "peer"} >= {
+        "torch.bmm in a CUDA graph",
+        "JAX jit(vmap(scan))",
+    }
+    left_out = next(row for row in rows if row.get("tool") == "torch.bmm in a CUDA graph")
+    assert "left_out" in left_out  # there is no CUDA graph here: named, and the rest goes on
+    assert kinds.count("paths") == 2 * 2
+    assert len(capsys.readouterr().out.splitlines()) == len(rows)
+
+
+def test_a_run_that_is_cut_off_has_written_what_it_found(seeming_gpu, monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "compile_ahead", lambda *arguments: 7)
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "rates", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        doctor.examine(doctor.teller(tmp_path / "gpu.jsonl"), minutes=20)
+    rows = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 + 2 * 2 * 4 + 2 and rows[-1]["kind"] == "check"
