@@ -35,24 +35,29 @@ def seconds(architecture: Architecture, mask: torch.Tensor | None) -> float:
     return time.perf_counter() - start
 
 
+def relative_times(architecture: Architecture, density: float) -> tuple[float, float]:
+    """Time with one mask for all networks, and with a mask for each, over the time without; medians of ROUNDS."""
+    generator = torch.Generator().manual_seed(1)
+    own = torch.ones(N_NETWORKS, architecture.n_parameters, dtype=torch.bool)
+    for weights, _ in architecture.layers(own):  # biases stay
+        weights.copy_(torch.rand(weights.shape, generator=generator) < density)
+    shared = own[:1].expand(N_NETWORKS, -1).contiguous()
+    rounds = [[seconds(architecture, mask) for mask in (None, shared, own)] for _ in range(ROUNDS)]
+    whole_time, shared_time, own_time = (statistics.median(times) for times in zip(*rounds, strict=True))
+    return shared_time / whole_time, own_time / whole_time
+
+
 def main() -> None:
-    """Print the table: shapes down, densities across; in each cell a shared mask and masks of each network's own."""
+    """Print the table: shapes down, densities across."""
     table = Table(title="time of a step over that without a mask: shared mask / masks of their own")
     for name in ("widths", *(f"density {density:g}" for density in DENSITIES)):
         table.add_column(name)
     for widths in SHAPES:
-        architecture = Architecture(widths)
-        row = []
+        cells = []
         for density in DENSITIES:
-            generator = torch.Generator().manual_seed(1)
-            own = torch.ones(N_NETWORKS, architecture.n_parameters, dtype=torch.bool)
-            for weights, _ in architecture.layers(own):  # biases stay
-                weights.copy_(torch.rand(weights.shape, generator=generator) < density)
-            cases = [None, own[:1].expand(N_NETWORKS, -1).contiguous(), own]
-            taken = [[seconds(architecture, mask) for mask in cases] for _ in range(ROUNDS)]
-            whole, shared, apart = (statistics.median(times) for times in zip(*taken, strict=True))
-            row.append(f"{shared / whole:.2f} / {apart / whole:.2f}")
-        table.add_row("-".join(map(str, widths)), *row)
+            shared, own = relative_times(Architecture(widths), density)
+            cells.append(f"{shared:.2f} / {own:.2f}")
+        table.add_row("-".join(map(str, widths)), *cells)
     Console(width=120).print(table)
 
 

@@ -112,31 +112,27 @@ def test_tied_parameters_are_a_convolution(optimizer):
     run = train(architecture, params, (x, y), training, mask=mask, tied=tied, backend="reference")
     start = train(architecture, params, (x, y), Training(0), mask=mask, tied=tied, backend="reference").params[1]
     (w, b), (v, c) = architecture.layers(start)
-    filters = (
-        torch.stack([w[k, :field] for k in range(channels)])[:, None].clone().requires_grad_()
-    )  # unit = position · channels + channel
-    leaves = [filters, *(p.clone().requires_grad_() for p in (b[:channels], v, c))]
-    theirs = (torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.SGD)(
-        leaves,
-        lr=optimizer.lr,
-        weight_decay=optimizer.weight_decay,
-        **({} if isinstance(optimizer, AdamW) else {"momentum": optimizer.momentum}),
-    )
+    # unit = position · channels + channel: the first `channels` units are the first window's
+    filters, filter_biases, head, head_bias = leaves = [
+        p.clone().requires_grad_() for p in (w[:channels, None, :field], b[:channels], v, c)
+    ]
+    if isinstance(optimizer, AdamW):
+        theirs = torch.optim.AdamW(leaves, optimizer.lr, weight_decay=optimizer.weight_decay)
+    else:
+        theirs = torch.optim.SGD(leaves, optimizer.lr, optimizer.momentum, weight_decay=optimizer.weight_decay)
     for step in range(50):
         theirs.zero_grad()
-        hidden = torch.tanh(
-            torch.nn.functional.conv1d(x[:, None], leaves[0], leaves[1], stride=stride)
-        )  # [b, channel, position]
-        value = 0.5 * (hidden.mT.flatten(1) @ leaves[2].T + leaves[3] - y).square().sum(1).mean()
+        hidden = torch.tanh(torch.nn.functional.conv1d(x[:, None], filters, filter_biases, stride=stride))
+        flat = hidden.mT.flatten(1)  # [b, channel, position] → [b, unit]
+        value = 0.5 * (flat @ head.T + head_bias - y).square().sum(1).mean()
         assert abs(run.losses[1, step] - value.item()) < 1e-11
         value.backward()
         torch.nn.utils.clip_grad_norm_(leaves, 0.5)
         theirs.step()
     (w, b), (v, _) = architecture.layers(run.params[1])
-    assert torch.allclose(
-        w[channels : 2 * channels, stride : stride + field], leaves[0][:, 0], rtol=1e-9
-    )  # the second position's window
-    assert torch.allclose(b[-channels:], leaves[1], rtol=1e-9) and torch.allclose(v, leaves[2], rtol=1e-9)
+    second_window = w[channels : 2 * channels, stride : stride + field]
+    assert torch.allclose(second_window, filters[:, 0], rtol=1e-9)
+    assert torch.allclose(b[-channels:], filter_biases, rtol=1e-9) and torch.allclose(v, head, rtol=1e-9)
     assert (run.params[1][~mask] == 0).all()
 
 
@@ -147,24 +143,12 @@ def test_held_parameters_keep_their_values_and_the_rest_trains_as_without_them(s
     x, y = data(architecture, "mse", 12, seed)
     params = architecture.initial(2, seed, dtype=DOUBLE)
     trainable = torch.arange(architecture.n_parameters) >= 18
-    run = train(
-        architecture,
-        params,
-        (x, y),
-        Training(30, AdamW(lr=0.02, weight_decay=0.1)),
-        trainable=trainable,
-        backend="reference",
-    )
+    training = Training(30, AdamW(lr=0.02, weight_decay=0.1))
+    run = train(architecture, params, (x, y), training, trainable=trainable, backend="reference")
     assert torch.equal(run.params[:, :18], params[:, :18])
     features = (x @ params[0, :18].reshape(6, 3).T).clamp(min=0)
     head = Architecture((6, 1), "identity", biases=False)
-    alone = train(
-        head,
-        params[:1, 18:].contiguous(),
-        (features, y),
-        Training(30, AdamW(lr=0.02, weight_decay=0.1)),
-        backend="reference",
-    )
+    alone = train(head, params[:1, 18:].contiguous(), (features, y), training, backend="reference")
     assert torch.allclose(run.params[0, 18:], alone.params[0], rtol=1e-10, atol=1e-14)
 
 
@@ -173,24 +157,16 @@ def test_a_network_stops_at_its_loss():
     x, y = data(architecture, "mse", 6)
     params = architecture.initial(3, 1, dtype=DOUBLE)
     rates = torch.tensor([0.2, 0.1, 1e-6], dtype=DOUBLE)
-    free = train(
-        architecture, params, (x, y), Training(200, SGD(lr=rates, momentum=0.5), record_every=1), backend="reference"
-    )
+    optimizer = SGD(lr=rates, momentum=0.5)
+    free = train(architecture, params, (x, y), Training(200, optimizer, record_every=1), backend="reference")
     threshold = free.losses[:2, 150].max().item()
-    run = train(
-        architecture,
-        params,
-        (x, y),
-        Training(200, SGD(lr=rates, momentum=0.5), record_every=1, stop_below=threshold),
-        backend="reference",
-    )
+    training = Training(200, optimizer, record_every=1, stop_below=threshold)
+    run = train(architecture, params, (x, y), training, backend="reference")
     first = [(free.losses[k] < threshold).nonzero()[0].item() for k in range(2)]
     assert run.stopped_at.tolist() == [*first, -1] and 0 < first[0] < first[1]
     for k, step in enumerate(first):
-        assert (
-            torch.equal(run.losses[k, : step + 1], free.losses[k, : step + 1])
-            and (run.losses[k, step:] == run.losses[k, step]).all()
-        )
+        assert torch.equal(run.losses[k, : step + 1], free.losses[k, : step + 1])
+        assert (run.losses[k, step:] == run.losses[k, step]).all()
     assert torch.equal(run.params[2], free.params[2])
 
 
