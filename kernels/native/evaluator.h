@@ -22,29 +22,29 @@ template <class T, Activation A> struct Evaluator {
   using P = Passes<T, A>;
   static constexpr int L = kLanes<T>;
   struct Sums {
-    V shift;  // the first sample's loss: moments are taken about it, so that a small variance survives a large mean
-    D sum;      // of the losses less `shift`, and of their squares and cubes
-    D squares;
+    V shift;    // the first sample's loss: moments are taken about it, so that a small variance survives a large mean
+    D sum;      // of the losses less `shift`
+    D squares;  // of these
     D cubes;
     D wrong;  // samples misclassified
   };
   const PathSpec& spec;
   const NetworkSpec& net;
   const int64_t n_parameters;
-  const int64_t n_first;   // parameters of the first layer
-  const int64_t parts;     // lanes that share the alphas of a pair
-  const int64_t rounds;    // alphas that a lane takes
-  const int64_t units;     // of the first layer
-  const int64_t most;      // tiles of a block: their pre-activations stay in the first-level cache
+  const int64_t n_first;  // parameters of the first layer
+  const int64_t parts;    // lanes that share the alphas of a pair
+  const int64_t rounds;   // alphas that a lane takes
+  const int64_t units;    // of the first layer
+  const int64_t tiles_of_block;  // at most: their pre-activations stay in the first-level cache
   const int64_t n_labels;  // vectors of a tile's labels
-  Aligned<T> params_a;     // [n_parameters]
-  Aligned<T> params_b;     // [n_parameters]
-  Aligned<T> upper;        // [round][n_parameters - n_first], θ(α) above the first layer
-  Aligned<T> alphas;       // [round]
+  Aligned<T> params_a;       // [n_parameters]
+  Aligned<T> params_b;       // [n_parameters]
+  Aligned<T> upper;          // [round][n_parameters - n_first], θ(α) above the first layer
+  Aligned<T> alphas;         // [round]
   std::vector<char> at_end;  // [round], whether some lane's α is 1
-  Aligned<T> z_a;          // [tile][unit][sample], the first layer's pre-activations at α = 0
-  Aligned<T> z_b;          // [tile][unit][sample], at α = 1
-  Aligned<T> labels;       // [tile][output][sample]
+  Aligned<T> z_a;            // [tile][unit][sample], the first layer's pre-activations at α = 0
+  Aligned<T> z_b;            // [tile][unit][sample], at α = 1
+  Aligned<T> labels;         // [tile][output][sample]
   Workspace<T> work;
   Tile<T> tile;
   Stream<T> stream;
@@ -59,16 +59,16 @@ template <class T, Activation A> struct Evaluator {
         parts(parts),
         rounds((spec.n_alphas + parts - 1) / parts),
         units(net.widths[1]),
-        most(std::clamp<int64_t>((1 << 14) / (2 * units * kTile * int64_t(sizeof(V))), 1, 16)),
+        tiles_of_block(std::clamp<int64_t>((1 << 14) / (2 * units * kTile * int64_t(sizeof(V))), 1, 16)),
         n_labels(net.outputs() * kTile),
         params_a(n_parameters),
         params_b(n_parameters),
         upper(rounds * (n_parameters - n_first)),
         alphas(rounds),
         at_end(size_t(rounds)),
-        z_a(most * units * kTile),
-        z_b(most * units * kTile),
-        labels(most * n_labels),
+        z_a(tiles_of_block * units * kTile),
+        z_b(tiles_of_block * units * kTile),
+        labels(tiles_of_block * n_labels),
         work(net, false),
         tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)),
         sums(new Sums[size_t(rounds)]),
@@ -78,34 +78,34 @@ template <class T, Activation A> struct Evaluator {
   template <int S, class Labels> void add(const V* out, const Labels& y, int64_t round, bool first_tile) {
     V value[S];
     tile.template losses<S>(y, out, net.outputs(), T(1), value, nullptr);
-    Sums& to = sums[size_t(round)];
-    if (first_tile) to = Sums{value[0], D{}, D{}, D{}, D{}};
+    Sums& total = sums[size_t(round)];
+    if (first_tile) total = Sums{value[0], D{}, D{}, D{}, D{}};
     V first{};
     V second{};
     V third{};
     for (int s = 0; s < S; s++) {
-      const V centred = value[s] - to.shift;
+      const V centred = value[s] - total.shift;
       first += centred;
       const V square = centred * centred;
       second += square;
       third = fma(square, centred, third);
     }
-    to.sum += __builtin_convertvector(first, D);
-    to.squares += __builtin_convertvector(second, D);
-    to.cubes += __builtin_convertvector(third, D);
+    total.sum += __builtin_convertvector(first, D);
+    total.squares += __builtin_convertvector(second, D);
+    total.cubes += __builtin_convertvector(third, D);
     if (spec.loss == kCrossEntropy)
       for (int s = 0; s < S; s++) {
         V number = Tile<T>::template largest<S>(out + s, net.outputs());
         V miss = number != y.template load<S>(0, s) ? splat<T>(1) : V{};
-        to.wrong += __builtin_convertvector(miss, D);
+        total.wrong += __builtin_convertvector(miss, D);
       }
   }
 
   // Evaluates `count` tiles of S samples, from sample `first` on, at every round's alphas.
   template <int S> void block(int64_t first, int64_t count) {
     const bool table = !spec.samples.has_teacher;
-    const bool shared = table && tile.one_dataset;          // all lanes read the same rows
-    const bool targets = shared && spec.loss == kMse;       // labels are read from the table where they lie
+    const bool shared = table && tile.one_dataset;     // all lanes read the same rows
+    const bool targets = shared && spec.loss == kMse;  // labels are read from the table itself
     for (int64_t t = 0; t < count; t++) {
       const int64_t start = first + t * S;
       if (!table) {
@@ -216,7 +216,7 @@ template <class T, Activation A> struct Evaluator {
     const int64_t n = spec.samples.n_samples;
     int64_t s = 0;
     while (s + kTile <= n) {
-      const int64_t count = std::min(most, (n - s) / kTile);
+      const int64_t count = std::min(tiles_of_block, (n - s) / kTile);
       block<kTile>(s, count);
       s += count * kTile;
       if (s % 4096 == 0 && cancelled(spec.monitor)) return;

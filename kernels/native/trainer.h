@@ -236,10 +236,10 @@ template <class T, Activation A> struct Trainer {
   // Trains the networks of a group from the first step to the last, and writes what the call returns of them.
   void train(int64_t group) {
     load(group);
-    int64_t bad[L];      // first step whose loss was not finite, −1 for none
-    int64_t stopped[L];  // first step whose loss was below stop_below, −1 for none
+    int64_t diverged[L];  // first step whose loss was not finite, −1 for none
+    int64_t stopped[L];   // first step whose loss was below stop_below, −1 for none
     for (int l = 0; l < L; l++) {
-      bad[l] = -1;
+      diverged[l] = -1;
       stopped[l] = -1;
     }
     int64_t snapshot = 0;  // the next one
@@ -253,7 +253,7 @@ template <class T, Activation A> struct Trainer {
       batch(step);
       auto finite = (loss - loss) == 0;
       for (int l = 0; l < L; l++)
-        if (!finite[l] && bad[l] < 0) bad[l] = step;
+        if (!finite[l] && diverged[l] < 0) diverged[l] = step;
       for (int l = 0; l < L; l++)
         if (loss[l] < spec.stop_below && stopped[l] < 0) {
           stopped[l] = step;
@@ -276,7 +276,7 @@ template <class T, Activation A> struct Trainer {
       bool finite = true;
       for (int64_t p = 0; p < n_parameters; p++) finite &= std::isfinite(params[p][l]);
       spec.stopped_at[network[l]] = stopped[l];
-      spec.diverged_at[network[l]] = bad[l] < 0 && !finite ? spec.steps : bad[l];
+      spec.diverged_at[network[l]] = diverged[l] < 0 && !finite ? spec.steps : diverged[l];
     }
     store(spec.params);
   }
