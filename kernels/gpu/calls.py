@@ -140,7 +140,7 @@ class TrainingState:
         }
         arrays = self.arrays if in_memory else {k: v for k, v in self.arrays.items() if k != "stopped_at"}
         return Call(
-            kernel=_kernels(self.plan.layout)[0],
+            kernel=_kernels(self.plan.layout, problem.params.dtype, backend or kind())[0],
             plan=self.plan,
             programs=triton.cdiv(self.n, self.plan.layout.block),
             arguments={**arrays, **counts, **self.counts},
@@ -175,7 +175,7 @@ def path_call(problem: PathProblem, plan: Plan, piece: slice, results: dict[str,
         arguments["theta"] = like.new_empty(n_items, problem.architecture.n_parameters)
         arguments["values"] = like.new_empty(n_items, plan.batch.values)
     return Call(
-        kernel=_kernels(plan.layout)[1],
+        kernel=_kernels(plan.layout, like.dtype, backend or kind())[1],
         plan=plan,
         programs=triton.cdiv(n_items, plan.layout.block),
         arguments=arguments,
@@ -183,14 +183,20 @@ def path_call(problem: PathProblem, plan: Plan, piece: slice, results: dict[str,
     )
 
 
-def _kernels(layout: Layout) -> tuple[Any, Any]:
-    """The kernels of a layout: training, and losses on paths."""
+def _kernels(layout: Layout, dtype: torch.dtype, backend: str) -> tuple[Any, Any]:
+    """The kernels of a layout: training, and losses on paths. Gluon has no interpreter."""
     if layout.name == "memory":
         return memory_training.train, memory_paths.path_losses
-    if layout.name == "lanes" and not triton.knobs.runtime.interpret:
-        from kernels.gpu.registers import lanes  # Gluon has no interpreter
+    if triton.knobs.runtime.interpret:
+        return training.train, paths.path_losses
+    if layout.name == "lanes":
+        from kernels.gpu.registers import lanes
 
         return lanes.train, lanes.path_losses
+    if dtype is torch.float32 and backend == "cuda":
+        from kernels.gpu.registers import tiles
+
+        return tiles.train, tiles.path_losses
     return training.train, paths.path_losses
 
 

@@ -22,6 +22,8 @@ OVERHEAD = 40  # registers of a lane for addresses, counters and the values of t
 BUDGETS = (128, 168, MOST_REGISTERS)  # 16, 12 and 8 warps a multiprocessor
 LARGEST_TILES = 2**14 + 2**12  # padded parameters: 2-128-128-1 on eight warps
 WIDEST_TILE = 128
+MOST_NUMBERS = 80  # of 32 bits that a lane of a program in tiles holds of a network
+MOST_WARPS = 8  # of a program
 MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
 
 
@@ -99,14 +101,25 @@ def explain_layout(
         return _in_memory(
             architecture, f"more than {LARGEST_TILES:,} (padded) parameters or {WIDEST_TILE} units a layer"
         )
+    reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
+    return _in_tiles(architecture, parameters * words, reason, tensor_cores=device != "hip" and words == 1)
+
+
+def _in_tiles(architecture: Architecture, numbers: int, why: str, tensor_cores: bool) -> Layout:
+    """One network a program, of as many warps as its widest layer and its numbers of 32 bits ask for.
+
+    Chosen from machine code (docs/gpu.md): with fewer warps the step loop spills, with more they do each other's work.
+    """
     warps = 1
-    while parameters * words / (32 * warps) > 80 and warps < 8:
+    while numbers / (32 * warps) > MOST_NUMBERS and warps < MOST_WARPS:
         warps *= 2
-    reason = (
-        f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane: "
-        f"a program of {warps} warp(s) trains one network"
-    )
-    return Layout("tiles", 1, 1, warps, 16, 168 if warps == 1 else MOST_REGISTERS, reason)
+    if tensor_cores:
+        widest = max(architecture.widths[1:-1])
+        warps = max(warps, min(-(-widest // 16), MOST_WARPS))
+        warps = 1 << (warps - 1).bit_length()
+    reason = f"{why}: a program of {warps} warp(s) trains one network"
+    registers = 168 if warps == 1 else MOST_REGISTERS
+    return Layout("tiles", 1, 1, warps, 32 if tensor_cores else 16, registers, reason)
 
 
 def _special(architecture: Architecture, training: Training | None) -> str:

@@ -86,7 +86,7 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
             "backend 'reference' counts further."
         )
     layout = explain_layout(problem.architecture, settings, device or kind(), dtype, _special(problem))
-    shape = net(problem.architecture, layout.lanes, layout.group, layout.block)
+    shape = net(problem.architecture, layout.lanes, layout.group, layout.block, layout.warps)
     if isinstance(problem, TrainingProblem):
         return Plan(layout, shape, training_batch(problem, layout), compiled_optimizer(problem))
     return Plan(layout, shape, path_batch(problem, layout))
@@ -136,6 +136,8 @@ def training_batch(problem: TrainingProblem, layout: Layout) -> Batch:
             unroll = fitting[0] if fitting else layout.turn if size > 2 * layout.turn else 1
     elif layout.name == "memory":
         tile = min(tile, 1 << (size - 1).bit_length())
+    elif size <= 16:
+        tile = 16
     return _batch(
         problem,
         layout,
@@ -144,6 +146,7 @@ def training_batch(problem: TrainingProblem, layout: Layout) -> Batch:
         unroll=unroll,
         tile=tile,
         even=unroll * tile == 1 if sampling == "epoch" else size % (unroll * tile) == 0,
+        single=layout.name == "tiles" and size <= tile,
         rounds=permutation_rounds(max(problem.samples.n_samples, 1)),
     )
 
@@ -161,6 +164,7 @@ def path_batch(problem: PathProblem, layout: Layout) -> Batch:
         unroll=unroll,
         tile=tile,
         even=problem.samples.n_samples % (unroll * tile) == 0,
+        single=False,
         rounds=12,
     )
 
@@ -174,6 +178,7 @@ def _batch(
     unroll: int,
     tile: int,
     even: bool,
+    single: bool,
     rounds: int,
 ) -> Batch:
     teacher = teacher_net(problem.samples, layout)
@@ -188,6 +193,7 @@ def _batch(
         unroll=unroll,
         tile=tile,
         even=even,
+        single=single,
         rounds=rounds,
         teacher=teacher,
         values=values,
@@ -234,4 +240,4 @@ def teacher_net(samples: Samples, layout: Layout) -> Net | None:
     if samples.teacher is None:
         return None
     teacher = samples.teacher if layout.name == "memory" else _with_hidden(samples.teacher)
-    return net(teacher, layout.lanes, layout.group, layout.block)
+    return net(teacher, layout.lanes, layout.group, layout.block, layout.warps)

@@ -26,6 +26,7 @@ class Net:
     lanes: bool
     group: int  # lanes that share a network
     block: int  # networks that a program trains
+    warps: int  # of a program
     normalise: bool
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
 
@@ -65,6 +66,13 @@ class Net:
         0.
         """
         return float(activations.TABLE[self.activation].degree)
+
+    @property
+    def cheap(self) -> bool:
+        """Whether the first layer is computed again rather than moved: few inputs, and an activation of one or two
+        instructions.
+        """
+        return self.n_inputs <= 4 and self.degree > 0
 
     @property
     def n_parameters(self) -> int:
@@ -109,7 +117,7 @@ class Net:
         return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
 
 
-def net(architecture: Architecture, lanes: bool, group: int = 1, block: int = 1) -> Net:
+def net(architecture: Architecture, lanes: bool, group: int = 1, block: int = 1, warps: int = 1) -> Net:
     """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16.
 
     >>> net(Architecture((2, 20, 3)), lanes=False).padded
@@ -127,6 +135,7 @@ def net(architecture: Architecture, lanes: bool, group: int = 1, block: int = 1)
         lanes=lanes,
         group=group,
         block=block,
+        warps=warps,
         normalise=architecture.normalise,
         skips=architecture.skips,
     )
@@ -137,8 +146,8 @@ class Batch:
     """How a kernel draws samples: sampling full, epoch, replacement or online; `shared`: all items read one data set.
 
     unroll: samples (lanes) that one turn of the loop takes; tile: samples (tiles, memory) that it takes as one
-    tensor; even: no turn is cut short; rounds: of the permutation's Feistel network; values: numbers that a program
-    of the memory layout keeps of its samples.
+    tensor; even: no turn is cut short; single: one turn is the whole batch; rounds: of the permutation's Feistel
+    network; values: numbers that a program of the memory layout keeps of its samples.
     """
 
     sampling: str
@@ -147,6 +156,7 @@ class Batch:
     unroll: int
     tile: int
     even: bool
+    single: bool
     rounds: int
     teacher: Net | None = None
     values: int = 0

@@ -25,7 +25,7 @@ def item_axis(NET: tl.constexpr):
 
 
 @triton.jit
-def sample_axis(size: tl.constexpr):
+def sample_axis(size: tl.constexpr, NET: tl.constexpr):
     """Numbers of the samples at hand (tiles): [size, 1]."""
     return tl.arange(0, size)[:, None]
 

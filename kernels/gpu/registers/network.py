@@ -124,8 +124,21 @@ def zeros(theta):
 
 
 @triton.jit
-def affine(theta, h, NET: tl.constexpr, layer: tl.constexpr):
-    """Pre-activations of hidden layer `layer` ≥ 2 from the values of the one below."""
+def first_layer(theta, x, NET: tl.constexpr):
+    """Pre-activations of the first hidden layer from the inputs x (a tuple of items)."""
+    z = theta[0] * x[0]
+    if NET.biases:
+        z = theta[0] * x[0] + theta[NET.n_inputs]
+    for i in tl.static_range(1, NET.n_inputs + 0):
+        z = theta[i] * x[i] + z
+    return z
+
+
+@triton.jit
+def affine(theta, h, x, NET: tl.constexpr, layer: tl.constexpr):
+    """Pre-activations of hidden layer `layer` ≥ 2 from the values h of the one below; x: the inputs, from which they
+    come.
+    """
     weight = theta[NET.hidden(layer)]
     if NET.lanes:
         z = as_layer(tl.sum(weight * as_inputs(h, NET), axis=1), NET)
@@ -144,8 +157,12 @@ def back(weight, delta, NET: tl.constexpr):
 
 
 @triton.jit
-def add_matrix(total, value, gate, h, NET: tl.constexpr):
-    """total + (σ′ · value) ⊗ h, summed over the samples at hand."""
+def add_matrix(total, value, gate, h, theta, x, NET: tl.constexpr, layer: tl.constexpr):
+    """total + (σ′ · value) ⊗ h, summed over the samples at hand: the gradient by the weight into hidden layer `layer`
+    ≥ 2.
+
+    theta, x: parameters and inputs, from which h comes.
+    """
     if NET.lanes:
         return add_gated(total, as_outputs(value, NET), as_inputs(h, NET), as_outputs(gate, NET))
     else:
@@ -172,16 +189,11 @@ def forward(theta, x, NET: tl.constexpr):
     """Outputs (a tuple of items), values of the hidden layers and their gates (tuples) for the inputs x (a tuple of
     items).
     """
-    z = theta[0] * x[0]
-    if NET.biases:
-        z = theta[0] * x[0] + theta[NET.n_inputs]
-    for i in tl.static_range(1, NET.n_inputs + 0):
-        z = theta[i] * x[i] + z
-    pair = activate(z, NET)
+    pair = activate(first_layer(theta, x, NET), NET)
     h = (pair[0],)
     gates = (pair[1],)
     for layer in tl.static_range(2, NET.n_hidden + 1):
-        pair = activate(affine(theta, h[layer - 2], NET, layer), NET)
+        pair = activate(affine(theta, h[layer - 2], x, NET, layer), NET)
         h = h + (pair[0],)
         gates = gates + (pair[1],)
     outputs = ()
@@ -216,7 +228,8 @@ def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
         for o in tl.static_range(1, NET.n_outputs + 0):
             value += derivative[o] * theta[NET.rows + o]
     for layer in tl.static_range(NET.n_hidden + 0, 1, -1):
-        pair = (add_matrix(sums[NET.hidden(layer)], value, gates[layer - 1], h[layer - 2], NET),)
+        total = add_matrix(sums[NET.hidden(layer)], value, gates[layer - 1], h[layer - 2], theta, x, NET, layer)
+        pair = (total,)
         if NET.biases:
             pair = pair + (add_vector(sums[NET.hidden(layer) + 1], value, 1.0, gates[layer - 1], NET),)
         upper = pair + upper

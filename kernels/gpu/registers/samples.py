@@ -25,7 +25,7 @@ def positions(start, u, NET: tl.constexpr, BATCH: tl.constexpr):
     """
     zero = tl.program_id(0).to(tl.int64) * 0  # a number of 64 bits in both dialects and in the interpreter
     position = zero + start + u
-    return position if NET.lanes else position + sample_axis(BATCH.tile)
+    return position if NET.lanes else position + sample_axis(BATCH.tile, NET)
 
 
 @triton.jit

@@ -27,6 +27,32 @@ def block_of(program, n_items, NET: tl.constexpr):
     return tl.minimum(number, n_items - 1), number < n_items
 
 
+@triton.jit
+def turn(start, loss, sums, theta, source, NET: tl.constexpr, BATCH: tl.constexpr):
+    """loss and sums with what the batch's samples start, start + 1, … of one turn of the loop add to them.
+
+    source: where samples come from: x, y, teacher, the item's data set, key, step, place and size of the batch, keys
+    of the epoch's permutation, samples of a data set, and bits of the halves of the permutation's domain.
+    """
+    x, y, teacher, data_set, key, step, begin, count, keys, n_samples, low_bits, high_bits = source
+    rows = chosen(start, begin, key, step, keys, n_samples, low_bits, high_bits, NET, BATCH)
+    for u in tl.static_range(BATCH.unroll + 0):
+        position = positions(start, u, NET, BATCH)
+        in_batch = position < count
+        if BATCH.sampling == "online":
+            inputs, labels = fresh(key, step, position, teacher, loss.dtype, BATCH)
+        else:
+            inputs, labels = table(x, y, rows[u], data_set, n_samples, in_batch, NET, BATCH)
+        outputs, h, gates = forward(theta, inputs, NET)
+        value, derivative = sample_loss(outputs, labels, BATCH)
+        if not BATCH.even:
+            value = tl.where(in_batch, value, 0.0)
+            derivative = only(in_batch, derivative)
+        loss += value if NET.lanes else tl.sum(value, axis=0, keep_dims=True)
+        sums = backward(theta, sums, inputs, h, gates, derivative, NET)
+    return loss, sums
+
+
 # Counts and steps change from call to call; a 16-byte hint on the parameters would make Triton spread a network over
 # warps.
 UNSPECIALISED = (
@@ -89,22 +115,12 @@ def train(
         begin, count, keys = epoch_keys(key, step, n_samples, batch_size, BATCH)
         sums = zeros(theta)
         loss = tl.zeros_like(rate)
-        for start in range(0, count, BATCH.unroll * BATCH.tile):
-            rows = chosen(start, begin, key, step, keys, n_samples, low_bits, high_bits, NET, BATCH)
-            for u in tl.static_range(BATCH.unroll + 0):
-                position = positions(start, u, NET, BATCH)
-                in_batch = position < count
-                if BATCH.sampling == "online":
-                    inputs, labels = fresh(key, step, position, teacher, rate.dtype, BATCH)
-                else:
-                    inputs, labels = table(x, y, rows[u], data_set, n_samples, in_batch, NET, BATCH)
-                outputs, h, gates = forward(theta, inputs, NET)
-                value, derivative = sample_loss(outputs, labels, BATCH)
-                if not BATCH.even:
-                    value = tl.where(in_batch, value, 0.0)
-                    derivative = only(in_batch, derivative)
-                loss += value if NET.lanes else tl.sum(value, axis=0, keep_dims=True)
-                sums = backward(theta, sums, inputs, h, gates, derivative, NET)
+        source = (x, y, teacher, data_set, key, step, begin, count, keys, n_samples, low_bits, high_bits)
+        if BATCH.single:
+            loss, sums = turn(0, loss, sums, theta, source, NET, BATCH)
+        else:
+            for start in range(0, count, BATCH.unroll * BATCH.tile):
+                loss, sums = turn(start, loss, sums, theta, source, NET, BATCH)
         scale = 1.0 / count.to(rate.dtype)
         loss *= scale * unit(BATCH)
         diverged = tl.where((diverged < 0) & ~finite(loss), step, diverged)

@@ -28,6 +28,8 @@ TRAINING = {
     "lanes, without biases": {"widths": (2, 4, 1), "biases": False, "activation": "leaky_relu"},
     "lanes, gelu": {"widths": (2, 3, 2), "activation": "gelu"},
     "tiles, full": {"widths": (2, 32, 20, 1)},
+    "tiles, one turn": {"widths": (2, 32, 32, 1), "n_samples": 15},
+    "tiles, three layers, two warps": {"widths": (5, 20, 33, 17, 2), "activation": "tanh"},
     "tiles, epoch, adam": {"widths": (2, 20, 17, 2), "batch": "epoch", "optimizer": "adam", "loss": "cross_entropy"},
     "tiles, replacement, float64": {
         **{"widths": (2, 17, 18, 1), "batch": "replacement", "dtype": DOUBLE, "activation": "tanh"},
