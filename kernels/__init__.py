@@ -42,6 +42,7 @@ __all__ = [
     "Training",
     "path_losses",
     "train",
+    "worth_a_gpu",
 ]
 
 BACKENDS = ("auto", "gpu", "native", "reference")
@@ -228,6 +229,19 @@ def path_losses(
     )
 
 
+def worth_a_gpu(work: float) -> bool:
+    """Whether `auto` sends arrays from the CPU to a GPU for so many multiply-adds.
+
+    It does where there is one, and the work takes seconds on a CPU.
+
+    A single call is judged by itself; whoever makes many of them (a study) asks for all of them together.
+
+    >>> worth_a_gpu(1000)
+    False
+    """
+    return torch.cuda.is_available() and work > WORTH_A_TRANSFER
+
+
 def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
     """The backend that `auto` stands for; ValueError where the one asked for cannot run here."""
     nearest("backend", backend, BACKENDS)
@@ -246,7 +260,7 @@ def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
         return backend
     if (
         torch.cuda.is_available()
-        and (not on_cpu or _work(problem) > WORTH_A_TRANSFER)
+        and (not on_cpu or worth_a_gpu(_work(problem)))
         and not gpu.missing()
         and not gpu.refusal(problem)
     ):

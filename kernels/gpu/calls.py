@@ -184,7 +184,10 @@ def path_call(problem: PathProblem, plan: Plan, piece: slice, results: dict[str,
 
 
 def _kernels(layout: Layout, dtype: torch.dtype, backend: str) -> tuple[Any, Any]:
-    """The kernels of a layout: training, and losses on paths. Gluon has no interpreter."""
+    """The kernels of a layout: training, and losses on paths.
+
+    Gluon has no interpreter, and in Triton 3.5 no products of matrices: there Triton's own kernels do the same work.
+    """
     if layout.name == "memory":
         return memory_training.train, memory_paths.path_losses
     if triton.knobs.runtime.interpret:
@@ -193,7 +196,7 @@ def _kernels(layout: Layout, dtype: torch.dtype, backend: str) -> tuple[Any, Any
         from kernels.gpu.registers import lanes
 
         return lanes.train, lanes.path_losses
-    if dtype is torch.float32 and backend == "cuda":
+    if dtype is torch.float32 and backend == "cuda" and not triton.__version__.startswith("3.5."):
         from kernels.gpu.registers import tiles
 
         return tiles.train, tiles.path_losses

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import torch
-
 import kernels
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
@@ -17,11 +15,10 @@ from testbed.errors import StudyError
 def resolve(backend: str, plan: Plan) -> str:
     """The backend that will run all launches; StudyError with its sentence if it cannot.
 
-    What `auto` stands for is decided by the kernels, but for one thing that they cannot see: whether the launches of a
-    study are together worth sending to a GPU. They are above `kernels.WORTH_A_TRANSFER`, if its kernels know all of the
-    study's settings.
+    What `auto` stands for is decided by the kernels, which are told of the work of all launches together: worth a GPU,
+    it goes there if its kernels know all of the study's settings.
     """
-    if backend == "auto" and torch.cuda.is_available() and work(plan) > kernels.WORTH_A_TRANSFER:
+    if backend == "auto" and kernels.worth_a_gpu(work(plan)):
         try:
             return tried("gpu", plan)
         except StudyError:

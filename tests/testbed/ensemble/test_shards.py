@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 import kernels
 from testbed import StudyError
 from testbed.ensemble import backend as backends
@@ -28,7 +30,7 @@ def test_auto_is_the_best_backend_that_can_run_the_study(study, monkeypatch):
         return tried
 
     chosen_by_the_kernels = "reference" if kernels.native.missing() else "native"
-    monkeypatch.setattr(backends.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(backends, "tried", with_a_gpu_that(knows_the_study=True))
     assert backends.resolve("auto", plan) == chosen_by_the_kernels and asked == ["auto"]
     assert backends.resolve("reference", plan) == "reference"
