@@ -68,21 +68,40 @@ def call(
     """Call `function(spec)` and wait until it is done; MemoryError where memory ran out.
 
     It runs in a thread of its own, during which ctypes releases the interpreter: this thread tells `progress` how much
-    of `total` is done, and an exception here (Ctrl-C) stops the call before it is raised again.
+    of `total` is done, and an exception here (Ctrl-C) stops the call before it is raised again. It waits for an event
+    that the worker sets: `Thread.join`, interrupted, may take a thread for finished that still writes into our arrays.
     """
     status: list[int] = []
-    worker = threading.Thread(target=lambda: status.append(function(ctypes.byref(spec))), name="lmc-native")
-    worker.start()
+    finished = threading.Event()
+
+    def work() -> None:
+        try:
+            status.append(function(ctypes.byref(spec)))
+        finally:
+            finished.set()
+
+    threading.Thread(target=work, name="lmc-native").start()
     try:
-        while worker.is_alive():
-            worker.join(WAIT_SECONDS if progress is None else POLL_SECONDS)
+        while not finished.wait(WAIT_SECONDS if progress is None else POLL_SECONDS):
             if progress is not None:
                 progress(min(monitor.done, total), total)
     except BaseException:
         monitor.cancel = 1
-        worker.join()
+        _outlast(finished)
         raise
     if progress is not None:
         progress(monitor.done, total)
     if status != [0]:
         raise MemoryError("the native backend ran out of memory; train fewer networks at a time or use fewer threads.")
+
+
+def _outlast(finished: threading.Event) -> None:
+    """Wait for the event, however often the user presses Ctrl-C meanwhile: until then the kernel writes into our
+    arrays.
+    """
+    while True:
+        try:
+            finished.wait()
+            return
+        except KeyboardInterrupt:
+            continue

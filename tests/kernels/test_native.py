@@ -6,6 +6,9 @@ earns.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import assume, given
@@ -334,3 +337,29 @@ def test_weights_that_no_network_of_a_group_has_are_left_out_without_a_trace(nat
         architecture, params.double(), (x.double(), y.double()), training, mask=masks, backend="reference"
     ).params
     torch.testing.assert_close(skipped.double(), expected, rtol=0, atol=1e-11 if dtype == torch.float64 else 2e-4)
+
+
+INTERRUPTED = """
+import os, signal, threading, torch
+from kernels import Architecture, Training, train
+architecture = Architecture({widths})
+params, x = architecture.initial(4096), torch.ones(64, architecture.n_inputs)
+for seconds in {seconds}:
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    train(architecture, params, (x, x[:, :1]), Training(10**5), backend="native")
+except KeyboardInterrupt:
+    print("interrupted", [t.name for t in threading.enumerate() if t.name == "lmc-native"])
+again = train(architecture, params[:4], (x, x[:, :1]), Training(2), backend="native")  # a notebook goes on
+print(bool(again.params.isfinite().all()))
+"""
+
+
+@pytest.mark.parametrize("seconds", [(1.0,), (1.0, 1.0001, 1.002)])
+@pytest.mark.parametrize("widths", [(2, 16, 1), (4, 64, 64, 1)])
+def test_ctrl_c_in_a_script_stops_the_kernel_and_nothing_else(native_backend, widths, seconds):
+    """When the exception comes, no thread writes into the arrays any more."""
+    program = INTERRUPTED.format(widths=widths, seconds=seconds)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, (done.returncode, done.stderr[-1000:])
+    assert done.stdout.split("\n")[:2] == ["interrupted []", "True"]
