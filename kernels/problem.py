@@ -20,6 +20,7 @@ from kernels.samples import Data, Datasets, Samples, checked_samples
 from kernels.training import SGD, Adam, AdamW, Training
 
 Seeds = int | Sequence[int] | np.ndarray | Tensor
+FLOATS = (torch.float32, torch.float64)  # what backends compute in
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,9 +211,11 @@ def path_problem(
         raise ValueError(
             f"params_a and params_b must have one shape, not {list(params_a.shape)} and {list(params_b.shape)}."
         )
+    if dtype not in FLOATS:
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}.")
     a = _params("params_a", architecture, params_a).to(dtype)
     b = _params("params_b", architecture, params_b).to(dtype)
-    grid = torch.as_tensor(alphas, dtype=torch.float64).to(a.device)
+    grid = torch.as_tensor(alphas, dtype=torch.float64).to(a.device).contiguous()
     if grid.ndim != 1 or not len(grid) or not bool(torch.isfinite(grid).all()):
         raise ValueError("alphas must be a list of finite numbers.")
     samples = checked_samples(architecture, data, loss, dataset, len(a), "pairs", a)
@@ -256,7 +259,7 @@ def _params(field: str, architecture: Architecture, params: Tensor) -> Tensor:
         raise ValueError(
             f"{field} must have shape [n_networks, {architecture.n_parameters}], not {list(params.shape)}."
         )
-    if params.dtype not in (torch.float32, torch.float64):
+    if params.dtype not in FLOATS:
         raise ValueError(f"{field} must be float32 or float64, not {params.dtype}.")
     return params.detach().contiguous()
 

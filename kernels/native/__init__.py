@@ -26,7 +26,7 @@ from kernels.native.structures import (
     address,
 )
 from kernels.network import Architecture
-from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
+from kernels.problem import FLOATS, PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
 from kernels.training import SGD, Adam, AdamW
 
 __all__ = ["assign", "fma_peak", "missing", "path_losses", "stream_samples", "train", "vector_bytes"]
@@ -181,8 +181,11 @@ def stream_samples(
     """What the kernel draws for each seed at one step: three arrays `[n_seeds]`.
 
     In the words of `kernels.streams`: the integer below `limit` from word `position` of REPLACEMENT; the image of
-    position mod limit under the permutation of epoch `step`; and normal number `position` of GAUSSIAN.
+    position mod limit under the permutation of epoch `step`; and normal number `position` of GAUSSIAN, in the dtype,
+    float32 or float64.
     """
+    if dtype not in FLOATS:
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}.")
     seeds = np.ascontiguousarray(seeds, np.int64)
     integer = np.empty(len(seeds), np.uint32)
     permuted = np.empty(len(seeds), np.uint32)

@@ -133,7 +133,13 @@ class AssignmentSpec(ctypes.Structure):
 
 
 def address(array: Tensor | np.ndarray | None) -> int | None:
-    """Where an array's numbers begin in memory; None (a null pointer) for None."""
+    """Where an array's numbers begin in memory; None (a null pointer) for None.
+
+    ValueError for an array with gaps between its numbers, or on another device: the C++ would read what is not its.
+    """
     if array is None:
         return None
-    return array.data_ptr() if isinstance(array, Tensor) else array.ctypes.data
+    numbers = array.numpy() if isinstance(array, Tensor) else array
+    if not numbers.flags.c_contiguous:
+        raise ValueError("an array must lie in one piece in memory for the native backend to read it.")
+    return int(numbers.ctypes.data)
