@@ -24,9 +24,9 @@ def backend(request):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.complex64])
 def test_paths_in_other_than_two_dtypes_are_refused(backend, dtype):
-    with pytest.raises(ValueError, match=f"dtype must be torch.float32 or torch.float64, not {dtype}"):
+    with pytest.raises(ValueError, match=rf"dtype must be torch\.float32 or torch\.float64, not {dtype}"):
         path_losses(ARCHITECTURE, A, B, [0.0, 1.0], SAMPLES, dtype=dtype, backend=backend)
-    with pytest.raises(ValueError, match="dtype must be torch.float32 or torch.float64"):
+    with pytest.raises(ValueError, match=r"dtype must be torch\.float32 or torch\.float64"):
         native.stream_samples(np.arange(3), 0, 0, 5, dtype)
 
 
