@@ -173,6 +173,21 @@ class Architecture:
         """
         return torch_models.to_torch(self, params)
 
-    def from_torch(self, model: nn.Sequential) -> Float[Tensor, " n_parameters"]:
-        """The parameter vector `[n_parameters]` of a model as `to_torch` makes it; ValueError if it is another."""
+    def from_torch(self, model: nn.Module) -> Float[Tensor, " n_parameters"]:
+        """The parameter vector `[n_parameters]` of a model that computes what this architecture does.
+
+        model: a torch.nn.Sequential, nested or not, of the layers that `to_torch` makes; Identity, Flatten and Dropout
+            in evaluation may stand between them. A layer's weight and bias are those it computes with: after pruning,
+            weight or spectral normalisation and other parametrisations, as in evaluation.
+
+        On the model's device and in its dtype; float16 and bfloat16 become float32, which holds them exactly. The
+        model is held against the result on random inputs. ValueError names the first layer that is another.
+
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout(), nn.Linear(3, 1)).eval()
+        >>> Architecture((2, 3, 1)).from_torch(model).shape
+        torch.Size([13])
+        >>> Architecture((2, 3, 1), "tanh").from_torch(model)
+        Traceback (most recent call last):
+        ValueError: layer 1 of the model is ReLU(), where this architecture has Tanh().
+        """
         return torch_models.from_torch(self, model)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +17,13 @@ if TYPE_CHECKING:
     from kernels.network import Architecture
 
 NORM_EPS = 1e-5  # added to the variance in normalisation, as torch.nn.LayerNorm does
+N_CHECKED = 64  # random inputs on which a model is held against the parameters read from it
+DISTINGUISHED = {  # what two layers of one kind may differ in, besides their weights
+    nn.Linear: ("in_features", "out_features"),
+    nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine"),
+    nn.LeakyReLU: ("negative_slope",),
+    nn.GELU: ("approximate",),
+}
 
 
 class Residual(nn.Module):
@@ -60,37 +71,151 @@ def to_torch(architecture: Architecture, params: Tensor) -> nn.Sequential:
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A layer with copies of a weight `[fan_out, fan_in]` and a bias `[fan_out]`."""
     fan_out, fan_in = weight.shape
-    linear = nn.Linear(fan_in, fan_out, bias=bias is not None, dtype=weight.dtype, device=weight.device)
+    # skip_init: torch's initial weights would be drawn from the user's random numbers
+    linear = nn.utils.skip_init(
+        nn.Linear, fan_in, fan_out, bias=bias is not None, dtype=weight.dtype, device=weight.device
+    )
     linear.weight.data.copy_(weight)
     if bias is not None:
         linear.bias.data.copy_(bias)
     return linear
 
 
-def from_torch(architecture: Architecture, model: nn.Sequential) -> Tensor:
-    """The parameters `[n_parameters]` of a model as `to_torch` makes it; ValueError if it is another.
+def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
+    """The parameters `[n_parameters]` of a model with this architecture, as `Architecture.from_torch` says.
 
     >>> from kernels.network import Architecture
     >>> architecture = Architecture((1, 1))
     >>> from_torch(architecture, to_torch(architecture, torch.tensor([3.0, 4.0])))
     tensor([3., 4.])
     """
-    leaves = [module for module in model.modules() if not isinstance(module, nn.Sequential)]
-    linears = [module for module in leaves if isinstance(module, nn.Linear)]
-    slopes = [module.negative_slope for module in leaves if isinstance(module, nn.LeakyReLU)]
-    expected = [
-        type(module)
-        for module in to_torch(architecture, torch.zeros(architecture.n_parameters)).modules()
-        if not isinstance(module, nn.Sequential)
-    ]
-    same_modules = [type(module) for module in leaves] == expected
-    same_widths = tuple(linear.in_features for linear in linears) == architecture.widths[:-1]
-    same_widths &= tuple(linear.out_features for linear in linears) == architecture.widths[1:]
-    same_biases = all((linear.bias is not None) == architecture.biases for linear in linears)
-    if not (same_modules and same_widths and same_biases):
-        raise ValueError(f"the model does not have this architecture ({architecture}): it is {model}.")
-    if any(slope != architecture.negative_slope for slope in slopes):
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Sequential, not {type(model).__name__}.")
+    placed = _placed_layers(model)
+    _compare(placed, _placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters))))
+    linears = [place.layer for place in placed if isinstance(place.layer, nn.Linear)]
+    dtype, device = _only_dtype_and_device(model)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(N_CHECKED, architecture.n_inputs, generator=generator) * torch.logspace(-1, 1, N_CHECKED)[:, None]
+    x = x.to(device, dtype)
+    with _evaluating(model), torch.no_grad():
+        # the pass comes first: it makes the effective weights of layers that are pruned or normalised
+        outputs = _outputs(model, x)
+        numbers = [part.flatten() for linear in linears for part in (linear.weight, linear.bias) if part is not None]
+        params = torch.cat(numbers)
+        own = to_torch(architecture, params)(x)
+    if not _close(outputs, own):
         raise ValueError(
-            f"the model's negative_slope is {slopes[0]}, this architecture's is {architecture.negative_slope}."
+            "the model has the layers of this architecture, but its outputs are not those of its weights: "
+            "a hook or a forward() of its own changes them."
         )
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    return params if dtype in (torch.float32, torch.float64) else params.float()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer that does something, its name in the model, and how many Residuals it stands in.
+
+    >>> Place("0.1", nn.ReLU(), 1).text
+    'ReLU() inside a Residual'
+    """
+
+    name: str
+    layer: nn.Module
+    depth: int
+
+    @property
+    def text(self) -> str:
+        """What the layer is, in words."""
+        inside = " inside a Residual" if self.depth else ""
+        return f"{type(self.layer).__name__}({self.layer.extra_repr()}){inside}"
+
+
+def _placed_layers(module: nn.Module, name: str = "", depth: int = 0) -> list[Place]:
+    """The layers of a model in the order in which they act; one that is used twice stands there twice.
+
+    What does nothing to samples `[n, units]` is left out: Identity, Flatten, Dropout in evaluation.
+    """
+    if isinstance(module, nn.Sequential):
+        children = [(f"{name}.{key}" if name else key, child) for key, child in module._modules.items()]
+        return [place for key, child in children if child is not None for place in _placed_layers(child, key, depth)]
+    if isinstance(module, Residual):
+        return [Place(name, module, depth), *_placed_layers(module.block, f"{name}.block", depth + 1)]
+    if isinstance(module, nn.Identity) or (isinstance(module, nn.Flatten) and module.start_dim == 1):
+        return []
+    if isinstance(module, nn.Dropout | nn.AlphaDropout):
+        if module.training and module.p > 0:
+            raise ValueError(
+                f"layer {name} of the model is {module} in training, whose outputs are random: call model.eval() first."
+            )
+        return []
+    return [Place(name, module, depth)]
+
+
+def _compare(found: list[Place], wanted: list[Place]) -> None:
+    """ValueError for the first layer of a model that is not the architecture's."""
+    for place, own in itertools.zip_longest(found, wanted):
+        if place is None:
+            raise ValueError(f"the model ends where this architecture has {own.text}.")
+        if own is None:
+            raise ValueError(f"layer {place.name} of the model is {place.text}, where this architecture has ended.")
+        if not _alike(place, own):
+            raise ValueError(
+                f"layer {place.name or 0} of the model is {place.text}, where this architecture has {own.text}."
+            )
+
+
+def _alike(place: Place, own: Place) -> bool:
+    """Whether a layer computes what the architecture's own does, but for its weights."""
+    layer, wanted = place.layer, own.layer
+    if not isinstance(layer, type(wanted)) or place.depth != own.depth:
+        return False
+    if isinstance(layer, nn.Linear) and (layer.bias is None) != (wanted.bias is None):
+        return False
+    return all(
+        getattr(layer, name) == getattr(wanted, name)
+        for kind, names in DISTINGUISHED.items()
+        if isinstance(layer, kind)
+        for name in names
+    )
+
+
+def _only_dtype_and_device(model: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Those that all numbers of a model have; ValueError where they differ, or there are no numbers."""
+    places = {(parameter.dtype, parameter.device) for parameter in model.parameters()}
+    if len(places) > 1:
+        said = sorted(f"{dtype} on {device}" for dtype, device in places)
+        raise ValueError(f"the model's parameters must have one dtype and lie on one device, not {', '.join(said)}.")
+    dtype, device = places.pop()
+    if not dtype.is_floating_point or device.type == "meta":
+        raise ValueError(f"the model's parameters must be floating-point numbers, not {dtype} on {device}.")
+    return dtype, device
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation (a spectral norm then stays as it is), and after that as it was."""
+    training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was in training:
+            module.training = was
+
+
+def _outputs(model: nn.Module, x: Tensor) -> Tensor:
+    """The model's outputs on x; ValueError where it does not run."""
+    try:
+        return model(x)
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"the model does not run on inputs of shape {list(x.shape)}: {error}") from error
+
+
+def _close(outputs: Tensor, own: Tensor) -> bool:
+    """Whether two arrays of outputs are equal to half of their digits."""
+    if not isinstance(outputs, Tensor) or outputs.shape != own.shape:
+        return False
+    half = torch.finfo(own.dtype).eps ** 0.5
+    size = own[own.isfinite()].abs().max().item() if bool(own.isfinite().any()) else 0.0
+    return torch.allclose(outputs, own, rtol=half, atol=half * size, equal_nan=True)
