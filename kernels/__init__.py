@@ -83,7 +83,8 @@ class PathLosses:
     loss: mean over the samples; standard_error: of that mean as an estimate of the population's (√(variance/n));
     skewness: of the samples' losses, μ₃/μ₂^{3/2} (0 where they are all equal): what a normal approximation of the
         mean's error leaves out;
-    error: share of samples misclassified, for cross-entropy (None for mse).
+    error: share of samples misclassified, for cross-entropy (None for mse); NaN where the loss of a sample is NaN:
+        the outputs of a diverged network have no largest.
 
     >>> line = Architecture((1, 1), biases=False)  # f(x) = w x
     >>> ones = torch.ones(1, 1)

@@ -113,7 +113,7 @@ class PathMoments:
     mean: of the samples' losses.
     standard_error: of that mean, as an estimate of the population's.
     skewness: of the samples' losses.
-    error: share of the samples misclassified (0 for mse).
+    error: share of the samples misclassified, NaN where the loss of one is NaN (0 for mse).
 
     >>> zero = torch.zeros(1, 2)
     >>> PathMoments(mean=zero, standard_error=zero, skewness=zero, error=zero).mean.shape

@@ -321,9 +321,11 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathM
         centred = each - each.mean(1, keepdim=True)
         square = centred.square().mean(1)
         standard_error[pair, column] = (square / max(samples.n_samples - 1, 1)).sqrt()
-        skewness[pair, column] = torch.where(square > 0, centred.pow(3).mean(1) / square.pow(1.5), 0.0)
+        cube = square.pow(1.5)
+        skewness[pair, column] = torch.where(cube == 0, 0.0, centred.pow(3).mean(1) / cube)
         if loss == "cross_entropy":
-            error[pair, column] = (outputs.argmax(-1) != y).double().mean(1)
+            wrong = (outputs.argmax(-1) != y).double()
+            error[pair, column] = torch.where(each.isnan(), torch.nan, wrong).mean(1)
         if progress is not None:
             progress(min(start + chunk, flat), flat)
     return PathMoments(mean=mean, standard_error=standard_error, skewness=skewness, error=error)

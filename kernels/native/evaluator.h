@@ -26,7 +26,7 @@ template <class T, Activation A> struct Evaluator {
     D sum;      // of the losses less `shift`
     D squares;  // of these
     D cubes;
-    D wrong;  // samples misclassified
+    D wrong;  // samples misclassified, NaN once a loss is
   };
   const PathSpec& spec;
   const NetworkSpec& net;
@@ -97,6 +97,7 @@ template <class T, Activation A> struct Evaluator {
       for (int s = 0; s < S; s++) {
         V number = Tile<T>::template largest<S>(out + s, net.outputs());
         V miss = number != y.template load<S>(0, s) ? splat<T>(1) : V{};
+        miss = value[s] == value[s] ? miss : value[s];  // no class is the largest of outputs without order
         total.wrong += __builtin_convertvector(miss, D);
       }
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 import kernels
@@ -13,9 +14,9 @@ from testbed.pair_set import PairSet
 def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor, loss: str) -> Tensor:
     """Share of inputs that A and B put in different classes, `[n_pairs]`; for mse √(mean ‖f_A − f_B‖²).
 
+    NaN where an output is NaN: it puts an input in no class.
     a, b: `[n_pairs, n_parameters]`; x: `[n_pairs, n_samples, n_inputs]`, a set for each pair.
 
-    >>> import torch
     >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
     >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
     >>> disagreement(architecture, a, b, torch.ones(1, 5, 2), "mse")
@@ -24,7 +25,9 @@ def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Te
     outputs_a, outputs_b = (reference.forward(architecture, end.double(), x.double())[0] for end in (a, b))
     if loss == "mse":
         return (outputs_a - outputs_b).square().sum(2).mean(1).sqrt()
-    return (outputs_a.argmax(2) != outputs_b.argmax(2)).double().mean(1)
+    apart = (outputs_a.argmax(2) != outputs_b.argmax(2)).double()
+    nowhere = (outputs_a.isnan() | outputs_b.isnan()).any(2)
+    return torch.where(nowhere, torch.nan, apart).mean(1)
 
 
 def _compute(pairs: PairSet) -> dict[str, Tensor]:

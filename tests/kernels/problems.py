@@ -163,6 +163,22 @@ def same_bits(one, other):
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
+def diverge(problem: PathProblem) -> PathProblem:
+    """A network of the first, the second and the fourth path, of four, has become NaN: a weight, a bias, everything."""
+    problem.params_a[0, 0] = torch.nan
+    problem.params_b[1, -1] = torch.nan
+    problem.params_b[3] = torch.nan
+    return problem
+
+
+def check_diverged_paths(moments, classes: bool) -> None:
+    """Of the paths that `diverge` made, all moments are NaN on the three, and finite beside them."""
+    names = ("mean", "standard_error", "skewness", *(("error",) if classes else ()))
+    for name in names:
+        assert getattr(moments, name).isnan().all(1).tolist() == [True, True, False, True], name
+        assert getattr(moments, name)[2].isfinite().all(), name
+
+
 def check_paths(got, want, tolerance):
     """Mean to a relative error, standard error to that of the mean, skewness and share of errors."""
     assert relative_error(got.mean, want.mean) < tolerance

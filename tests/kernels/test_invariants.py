@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import SGD, Architecture, Teacher, Training, path_losses, streams, train
-from tests.kernels.problems import data
+from kernels import SGD, Architecture, Teacher, Training, native, path_losses, reference, streams, train
+from tests.kernels.problems import check_diverged_paths, data, diverge, paths
 
 BACKENDS = ("reference", "native")
 
@@ -135,6 +135,18 @@ def test_a_diverged_network_is_marked_and_disturbs_no_other(backend):
         architecture, params[:1] * 1e30, source, Training(1, SGD(1e30), record_every=1), backend=backend
     )
     assert at_last_update.diverged_at[0] in (0, 1)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("widths", [(3, 5, 4, 2), (2, 4, 2), (3, 2)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_diverged_network_is_not_perfect(backend, widths, loss, dtype):
+    """Its outputs have no largest: no class is right, even where all labels are class 0."""
+    p = diverge(paths(widths, loss=loss, n=4, n_samples=19, dtype=dtype))
+    if loss == "cross_entropy":
+        p.samples.y.zero_()
+    solve = native.path_losses if backend == "native" else reference.path_losses
+    check_diverged_paths(solve(p), classes=loss == "cross_entropy")
 
 
 def test_masked_parameters_stay_zero(backend):

@@ -64,8 +64,9 @@ def path_losses(
             row, key, 0, position, exists, 0.0, NET, BATCH,
         )  # fmt: skip
         if BATCH.loss != "mse":
-            missed = exists & (largest(values, NET, TILE) != label)
-            wrong = add(wrong, tl.where(missed, 1.0, 0.0), NET)
+            missed = tl.where(largest(values, NET, TILE) != label, 1.0, 0.0)
+            missed = tl.where(value == value, missed, value)  # NaN: no class is the largest
+            wrong = add(wrong, tl.where(exists, missed, 0.0), NET)
         value = (value * unit(BATCH)).to(tl.float64)
         first += tl.sum(tl.where(position == 0, value, 0.0), axis=0, keep_dims=True)
         centred = tl.where(exists, value - first, 0.0)

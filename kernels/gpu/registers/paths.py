@@ -80,8 +80,9 @@ def path_losses(
             squares = add(squares, centred * centred, NET)
             cubes = add(cubes, centred * centred * centred, NET)
             if BATCH.loss != "mse":
-                missed = exists_here & (largest(outputs) != labels[0])
-                wrong = add(wrong, tl.where(missed, 1.0, 0.0), NET)
+                missed = tl.where(largest(outputs) != labels[0], 1.0, 0.0)
+                missed = tl.where(value == value, missed, value)  # NaN: no class is the largest
+                wrong = add(wrong, tl.where(exists_here, missed, 0.0), NET)
 
     report(
         mean + item, standard_error + item, skewness + item, error + item,
@@ -101,7 +102,8 @@ def report(mean, standard_error, skewness, error, first, total, squares, cubes, 
     third = third - 3.0 * shift * square + 2.0 * shift * shift * shift
     tl.store(mean, first + shift, mask=valid)
     tl.store(standard_error, deviation / tl.sqrt(tl.maximum(n - 1.0, 1.0)), mask=valid)
-    tl.store(skewness, tl.where(variance > 0.0, third / (variance * deviation), 0.0), mask=valid)
+    cube = variance * deviation
+    tl.store(skewness, tl.where(cube == 0.0, 0.0, third / cube), mask=valid)
     tl.store(error, wrong / n, mask=valid)
 
 

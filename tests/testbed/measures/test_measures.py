@@ -33,6 +33,14 @@ def test_disagreement():
     assert (disagreement(architecture, a, a, x, "cross_entropy") == 0).all()
 
 
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_diverged_network_agrees_with_none(loss):
+    architecture, a, b, x, _ = setting("cross_entropy")
+    a[1, -1] = torch.nan
+    for one, other in ((a, b), (b, a), (a, a)):
+        assert disagreement(architecture, one, other, x, loss).isnan().tolist() == [False, True, False]
+
+
 def test_perturbation_is_as_long_as_half_the_path():
     """L = ½ mean ‖θ x‖² on inputs of covariance 1: a step of length r adds ½ r², and its overlap with θ."""
     architecture = Architecture((2, 1), "identity", biases=False)

@@ -10,7 +10,17 @@ import torch
 from kernels import ACTIVATIONS, SGD, Adam, AdamW, Architecture, Training, gpu, reference
 from kernels.gpu import launch
 from kernels.problem import training_problem
-from tests.kernels.problems import OPTIMIZERS, check, check_paths, data, paths, problem, same_bits
+from tests.kernels.problems import (
+    OPTIMIZERS,
+    check,
+    check_diverged_paths,
+    check_paths,
+    data,
+    diverge,
+    paths,
+    problem,
+    same_bits,
+)
 
 SIZES = {
     "linear": {"widths": (3, 2)},
@@ -131,6 +141,14 @@ def test_paths(widths, loss, online, monkeypatch):
     check_paths(got, reference.path_losses(p), 1e-10)
     monkeypatch.setattr(launch, "SCRATCH", 1)
     assert same_bits(got, gpu.path_losses(p))
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_diverged_network_is_not_perfect(loss):
+    p = diverge(paths((40, 3, 2), loss=loss, n=4, n_samples=19))
+    if loss == "cross_entropy":
+        p.samples.y.zero_()
+    check_diverged_paths(gpu.path_losses(p), classes=loss == "cross_entropy")
 
 
 @pytest.mark.parametrize("network", [{"normalise": True}, {"residual": True}, {"normalise": True, "residual": True}])

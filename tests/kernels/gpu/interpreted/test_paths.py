@@ -10,7 +10,7 @@ import torch
 from kernels import ACTIVATIONS, Architecture, gpu, path_losses, reference, train
 from kernels.gpu import launch
 from kernels.training import Training
-from tests.kernels.problems import check_paths, data, paths, same_bits
+from tests.kernels.problems import check_diverged_paths, check_paths, data, diverge, paths, same_bits
 
 TEACHER = Architecture((3, 4, 2), "erf")
 
@@ -41,6 +41,16 @@ def test_a_small_variance_survives_a_large_mean():
     got, want = gpu.path_losses(p), reference.path_losses(p)
     assert torch.allclose(got.standard_error, want.standard_error, rtol=1e-6)
     assert (want.standard_error > 0).all()
+
+
+@pytest.mark.parametrize("widths", [(3, 5, 2), (3, 40, 33, 2)])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_diverged_network_is_not_perfect(widths, loss):
+    p = diverge(paths(widths, loss=loss, n=4, n_samples=19))
+    assert launch.plan(p).layout.name == ("lanes" if widths[1] == 5 else "tiles")
+    if loss == "cross_entropy":
+        p.samples.y.zero_()
+    check_diverged_paths(gpu.path_losses(p), classes=loss == "cross_entropy")
 
 
 def test_the_bits_do_not_depend_on_how_the_pairs_are_cut(monkeypatch):
