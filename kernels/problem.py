@@ -166,6 +166,8 @@ def training_problem(
             raise ValueError(f"spawn_steps must be at least 0, not {int(steps.min())}.")
     mask = _switches("mask", mask, params)
     trainable = _switches("trainable", trainable, params)
+    if mask is not None:
+        training = _without_zero_over_zero(training, dtype)
     optimizer = training.optimizer
     momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
     return TrainingProblem(
@@ -296,6 +298,14 @@ def _first_of_group(
         if value is not None and not bool((value == value[:, first]).all()):
             raise ValueError(f"tied: the parameters of a tied group must be alike in {field}.")
     return first
+
+
+def _without_zero_over_zero(training: Training, dtype: torch.dtype) -> Training:
+    """The same, with the least normal number for Adam's eps = 0: √v̂ + eps is √v̂ to the last bit unless that is 0."""
+    optimizer = training.optimizer
+    if isinstance(optimizer, SGD) or optimizer.eps > 0:
+        return training
+    return replace(training, optimizer=replace(optimizer, eps=torch.finfo(dtype).tiny))
 
 
 def _batch_size(training: Training, samples: Samples) -> int:

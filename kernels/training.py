@@ -51,7 +51,8 @@ class Adam:
     """Adam (Kingma & Ba 2015), as torch.optim.Adam: the weight decay λθ is added to the gradient.
 
     m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², θ ← θ − η m̂ / (√v̂ + ε) with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ).
-    lr η and weight_decay λ: one number, or one per network.
+    lr η and weight_decay λ: one number, or one per network. eps: with ε = 0, a parameter whose gradients have all been
+    exactly 0 becomes 0/0, NaN, as in torch. In networks with a mask, where gradients are 0 for good, it stays.
 
     >>> Adam(betas=(0.9, 1.0))
     Traceback (most recent call last):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import SGD, Architecture, Teacher, Training, native, path_losses, reference, streams, train
+from kernels import SGD, Adam, AdamW, Architecture, Teacher, Training, native, path_losses, reference, streams, train
 from tests.kernels.problems import check_diverged_paths, data, diverge, paths
 
 BACKENDS = ("reference", "native")
@@ -157,6 +157,31 @@ def test_masked_parameters_stay_zero(backend):
         architecture, architecture.initial(3), data(architecture, "mse", 16), training, mask=mask, backend=backend
     )
     assert (trained.params[:, ~mask] == 0).all() and (trained.params[:, mask] != 0).any()
+
+
+@pytest.mark.parametrize("optimizer", [Adam, AdamW])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adam_without_eps_leaves_parameters_without_a_gradient_where_they_are(backend, optimizer, dtype):
+    """Masked ones, and those of a unit that leads nowhere: 0/0. All others move by ±η at the first step."""
+    architecture = Architecture((3, 5, 1), "tanh")
+    mask = torch.ones(architecture.n_parameters, dtype=torch.bool)
+    mask[[1, 4, 9]] = False  # weights of the first layer
+    leads_nowhere = 2
+    architecture.layers(mask)[1][0][:, leads_nowhere] = False
+    params = architecture.initial(3, scheme="torch", dtype=dtype)
+    source = data(architecture, "mse", 16)
+    trained = train(
+        architecture, params, source, Training(1, optimizer(0.01, eps=0.0)), mask=mask, backend=backend
+    ).params
+    stays = ~mask
+    for weight_or_bias in architecture.layers(stays)[0]:
+        weight_or_bias[leads_nowhere] = True
+    assert (trained[:, ~mask] == 0).all() and torch.equal(trained[:, stays & mask], params[:, stays & mask])
+    steps = (trained - params)[:, ~stays].abs()
+    assert torch.allclose(steps, torch.full_like(steps, 0.01), rtol=1e-4)
+    longer = Training(30, optimizer(0.01, eps=0.0), record_every=1)
+    run = train(architecture, params, source, longer, mask=mask, backend=backend)
+    assert run.losses.isfinite().all() and (run.diverged_at == -1).all()
 
 
 def test_zero_steps_change_nothing(backend):

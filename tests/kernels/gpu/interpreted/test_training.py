@@ -75,6 +75,17 @@ def test_tiles_in_double(optimizer):
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
+@pytest.mark.parametrize(
+    ("layout", "widths"), [("lanes", (2, 5, 1)), ("tiles", (2, 17, 18, 1)), ("memory", (34, 4, 1))]
+)
+def test_adam_without_eps_leaves_masked_parameters_at_zero(layout, widths):
+    p = problem(widths, "tanh", "adam without eps", n=2, masked=True, steps=4)
+    assert launch.plan(p).layout.name == layout
+    got, want = gpu.train(p), reference.train(p)
+    assert (want.params[~p.mask] == 0).all() and want.params.isfinite().all()
+    check(got, want, 1e-10)
+
+
 @pytest.mark.parametrize("layout", [(2, 3, 1), (2, 24, 33, 1)])
 def test_float32_stays_close(layout):
     p = problem(layout, dtype=SINGLE, steps=20, n=3, optimizer="adam")
