@@ -132,7 +132,7 @@ class _Runner:
             if not self.store.has_tensors(shard.name):
 
                 def within(done: int, total: int, before: float = before, size: int = size) -> None:
-                    self.bar.update(self.networks_done, completed=before + size * done // total)
+                    self.bar.update(self.networks_done, completed=before + size * done / max(total, 1))  # no steps: 0
 
                 with self._timed("training"):
                     networks = launch.networks[shard.start : shard.stop]

@@ -21,6 +21,7 @@ import testbed.run as running
 from testbed import Study, StudyError, run_study
 from testbed.cli import main
 from testbed.ensemble import shards
+from testbed.ensemble.plan import plan
 from testbed.report import answers, write_report
 from testbed.results import Results, Store
 
@@ -132,6 +133,24 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):
     assert not json.loads((tmp_path / "cut" / "manifest.json").read_text())["finished"]
     subprocess.run([*command, str(tmp_path / "cut")], env=environment, check=True)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_networks_as_initialised_are_a_study(raw, tmp_path, backend):
+    """training.steps = 0, alone and as a level, and shrunk by --quick: the final parameters are the initial ones."""
+    path = tmp_path / "study.toml"
+    path.write_text(tomli_w.dumps(raw({"vary": {"training.steps": [0, 40]}, "ensemble.spawn_step": 0})))
+    for source, settings, quick in ((path, [], False), (path, ["vary.'training.steps'=[0]"], True)):
+        made = Study.load(source, settings, quick)
+        folder = run_study(made, tmp_path / f"run-{quick}", backend=backend).parent
+        launch = plan(made).launches[0]
+        params = safetensors.numpy.load_file(folder / "parameters" / "launch-0.safetensors")["params"]
+        assert launch.study.training.steps == 0
+        assert np.array_equal(params, launch.initial(launch.networks).numpy())
+        networks = pl.read_parquet(folder / "networks.parquet").filter(launch=0)
+        assert networks["train_loss"].is_finite().all() and (networks["train_loss"] > 0).all()
+        losses = pl.read_parquet(folder / "losses.parquet")
+        assert not losses["network"].is_in(networks["network"].implode()).any()  # no step, no batch, no loss
 
 
 def test_a_finished_run_is_not_redone(study, tmp_path, monkeypatch):
