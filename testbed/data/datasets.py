@@ -61,8 +61,14 @@ def make(
     x, y = arrays
     largest = max(int(labels.max()) for _, labels in (arrays, held_out or arrays))
     n_outputs = y.shape[1] if y.ndim == 2 else 1 + largest
+    train = _tensors(arrays, dtype)
     test = None if held_out is None else _tensors(held_out, dtype)
-    return Dataset(x.shape[1], n_outputs, _tensors(arrays, dtype), test)
+    if not all(bool(torch.isfinite(part).all()) for samples in (train, test or train) for part in samples):
+        raise StudyError(
+            f"data.path: {data.path} holds numbers that are too large for {str(dtype)[6:]}: scale them, or set "
+            'training.dtype = "float64".'
+        )
+    return Dataset(x.shape[1], n_outputs, train, test)
 
 
 def train_samples(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
-from testbed import Study, StudyError
+from testbed import Study, StudyError, memory
 from testbed.data import datasets
 from testbed.ensemble.plan import plan as make_plan
 
@@ -30,6 +32,22 @@ FILES = [
     ({"x": X, "y": Y}, "cross_entropy", r"data\.y must be class numbers"),
     ({"x": X, "y": LABELS - 1}, "cross_entropy", r"data\.y must be class numbers .* from -1 to 1"),
     ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "mse", r"data\.x_test must have the columns of x"),
+    (
+        {"x": X, "y": LABELS + 1},
+        "cross_entropy",
+        r"it holds 3 classes up to 3, and class 0 has no sample",
+    ),
+    ({"x": X, "y": LABELS + 100}, "cross_entropy", r"3 classes up to 102, and class 0 has no sample"),
+    ({"x": X, "y": LABELS % 2 * 10**9}, "cross_entropy", r"2 classes up to 1000000000, and class 1 has no sample"),
+    ({"x": X, "y": LABELS.astype(np.uint64) * (2**63)}, "cross_entropy", r"up to 9223372036854775808, and class 1 has"),
+    (
+        {"x": X, "y": LABELS, "x_test": X, "y_test": LABELS + 1},
+        "cross_entropy",
+        r"data\.y_test has samples of class 3, and y has none: its classes are 0 to 2",
+    ),
+    ({"x": X + 1e300, "y": Y}, "mse", r"too large for float32: scale them, or set training\.dtype = \"float64\""),
+    ({"x": X.astype(np.longdouble) + np.longdouble(10) ** 400, "y": Y}, "mse", r"data\.x must be finite; it has 12"),
+    ({"x": X, "y": np.zeros((6, 0))}, "mse", r"data\.y must be floats"),
 ]
 
 
@@ -60,6 +78,62 @@ def test_a_file_that_is_no_npz_or_absent(raw, tmp_path):
     for path, sentence in ((tmp_path / "data.npz", "is not a .npz"), (tmp_path / "other.npz", "there is no file")):
         with pytest.raises(StudyError, match=sentence):
             made(file_study(raw, path))
+
+
+def test_a_npy_named_npz_is_refused(raw, tmp_path):
+    np.save(tmp_path / "data.npy", X)
+    (tmp_path / "data.npy").rename(tmp_path / "data.npz")
+    with pytest.raises(StudyError, match=r"data\.npz is not a \.npz of plain number arrays"):
+        made(file_study(raw, tmp_path / "data.npz"))
+
+
+@pytest.mark.parametrize("of", [">f8", ">f4", "<f2", np.longdouble, ">i4", "u1", "F"])
+def test_numbers_of_any_kind_and_order_are_read(raw, tmp_path, of):
+    """Big-endian arrays, short and long floats, whole numbers, Fortran's order: the same samples."""
+    x = np.arange(12.0).reshape(6, 2)
+    stored = np.asfortranarray(x) if of == "F" else x.astype(of)
+    labels = LABELS.astype(">i2")
+    np.savez(tmp_path / "data.npz", x=stored, y=x.astype(">f4"), x_test=stored, y_test=x)
+    train = made(file_study(raw, tmp_path / "data.npz")).train
+    assert torch.equal(train[0], torch.from_numpy(x)) and torch.equal(train[1], torch.from_numpy(x))
+    np.savez(tmp_path / "classes.npz", x=stored, y=labels)
+    train = made(file_study(raw, tmp_path / "classes.npz", "cross_entropy")).train
+    assert train[1].tolist() == LABELS.tolist()
+
+
+def test_headers_are_read_before_data(raw, tmp_path, monkeypatch):
+    """A small file whose arrays would be large is refused unread, and so is an array that nobody asked for."""
+    n = 2**22
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((n, 16)), y=np.zeros((n, 1)))
+    np.savez_compressed(tmp_path / "more.npz", x=X, y=Y, other=np.zeros(n * 16))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2**20
+    monkeypatch.setattr(memory, "limit", lambda: 2**30)
+    tracemalloc.start()
+    with pytest.raises(StudyError, match=r"data\.path: the arrays of .*bomb\.npz need about 2\.1 GiB, and .* 1 GiB"):
+        made(file_study(raw, tmp_path / "bomb.npz"))
+    with pytest.raises(StudyError, match="holds 'other'"):
+        made(file_study(raw, tmp_path / "more.npz"))
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_a_damaged_file_is_refused(raw, tmp_path):
+    """A byte changed anywhere, or an end that is missing: a sentence, or samples that the checksums of zip let pass."""
+    np.savez(tmp_path / "whole.npz", x=X + 1, y=Y)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for trial in range(400):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        (tmp_path / "data.npz").write_bytes(damaged[: rng.integers(len(whole))] if trial % 4 == 0 else damaged)
+        try:
+            found = made(file_study(raw, tmp_path / "data.npz")).train
+        except StudyError:
+            refused += 1
+            continue
+        assert torch.equal(found[0], torch.from_numpy(X + 1))
+    assert refused > 200
 
 
 def test_a_file_that_changed_is_refused(raw, tmp_path):

@@ -1,0 +1,37 @@
+"""How much memory this machine lets a process have, and numbers of bytes as people read them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
+
+
+def limit() -> int:
+    """Bytes that a process may hold: the machine's memory, or a container's or the shell's limit where that is lower.
+
+    >>> limit() > 2**20
+    True
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
+        limits.append(int(CGROUP.read_text()))
+    return min(limits)
+
+
+def readable(n_bytes: float) -> str:
+    """Bytes in the unit that suits them.
+
+    >>> readable(3 * 2**30), readable(5e5), readable(1e30)
+    ('3 GiB', '0.48 MiB', '8.9e+14 PiB')
+    """
+    for unit, size in (("MiB", 2**20), ("GiB", 2**30), ("TiB", 2**40)):
+        if n_bytes < 1000 * size:
+            return f"{n_bytes / size:.2g} {unit}" if n_bytes < 100 * size else f"{n_bytes / size:.0f} {unit}"
+    return f"{n_bytes / 2**50:.2g} PiB"

@@ -1,0 +1,86 @@
+"""The data files that a study names: found beside the study, and known by their SHA-256, so that no other is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import StudyError
+from testbed.sha256 import sha256_of
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A place of a raw study where a path stands: as sentences name it, the table or list, and the key within."""
+
+    place: str
+    within: Any
+    key: Any
+
+    @property
+    def path(self) -> Any:
+        return self.within[self.key]
+
+
+def fill(raw: dict[str, Any], folder: Path) -> None:
+    """Make the path of every data file of a raw study absolute, from the study's folder, and note its SHA-256.
+
+    Of the one file that `[data]` names the hash is noted as `data.sha256`; if [vary] or a component names others, that
+    of every file in the table `files`, by its path. A hash that is there already stays, and is checked when the file
+    is read. StudyError, with the place, where there is no such file.
+    """
+    named = [place for place in _named(raw) if isinstance(place.path, str)]
+    for place in named:
+        place.within[place.key] = str(_found(place, folder))
+    if len(named) == 1 and named[0].within is raw.get("data"):
+        data = raw["data"]
+        data.setdefault("sha256", sha256_of(data["path"]))
+    elif named:
+        hashes = raw.setdefault("files", {})
+        if isinstance(hashes, dict):
+            for place in named:
+                hashes.setdefault(place.path, _pinned(place) or sha256_of(place.path))
+
+
+def _named(raw: dict[str, Any]) -> Iterator[_Named]:
+    """Where paths of data files stand: in [data], in components, and in the lists of [vary]."""
+    yield from _in_table("data", raw.get("data"))
+    components = raw.get("component")
+    for group, members in components.items() if isinstance(components, dict) else ():
+        for name, settings in members.items() if isinstance(members, dict) else ():
+            if isinstance(settings, dict):
+                place = f"component.{group}.{name}"
+                yield from _in_table(f"{place}.data", settings.get("data"))
+                if "data.path" in settings:
+                    yield _Named(f"{place}.'data.path'", settings, "data.path")
+    vary = raw.get("vary")
+    for key in ("data", "data.path"):
+        values = vary.get(key) if isinstance(vary, dict) else None
+        for index, value in enumerate(values) if isinstance(values, list) else ():
+            place = f"vary.'{key}'[{index}]"
+            yield from _in_table(place, value) if key == "data" else [_Named(place, values, index)]
+
+
+def _in_table(place: str, data: Any) -> Iterator[_Named]:
+    """The path of a whole table of data, if it is one of kind `file`."""
+    if isinstance(data, dict) and data.get("kind") == "file" and "path" in data:
+        yield _Named(f"{place}.path", data, "path")
+
+
+def _pinned(place: _Named) -> str | None:
+    """The hash that stands beside a path, taken out: the table `files` holds it, and a cell inherits no other's."""
+    if not isinstance(place.within, dict):
+        return None
+    return place.within.pop("data.sha256" if place.key == "data.path" else "sha256", None)
+
+
+def _found(place: _Named, folder: Path) -> Path:
+    try:
+        path = (folder / place.path).resolve()
+        if path.is_file():
+            return path
+    except (OSError, ValueError):  # too long, or with a NUL
+        raise StudyError(f"{place.place}: {place.path!r} is no path of a file.") from None
+    raise StudyError(f"{place.place}: there is no file {path}.")
