@@ -72,7 +72,7 @@ class Studies:
         table = Table("study", "question", box=None)
         for path in sorted(SHIPPED.glob("*.toml")):
             table.add_row(path.stem, Study.load(path).question)
-        Console().print(table)
+        _console(soft_wrap=False).print(table)
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class Fields:
 
     def __call__(self) -> None:
         """Print the tables."""
-        console = Console(soft_wrap=True, highlight=False)
+        console = _console()
         for described in fields.described(self.table):
             of_kind = f" of kind {described.kind}" if described.kind else ""
             console.rule(f"{described.key or 'the study'}{of_kind}", align="left")
-            console.print(described.text, markup=False)
+            console.print(described.text)
             table = Table("field", "type", "default", box=None)
             for row in described.rows:
                 table.add_row(*row)
@@ -112,8 +112,8 @@ class Doctor:
 
     def __call__(self) -> None:
         """Print the tables. Exit code 1 if a GPU kernel disagrees with the reference."""
-        doctor.examine(Console())
-        if self.gpu and not doctor.examine_gpu(Console(soft_wrap=True, highlight=False), self.minutes, self.out):
+        doctor.examine(_console(soft_wrap=False))
+        if self.gpu and not doctor.examine_gpu(_console(), self.minutes, self.out):
             sys.exit(1)
 
 
@@ -137,15 +137,20 @@ class Derive:
         table = Table("name", "what it derives", box=None)
         for name, function in DERIVATIONS.items():
             table.add_row(name, (function.__doc__ or "").splitlines()[0])
-        Console().print(table)
+        _console(soft_wrap=False).print(table)
+
+
+def _console(soft_wrap: bool = True) -> Console:
+    """Prints everything as it stands: a name in a study may hold what rich would take for markup."""
+    return Console(soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
 
 
 def _summary(report: Path) -> None:
     """The answer, mean barriers by the first factor, and where the report is."""
     results = Results.load(report.parent)
-    console = Console(soft_wrap=True, highlight=False)
+    console = _console()
     for sentence in answers(results):
-        console.print(f"• {sentence}", markup=False)
+        console.print(f"• {sentence}")
     barrier = columns.barrier(f"{results.part}_loss")
     if results.has(barrier):  # not if every network diverged
         factors = results.factors[:1]
@@ -155,7 +160,7 @@ def _summary(report: Path) -> None:
         for row in group_means(results.pairs, by, barrier).to_dicts():
             table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
         console.print(table)
-    console.print(f"report: {report}", markup=False)
+    console.print(f"report: {report}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -53,7 +53,7 @@ class _Draft:
         key = json.dumps(study.resolved()["data"])
         if key not in self.data:
             self.data[key] = datasets.make(
-                study.data,
+                study.hashed_data,
                 loss=study.training.loss,
                 n_test=study.measure.test_samples,
                 dtype=study.training.torch_dtype,

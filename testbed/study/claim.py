@@ -7,6 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from testbed import columns
+from testbed.alignment.registry import ALIGNMENTS
+from testbed.errors import suggestion
+from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.section import Section
 
 
@@ -20,7 +23,7 @@ class Claim(Section):
         `at most` or `at least`: `value` at every level, or of all pairs if no factor is named.
         `power`: the mean goes as level^value, by a straight line through the logarithms.
         `power at most`: it falls at least as fast as that, a bound O(level^value).
-    where: factor, or column of the pairs, = value to look at alone.
+    where: factor, or column of numbers of the pairs, = value to look at alone.
     """
 
     claim: str
@@ -57,11 +60,12 @@ class Claim(Section):
         return self
 
     def check(self, factors: dict[str, list[Any]]) -> None:
-        """ValueError if the claim speaks of a factor or level that the study does not have.
+        """ValueError if the claim speaks of a factor or level that the study does not have, or of no column.
 
         >>> claim = Claim(claim="It falls.", source="nobody", expects="falls", factor="width")
         >>> claim.check({"width": [2, 4]})
         """
+        self._check_columns(factors)
         # what is neither a factor nor a dotted key is a column of the pairs
         asked = {key: [level] for key, level in self.where.items() if key in factors or "." in key}
         if self.factor is not None:
@@ -74,3 +78,38 @@ class Claim(Section):
             for level in levels:
                 if level not in factors[key]:
                     raise ValueError(f"claims: {key} has no level {level!r}; it has {factors[key]}.")
+
+    def _check_columns(self, factors: dict[str, list[Any]]) -> None:
+        """ValueError where the claim's column, or one that it looks at alone, is no column of numbers."""
+        numbers = number_columns()
+        asked = {"column": self.column}
+        for key, value in self.where.items():
+            if key in factors or "." in key:
+                continue
+            asked[f"where.{key}"] = key
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"claims: where.{key} must be a number, not {value!r}.")
+        for field, column in asked.items():
+            if column not in numbers:
+                raise ValueError(
+                    f"claims: {field} must be a column of numbers of the pairs, such as "
+                    f"{columns.barrier('test_loss')!r}, not {column!r}.{suggestion(column, numbers)}"
+                )
+
+
+def number_columns() -> list[str]:
+    """Every column of numbers that the table of pairs may have: what a claim can be about.
+
+    >>> "train_loss_barrier_linear" in number_columns(), "kind" in number_columns()
+    (True, False)
+    """
+    paths = ("", *ALIGNMENTS)
+    sources = [columns.along(quantity, path) for path in paths for quantity in columns.QUANTITIES]
+    names = [columns.ends(quantity) for quantity in columns.QUANTITIES]
+    for source in (*sources, *PREDICTIONS):
+        for definition in columns.DEFINITIONS:
+            names += [columns.barrier(source, definition), columns.barrier_alpha(source, definition)]
+    names += [columns.distance(path) for path in paths]
+    names += [columns.gap(name) for name, alignment in ALIGNMENTS.items() if alignment.bounded]
+    names += [column.name for measure in MEASURES.values() for column in measure.columns]
+    return [*names, columns.DIFFERENT_PERMUTATION, "z"]

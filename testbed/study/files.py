@@ -30,6 +30,11 @@ def fill(raw: dict[str, Any], folder: Path) -> None:
     Of the one file that `[data]` names the hash is noted as `data.sha256`; if [vary] or a component names others, that
     of every file in the table `files`, by its path. A hash that is there already stays, and is checked when the file
     is read. StudyError, with the place, where there is no such file.
+
+    >>> raw = {"data": {"kind": "file", "path": "samples.npz"}}
+    >>> fill(raw, Path("/nowhere"))
+    Traceback (most recent call last):
+    testbed.errors.StudyError: data.path: there is no file /nowhere/samples.npz.
     """
     named = [place for place in _named(raw) if isinstance(place.path, str)]
     for place in named:

@@ -12,6 +12,7 @@ from testbed.alignment.registry import ALIGNMENTS
 from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.section import Section
 
+MOST_ALPHAS = 10_001
 if TYPE_CHECKING:
     MeasureName: TypeAlias = str
     AlignmentName: TypeAlias = str
@@ -27,6 +28,8 @@ def _alphas(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 3:
             raise ValueError(f"alphas must be at least 3 points, such as 25, not {value}.")
+        if value > MOST_ALPHAS:
+            raise ValueError(f"alphas must be at most {MOST_ALPHAS:,} points, such as 25, not {value:,}.")
         return tuple(i / (value - 1) for i in range(value))
     if not isinstance(value, list | tuple) or any(isinstance(a, bool) or not isinstance(a, int | float) for a in value):
         raise ValueError(f"alphas must be a count, such as 25, or a list of numbers, not {value!r}.")

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import itertools
 import json
+import math
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,21 +21,24 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from testbed.data.families import DataSpec
+from testbed.data.file import FileData
 from testbed.errors import StudyError, sentences, suggestion
 from testbed.section import Section, Seed
 from testbed.sections.architecture import ArchitectureSpec
 from testbed.sections.ensemble import EnsembleSpec
 from testbed.sections.setting import Setting
 from testbed.sections.training import TrainingSpec
+from testbed.study import files
 from testbed.study.claim import Claim
 from testbed.study.conditions import check
-from testbed.study.dotted import parse_setting, set_dotted, tomllib
+from testbed.study.dotted import check_depth, parse, parse_setting, set_dotted, tomllib
 from testbed.study.measure_section import MeasureSpec
 from testbed.study.sizes import enlarge, shrink
 
 SHIPPED = Path(__file__).resolve().parent.parent / "studies"
 BASELINE = "baseline"
-NOT_FACTORS = ("vary", "component", "claims", "quick", "question", "seed")  # tables and keys that cannot vary
+MOST_CELLS = 20_000  # each is checked as a study of its own, a millisecond or so
+NOT_FACTORS = ("vary", "component", "claims", "quick", "question", "seed", "files")  # tables and keys that cannot vary
 NOT_FACTORS_BELOW = ("measure.alphas", "measure.alignment")  # nor what begins so: one table holds all cells
 
 
@@ -46,6 +50,8 @@ class Study(Section):
         is one cell for each.
     claims: what is known or expected, held against what is found.
     quick: the study was shrunk by `shrink`; a label for the report.
+    files: SHA-256 of each data file by its path, where [vary] or a component names some; filled in when the study is
+        loaded, checked when a file is read.
     """
 
     question: str
@@ -59,6 +65,7 @@ class Study(Section):
     component: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     measure: MeasureSpec = MeasureSpec()
     claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
+    files: dict[str, str] | None = None
 
     @classmethod
     def make(cls, raw: dict[str, Any]) -> Study:
@@ -75,6 +82,7 @@ class Study(Section):
         >>> [cell.factors for cell in study.cells()]
         [{'architecture.hidden': [4]}, {'architecture.hidden': [8]}]
         """
+        check_depth(raw)
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -91,20 +99,23 @@ class Study(Section):
         """
         path = find(source)
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            raw = parse(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise StudyError(f"{path} is not TOML: {error}.") from None
         for setting in settings:
             key, value = parse_setting(setting)
-            if key in raw.get("vary", {}):
+            varies = raw.get("vary")
+            if isinstance(varies, dict) and key in varies:
                 raise StudyError(f"{key} varies in this study: set vary.'{key}' to a list, or take it out of [vary].")
             set_dotted(raw, key, value, KEYS)
-        _fill_file(raw, path.parent)
+        check_depth(raw)
+        files.fill(raw, path.parent)
+        study = cls.make(raw)
         if quick:
-            raw = shrink(raw)
+            study = cls.make(raw := shrink(raw))
         if scale != 1:
-            raw = enlarge(raw, scale)
-        return cls.make(raw)
+            study = cls.make(enlarge(raw, scale))
+        return study
 
     @model_validator(mode="after")
     def _check(self) -> Study:
@@ -112,7 +123,7 @@ class Study(Section):
         if len({BASELINE, *names}) <= len(names):
             raise ValueError(f"component: every component needs a name of its own, other than {BASELINE!r}.")
         if self.factors:
-            levels = [json.dumps(list(cell.factors.values())) for cell in self.cells()]
+            levels = [json.dumps(list(cell.factors.values()), default=str) for cell in self.cells()]
             if len(set(levels)) < len(levels):
                 raise ValueError("vary: a value stands twice in a list.")
         else:
@@ -138,6 +149,13 @@ class Study(Section):
     def components(self) -> dict[str, dict[str, Any]]:
         """The settings of each component, by its name."""
         return {name: settings for group in self.component.values() for name, settings in group.items()}
+
+    @property
+    def hashed_data(self) -> DataSpec:
+        """The data, with the SHA-256 that its file must have."""
+        if self.files is None or not isinstance(self.data, FileData):
+            return self.data
+        return self.data.model_copy(update={"sha256": self.files.get(self.data.path, self.data.sha256)})
 
     def resolved(self) -> dict[str, Any]:
         """The whole study as plain tables, defaults included; what study.toml in a run folder holds."""
@@ -175,6 +193,11 @@ class Study(Section):
         for key, values in self.vary.items():
             if not values:
                 raise StudyError(f"vary.{key!r} must hold at least one value.")
+        n_cells = math.prod(len(levels) for levels in self.factors.values())
+        if n_cells > MOST_CELLS:
+            raise StudyError(
+                f"vary: a study may have {MOST_CELLS:,} cells, and this one has {n_cells:,}; shorten a list."
+            )
 
     def _cell(self, index: int, factors: dict[str, Any], base: dict[str, Any]) -> Cell:
         """The cell of these levels; what a component sets is not varied besides."""
@@ -190,7 +213,7 @@ class Study(Section):
         except StudyError as error:
             if not factors:
                 raise
-            levels = ", ".join(f"{key} = {json.dumps(value)}" for key, value in factors.items())
+            levels = ", ".join(f"{key} = {json.dumps(value, default=str)}" for key, value in factors.items())
             raise StudyError(f"In the cell {levels}: {error}") from None
 
 
@@ -222,20 +245,6 @@ def find(source: str | Path) -> Path:
         f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}."
         f"{suggestion(str(source), names)}"
     )
-
-
-def _fill_file(raw: dict[str, Any], folder: Path) -> None:
-    """Make the path of a data file absolute and note the file's SHA-256, so that the study names its data."""
-    data = raw.get("data")
-    if not isinstance(data, dict) or data.get("kind") != "file" or not isinstance(data.get("path"), str):
-        return
-    path = (folder / data["path"]).resolve()
-    if not path.is_file():
-        raise StudyError(f"data.path: there is no file {path}.")
-    raw["data"] = data | {
-        "path": str(path),
-        "sha256": data.get("sha256", hashlib.sha256(path.read_bytes()).hexdigest()),
-    }
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:

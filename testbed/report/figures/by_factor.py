@@ -11,7 +11,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from testbed import columns
-from testbed.report.figures.marks import COLORS, MARKERS, PAIRS, aligned_paths, color_of, other_paths
+from testbed.report.figures.marks import COLORS, MARKERS, PAIRS, aligned_paths, color_of, other_paths, plain
 from testbed.results.comparison import group_means
 from testbed.results.results import Results
 
@@ -153,7 +153,7 @@ def _as_trained(
         aside = 0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5)
         x = panel.x(rows) + aside
         style: dict[str, Any] = {"fmt": MARKERS[panel.kind], "ms": 3.5, "lw": 1, "color": color}
-        label = "measured" if level is None else str(level)
+        label = "measured" if level is None else plain(level)
         ax.errorbar(x, rows["mean"].to_numpy(), _errors(rows), label=label, **style)
         if predicted is not None:
             line = _of_level(predicted, panel, level)
@@ -165,7 +165,7 @@ def _label(ax: mpl.axes.Axes, results: Results, panel: _Panel, outer: bool) -> N
     pooled = [results.short(other) for other in results.groups(panel.kind) if other not in (panel.key, panel.split)]
     note = f", pooled over {', '.join(pooled)}" if pooled else ""
     ax.set_title(PAIRS[panel.kind] + (", after alignment" if panel.aligned_alone else note))
-    ticks = [str(level) for level in panel.levels]
+    ticks = [plain(level) for level in panel.levels]
     ax.set_xticks(range(len(ticks)), ticks)
     crowded = sum(len(tick) + 1 for tick in ticks) > 28 or any(len(tick) > 6 for tick in ticks)
     if crowded:

@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from testbed import columns
+from testbed.report.figures.marks import plain
 from testbed.results.results import Results
 
 CAPTION = (
@@ -33,7 +34,7 @@ def figure(results: Results) -> Figure | None:
             pair = pairs.row(round(quantile * (len(pairs) - 1)), named=True)
             _curve(ax, results.curves.filter(pair=pair["pair"]))
             levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.groups(kind))
-            ax.set_title(f"{kind}, barrier {pair[barrier]:.2g}\n{textwrap.fill(levels, 34)}", fontsize=7.5)
+            ax.set_title(f"{kind}, barrier {pair[barrier]:.2g}\n{plain(textwrap.fill(levels, 34))}", fontsize=7.5)
         row[0].set_ylabel(f"loss ({results.unit})", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("α")

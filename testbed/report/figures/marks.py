@@ -39,3 +39,12 @@ def other_paths() -> dict[str, Mark]:
 def color_of(level: int, levels: Sequence[object]) -> Any:
     """The colour of one of the levels of a factor, from dark to light in their order."""
     return mpl.colormaps["viridis"](level / max(len(levels) - 1, 1) * 0.9)
+
+
+def plain(level: object) -> str:
+    r"""A level or a name as figures show it: a dollar sign is one, and begins no formula.
+
+    >>> print(plain("$x$"))
+    \$x\$
+    """
+    return str(level).replace("$", r"\$")

@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from testbed import columns
-from testbed.report.figures.marks import MARKERS, PAIRS, color_of
+from testbed.report.figures.marks import MARKERS, PAIRS, color_of, plain
 from testbed.results.comparison import group_means
 from testbed.results.results import Results
 
@@ -46,10 +46,10 @@ def _shares(ax: mpl.axes.Axes, results: Results, kind: str) -> None:
         x = np.array([levels.index(value) for value in rows[key]]) + aside
         mean = rows["mean"].to_numpy()
         error = np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - mean))
-        label = None if level is None else str(level)
+        label = None if level is None else plain(level)
         style: dict[str, Any] = {"fmt": "-" + MARKERS[kind], "ms": 3.5, "lw": 1, "color": color_of(i, series)}
         ax.errorbar(x, mean, error, label=label, **style)
-    ax.set_xticks(range(len(levels)), [str(level) for level in levels])
+    ax.set_xticks(range(len(levels)), [plain(level) for level in levels])
     ax.set(xlabel=results.label(key), title=PAIRS[kind])
     ax.set_ylim(bottom=-0.01)
     if split is not None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from testbed.report.figures.marks import plain
 from testbed.results.results import Results
 
 CAPTION = (
@@ -65,4 +66,4 @@ def _pair(results: Results, number: int) -> str:
     """A pair by its levels, or by its number where nothing varies."""
     pair = results.pairs.filter(pair=number).row(0, named=True)
     levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.factors)
-    return levels or f"pair {number}"
+    return plain(levels) or f"pair {number}"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from testbed import columns
-from testbed.report.figures.marks import AS_TRAINED, PAIRS, aligned_paths
+from testbed.report.figures.marks import AS_TRAINED, PAIRS, aligned_paths, plain
 from testbed.results.comparison import group_means
 from testbed.results.results import Results
 from testbed.study.study import BASELINE
@@ -38,7 +38,7 @@ def figure(results: Results) -> Figure | None:
     for ax, kind in zip(panels, results.kinds, strict=True):
         _panel(ax, results, kind, order, colors)
     for k, name in enumerate(names):
-        figure.axes[-1].plot([], [], "o", ms=4, color=f"C{k}", label=name)
+        figure.axes[-1].plot([], [], "o", ms=4, color=f"C{k}", label=plain(name))
     handles = figure.axes[-1].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
@@ -62,7 +62,7 @@ def _panel(ax: mpl.axes.Axes, results: Results, kind: str, order: list[str], col
         ax.axvspan(row["low"], row["high"], color="0.9", lw=0, zorder=0)
     ax.axvline(0, color="black", lw=0.6, zorder=0.5)
     ax.set(title=PAIRS[kind], ylim=(-0.9, len(order) - 0.3))
-    ax.set_yticks(range(len(order)), order, fontsize=6.5)
+    ax.set_yticks(range(len(order)), [plain(name) for name in order], fontsize=6.5)
     unit = "share misclassified" if "error" in barrier else results.unit
     quantity = columns.readable(barrier.split("_barrier")[0])
     ax.set_xlabel(f"{quantity} barrier, linear\n({unit})", fontsize=8)

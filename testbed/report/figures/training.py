@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from matplotlib.figure import Figure
 
-from testbed.report.figures.marks import color_of
+from testbed.report.figures.marks import color_of, plain
 from testbed.results.results import Results
 
 CAPTION = "Recorded training losses of the networks that did not diverge."
@@ -33,7 +33,7 @@ def figure(results: Results) -> Figure | None:
         color = "C0" if level is None else color_of(i, levels)
         if len(levels) == 1:
             ax.fill_between(quantiles["step"], quantiles["10"], quantiles["90"], color=color, alpha=0.15, lw=0)
-        label = None if level is None else str(level)
+        label = None if level is None else plain(level)
         ax.plot(quantiles["step"], quantiles["50"], color=color, lw=1.1, label=label)
     ax.set(
         yscale="log",

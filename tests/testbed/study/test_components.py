@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+import tomli_w
 
 import theory
 from testbed import StudyError
+from testbed.alignment.registry import ALIGNMENTS
+from testbed.cli import main
+from testbed.measures.registry import MEASURES
 from testbed.report import answers
 from testbed.results import Results
 from testbed.run import run_study
 from testbed.study import Study
+from testbed.study.claim import number_columns
 from testbed.study.study import BASELINE
 from tests.testbed.conftest import CLASSES
 
@@ -238,5 +243,33 @@ def test_scale_multiplies_families_and_pairs(tmp_path, raw):
         and study.ensemble.independent_pairs == 15
     )
     assert study.component["a"]["x"]["ensemble.independent_pairs"] == 12
-    with pytest.raises(StudyError, match="--scale must be above 0"):
+    with pytest.raises(StudyError, match="--scale must be a finite number above 0"):
         Study.load(path, scale=-1)
+
+
+def test_names_are_shown_as_they_stand(raw, tmp_path, capsys):
+    """Neither the console nor a figure takes a name for markup or for a formula."""
+    names = ["[/red]", "$\\frac$", ":smile:", "<b>"]
+    path = tmp_path / "study.toml"
+    components = {name: {"training.steps": 10 + k} for k, name in enumerate(names)}
+    path.write_text(tomli_w.dumps(raw({"component": {"[bold]": components}, "question": "[/red] $\\frac$?"}, CLASSES)))
+    main(["run", str(path), "--out", str(tmp_path / "run")])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+    assert "&lt;b&gt;" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_claims_can_name_every_column_of_numbers(raw, tmp_path, no_figures):
+    """All that a run writes of pairs, besides what the plan holds, is a column that a claim may be about."""
+    also = [name for name in MEASURES if name != "lemma_7"]
+    everything = {"measure.also": also, "measure.alignment": list(ALIGNMENTS), "training.steps": 20}
+    classify = Study.make(raw(everything | {"architecture.activation": "relu", "architecture.hidden": [3]}, CLASSES))
+    regress = Study.make(raw({"measure.permutations": True, "architecture.hidden": [2]}))
+    planned = {"pair", "cell", "launch", "dataset", "kind", "network_a", "network_b", "train_set_a", "train_set_b"}
+    planned |= {"test_seed", "left_out"}
+    found: set[str] = set()
+    for k, made in enumerate((classify, regress)):
+        folder = run_study(made, tmp_path / str(k)).parent
+        found |= set(pl.read_parquet(folder / "pairs.parquet").columns) - planned
+    assert len(found) > 60
+    assert found <= set(number_columns())

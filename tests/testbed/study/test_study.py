@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+
 import pytest
 import tomli_w
 
@@ -153,6 +156,35 @@ def test_quick_shrinks_and_says_so(raw, tmp_path):
     assert quick.vary["ensemble.spawn_step"] == [0, 5]  # 110 // 20 is 5 too
 
 
+def test_quick_scales_together_what_belongs_together(raw, tmp_path):
+    """Warm-up, the steps of a schedule and records shrink with training, and a component says what runs."""
+    path = tmp_path / "a.toml"
+    schedule = {"kind": "step", "warmup_steps": 1000, "step_size": 500}
+    steps = {"20,000 steps": {"training.steps": 20_000}, "of 20 and 100": {"training.steps": 2000}}
+    steps |= {"warm-up of 2000": {"training.schedule": {"warmup_steps": 2000}}}
+    levels = ["20,000 steps", "baseline"]
+    claims = [{"claim": "!", "source": "nobody", "expects": "smaller", "factor": "component", "levels": levels}]
+    claims += [{"claim": "!", "source": "nobody", "expects": "at most", "value": 1, "where": {"component": levels[0]}}]
+    settings = {"training.steps": 4000, "training.schedule": schedule, "training.record_every": 100}
+    path.write_text(tomli_w.dumps(raw({**settings, "component": {"time": steps}, "claims": claims})))
+    quick = Study.load(path, quick=True)
+    training = quick.training
+    assert (training.steps, training.schedule.warmup_steps, training.schedule.step_size) == (200, 50, 25)
+    assert training.record_every == 5
+    assert list(quick.components) == ["20,000 steps (quick: 1,000)", "of 20 and 100", "warm-up of 2000 (quick: 100)"]
+    assert quick.claims[0].levels == ["20,000 steps (quick: 1,000)", "baseline"]
+    assert quick.claims[1].where == {"component": "20,000 steps (quick: 1,000)"}
+    for cell in quick.cells():
+        assert cell.study.training.schedule.warmup_steps <= cell.study.training.steps
+    assert list(Study.load(path).components) == list(steps)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
+def test_no_warm_up_outlasts_a_quick_run(name):
+    trained = [cell.study.training for cell in Study.load(name, quick=True).cells()]
+    assert all(training.schedule.warmup_steps <= training.steps for training in trained)
+
+
 def test_broken_toml_and_absent_studies(tmp_path):
     (tmp_path / "a.toml").write_text("question = ")
     with pytest.raises(StudyError, match="is not TOML"):
@@ -184,3 +216,67 @@ def test_derive_prints_and_lists(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["derive", "depth-two-barier"])
     assert stopped.value.code == 2 and "did you mean 'depth-two-barrier'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["vary", "component", "claims", "ensemble", "measure", "training.optimizer", "files"])
+@pytest.mark.parametrize("value", ["3", "[3]"])
+@pytest.mark.parametrize("flags", [["--quick"], ["--scale", "2"]])
+def test_a_value_in_place_of_a_table_is_named(key, value, flags, tmp_path, capsys):
+    command = ["run", "teacher_student", "--set", f"{key}={value}", "--out", str(tmp_path / "run"), *flags]
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 2 and f"testbed: {key}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_nested_too_deeply_is_refused(raw, tmp_path):
+    deep = "[" * 100_000
+    (tmp_path / "a.toml").write_text(f"seed = {deep}")
+    for load in (
+        lambda: Study.load(tmp_path / "a.toml"),
+        lambda: Study.load("teacher_student", [f"seed={deep}"]),
+        lambda: Study.load("teacher_student", [".".join(["training"] * 2000) + "=1"]),
+        lambda: Study.make(raw({"seed": json.loads("[" * 400 + "]" * 400)})),
+    ):
+        with pytest.raises(StudyError, match="nested more than 50 deep"):
+            load()
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(float("inf"), "inf"), (float("nan"), "nan"), (0.0, "0.0")])
+def test_a_scale_is_a_number(scale, shown):
+    with pytest.raises(StudyError, match=f"--scale must be a finite number above 0, not {shown}"):
+        Study.load("teacher_student", scale=scale)
+
+
+def test_no_more_alphas_and_cells_than_can_be_listed(raw):
+    with pytest.raises(StudyError, match=r"measure\.alphas must be at most 10,001 points, such as 25, not 30,000,000"):
+        Study.make(raw({"measure.alphas": 30_000_000}))
+    with pytest.raises(StudyError, match=r"vary: a study may have 20,000 cells, and this one has 1,000,000"):
+        Study.make(raw({"vary": {"data.seed": list(range(1000)), "data.teacher.seed": list(range(1000))}}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"column": "kind"}, r"claims: column must be a column of numbers of the pairs, such as .*, not 'kind'"),
+        ({"column": "test_los_barrier_linear"}, r"Did you mean 'test_loss_barrier_linear'\?"),
+        ({"where": {"kind": "siblings"}}, r"claims: where\.kind must be a number, not 'siblings'"),
+        ({"where": {"left_out": 1}}, r"claims: where\.left_out must be a column of numbers"),
+        ({"where": {"z": datetime.date(2020, 1, 1)}}, r"claims: where\.z must be a number"),
+    ],
+)
+def test_a_claim_is_about_a_column_of_numbers(raw, settings, sentence):
+    claim = {"claim": "It is low.", "source": "nobody", "expects": "at most", "value": 1.0}
+    assert Study.make(raw({"claims": [claim]})).claims[0].column == "test_error_barrier_linear"
+    with pytest.raises(StudyError, match=sentence):
+        Study.make(raw({"claims": [claim | settings]}))
+
+
+def test_dates_are_no_levels(raw):
+    with pytest.raises(StudyError, match=r"In the cell training\.steps = \"2020-01-01\": training\.steps must be"):
+        Study.make(raw({"vary": {"training.steps": [datetime.date(2020, 1, 1)]}}))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_study(raw, tmp_path):
+    (tmp_path / "a.toml").write_text(tomli_w.dumps(raw()), encoding="utf-8-sig")
+    assert Study.load(tmp_path / "a.toml") == Study.make(raw())

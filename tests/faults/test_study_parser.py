@@ -1,0 +1,98 @@
+"""Whatever stands in a study: it is one, or a sentence says what is wrong with it."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+from typing import Any
+
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from testbed import Study, StudyError
+from testbed.study.dotted import tomllib
+from testbed.study.study import KEYS
+
+BASES: tuple[dict[str, Any], ...] = (
+    {
+        "question": "Does it run?",
+        "data": {"kind": "teacher_student", "inputs": 3, "teacher": {"hidden": [2]}, "n_train": 24},
+        "architecture": {"hidden": [3]},
+        "training": {"steps": 40, "batch_size": 8, "optimizer": {"kind": "sgd"}},
+        "ensemble": {"families": 4},
+        "measure": {"alphas": 5, "test_samples": 300},
+    },
+    {
+        "question": "Does it classify?",
+        "data": {"kind": "spirals", "n_train": 30},
+        "architecture": {"hidden": [4, 4], "activation": "tanh"},
+        "training": {"steps": 60, "batch_size": 10, "loss": "cross_entropy", "optimizer": {"kind": "adam"}},
+        "ensemble": {"families": 4},
+        "component": {"width": {"wide": {"architecture.hidden": [8]}}},
+        "claims": [{"claim": "It falls.", "source": "nobody", "expects": "falls", "factor": "component"}],
+    },
+)
+# what TOML can hold, the awkward values first
+SCALARS = st.one_of(
+    st.sampled_from([0, 1, -1, 2, 3, 2**31, 2**63 - 1, 2**63, 10**30, -(2**63), 10**400]),
+    st.integers(-10, 100),
+    st.sampled_from([0.0, -0.0, 0.5, 1e-320, 1e308, math.inf, -math.inf, math.nan]),
+    st.booleans(),
+    st.sampled_from(["", "sgd", "mse", "file", "\0", "[/red]", "weights", "own", "a" * 300, "ensemble.families"]),
+    st.text(st.characters(codec="utf-8"), max_size=4),
+    st.just(datetime.date(2020, 1, 1)),
+    st.just(datetime.time(1, 2)),
+)
+PLAUSIBLE = st.sampled_from([0, 1, 2, 5, 0.5, True, "tanh", "own", "adam", "cosine", [3], [2, 3], [0.0, 0.5, 1.0]])
+NAMES = st.one_of(st.sampled_from(sorted({part for key in KEYS for part in key.split(".")})), st.text(max_size=3))
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=5
+)
+COMMON = sorted(key for key in KEYS if key.startswith(("architecture.", "training.", "ensemble.", "measure.")))
+KEY = st.sampled_from(COMMON) | st.sampled_from(sorted(KEYS))
+CLAIM = ["claim", "source", "expects", "column", "factor", "levels", "value", "where"]
+PLACES = st.one_of(
+    KEY.map(lambda key: tuple(key.split("."))),
+    KEY.map(lambda key: ("vary", key)),
+    KEY.map(lambda key: ("component", "group", "name", key)),
+    st.sampled_from(CLAIM).map(lambda key: ("claims", key)),
+    st.tuples(st.just("component"), NAMES, NAMES),
+    st.tuples(NAMES),
+)
+
+
+def put(tables: Any, place: tuple[str, ...], value: Any) -> None:
+    """Set what stands at a place of nested tables, as far as they are tables; of claims the first."""
+    for part in place[:-1]:
+        tables = tables.setdefault(part, {})
+        if isinstance(tables, list) and tables:
+            tables = tables[0]
+        if not isinstance(tables, dict):
+            return
+    tables[place[-1]] = value
+
+
+@st.composite
+def studies(draw: Any) -> dict[str, Any]:
+    """A study with up to three places set to anything, or to something that may well be right."""
+    raw = copy.deepcopy(draw(st.sampled_from(BASES)))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(PLACES)
+        of = draw(st.sampled_from([PLAUSIBLE, PLAUSIBLE, VALUES]))
+        in_a_list = place[0] == "vary" and draw(st.booleans())
+        value = draw(st.lists(of, max_size=3) if in_a_list else of)
+        put(raw, place, value)
+    return raw
+
+
+@given(raw=studies(), quick=st.booleans(), scale=st.sampled_from([1.0, 2.5, 1e-3, 1e300, math.inf, math.nan, -1.0]))
+def test_a_study_is_one_or_a_sentence(raw, quick, scale, tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "study.toml"
+    path.write_text(tomli_w.dumps(raw), encoding="utf-8")
+    try:
+        study = Study.load(path, quick=quick, scale=scale)
+    except StudyError:
+        return
+    assert Study.make(tomllib.loads(study.toml())).sha256 == study.sha256
