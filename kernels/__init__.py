@@ -21,11 +21,12 @@ from torch import Tensor
 
 from kernels import gpu, native, reference
 from kernels.activations import ACTIVATIONS
-from kernels.checks import nearest
+from kernels.arguments import Seeds
+from kernels.checks import described, nearest, whole
 from kernels.network import Architecture
-from kernels.problem import PathProblem, Seeds, TrainingProblem, path_problem, training_problem
+from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
 from kernels.samples import Data, Datasets
-from kernels.training import SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
+from kernels.training import LOSSES, SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
 
 __all__ = [
     "ACTIVATIONS",
@@ -120,6 +121,8 @@ def train(
 ) -> Run:
     """Train every network of an ensemble; the arithmetic is in the dtype of `params` (float32 or float64).
 
+    Where a tensor is asked for, an array of numpy's will do.
+
     params: initial parameters `[n_networks, n_parameters]`.
     data: (x, y) with x `[n_samples, n_inputs]` and y `[n_samples, n_outputs]` (mse) or class numbers `[n_samples]`
         (cross-entropy), or several data sets `[n_datasets, n_samples, …]` with `dataset` `[n_networks]` choosing; or
@@ -143,6 +146,7 @@ def train(
     >>> train(line, 0 * one, (one, one), Training(steps=2, optimizer=SGD(lr=0.5))).params  # w: 0, ½, ¾
     tensor([[0.7500]])
     """
+    _check_calling(threads, progress)
     problem = training_problem(
         architecture,
         params,
@@ -177,7 +181,7 @@ def path_losses(
     architecture: Architecture,
     params_a: Float[Tensor, "n_pairs n_parameters"],
     params_b: Float[Tensor, "n_pairs n_parameters"],
-    alphas: Float[Tensor, " n_alphas"] | np.ndarray | Sequence[float],
+    alphas: Float[Tensor, " n_alphas"] | np.ndarray | Sequence[float] | int,
     data: Data,
     loss: str = "mse",
     *,
@@ -191,7 +195,10 @@ def path_losses(
 ) -> PathLosses:
     """Loss of the networks on the straight lines between pairs, at every alpha; in float64 unless `dtype` differs.
 
+    Where a tensor is asked for, an array of numpy's will do.
+
     params_a, params_b: endpoints `[n_pairs, n_parameters]`, α = 0 and α = 1.
+    alphas: places on the paths, which may lie past the ends; or a count of evenly spaced ones from 0 to 1.
     data: as for `train`, with `dataset` `[n_pairs]`; or a Teacher: each pair is then measured on `n_samples` fresh
         Gaussian inputs of its own, drawn with its seed (`seeds`: one number, or `[n_pairs]`), the same inputs at
         every alpha.
@@ -202,7 +209,8 @@ def path_losses(
     >>> path_losses(line, a, b, [0.0, 0.5, 1.0], samples).loss  # ½ (2α − 1)²
     tensor([[0.5000, 0.0000, 0.5000]], dtype=torch.float64)
     """
-    nearest("loss", loss, ("mse", "cross_entropy"))
+    nearest("loss", loss, LOSSES)
+    _check_calling(threads, progress)
     problem = path_problem(
         architecture,
         params_a,
@@ -241,6 +249,14 @@ def worth_a_gpu(work: float) -> bool:
     False
     """
     return torch.cuda.is_available() and work > WORTH_A_TRANSFER
+
+
+def _check_calling(threads: int | None, progress: Progress | None) -> None:
+    """ValueError for what no backend could be called with."""
+    if threads is not None:
+        whole("threads", threads, least=1)
+    if progress is not None and not callable(progress):
+        raise ValueError(f"progress must be a function of (done, total), not {described(progress)}.")
 
 
 def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:

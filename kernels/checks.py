@@ -14,6 +14,86 @@ import numpy as np
 import torch
 from torch import Tensor
 
+MOST_WHOLE = 2**63 - 1
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # torch can hardly compute in these
+
+
+def described(value: Any) -> str:
+    """What a value is, in a few words of an error.
+
+    >>> described(torch.zeros(2, 3)), described("fast"), described(np.zeros(2)), described([1] * 99)
+    ('torch.float32 [2, 3]', "'fast'", 'float64 [2]', 'a list')
+    """
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{value.dtype} {list(value.shape)}"
+    text = repr(value)
+    plain = len(text) <= 80 and "\n" not in text and not text.startswith("<")
+    return text if plain else f"a {type(value).__name__}"
+
+
+def instance(field: str, value: Any, kind: type, example: str) -> None:
+    """`value` is of this kind.
+
+    >>> instance("schedule", "cosine", dict, "{}")
+    Traceback (most recent call last):
+    ValueError: schedule must be a dict, such as {}, not 'cosine'.
+    """
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ValueError(f"{field} must be {article} {kind.__name__}, such as {example}, not {described(value)}.")
+
+
+def listed(field: str, value: Any) -> list[Any]:
+    """What an array or anything else that can be gone through holds.
+
+    >>> listed("widths", torch.tensor([2, 16, 1]))
+    [2, 16, 1]
+    >>> listed("widths", 3)
+    Traceback (most recent call last):
+    ValueError: widths must be a list, not 3.
+    """
+    if isinstance(value, Tensor | np.ndarray):
+        value = numbers(field, value).tolist()
+    if not isinstance(value, Iterable) or isinstance(value, str):
+        raise ValueError(f"{field} must be a list, not {described(value)}.")
+    return list(value)
+
+
+def numbers(field: str, value: Any) -> Tensor:
+    """`value` as a tensor of real numbers, without a gradient: a tensor, an array of numpy's kind, or nested lists.
+
+    Memory is shared where that is possible. Numbers of lists become float64 or int64.
+
+    >>> numbers("x", np.ones((1, 2), ">f4")), numbers("alphas", [0, 1])
+    (tensor([[1., 1.]]), tensor([0, 1]))
+    >>> numbers("x", [[1, 2], [3]])
+    Traceback (most recent call last):
+    ValueError: x must be a tensor, an array or lists of real numbers, not [[1, 2], [3]].
+    """
+    tensor = value.detach() if isinstance(value, Tensor) else _from_array(value)
+    usable = tensor is not None and not (tensor.is_complex() or tensor.is_meta or tensor.is_nested)
+    if tensor is None or not usable or tensor.layout is not torch.strided:
+        raise ValueError(f"{field} must be a tensor, an array or lists of real numbers, not {described(value)}.")
+    if tensor.dtype not in UNSIGNED:
+        return tensor
+    signed = tensor.to(torch.int64)
+    if tensor.dtype is torch.uint64 and bool((signed < 0).any()):
+        raise ValueError(f"{field} must be below 2^63.")
+    return signed
+
+
+def _from_array(value: Any) -> Tensor | None:
+    """What numpy makes of a value, as a tensor; None where these are not numbers of 64 bits at most, all of them."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, OverflowError):
+        return None
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8 or np.ma.is_masked(value):
+        return None
+    # torch takes one name of each size, the machine's byte order, rising places in memory, and what may be written to
+    kind = np.dtype(bool) if array.dtype.kind == "b" else np.dtype(f"{array.dtype.kind}{array.dtype.itemsize}")
+    return torch.from_numpy(np.require(array, kind, ["C", "W"]))
+
 
 def whole(field: str, value: Any, least: int = 0) -> int:
     """`value` as an int of at least `least`.
@@ -25,8 +105,24 @@ def whole(field: str, value: Any, least: int = 0) -> int:
     ValueError: steps must be a whole number of at least 0, not 2.5.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{field} must be a whole number of at least {least}, not {value!r}.")
+        raise ValueError(f"{field} must be a whole number of at least {least}, not {described(value)}.")
+    if int(value) > MOST_WHOLE:
+        raise ValueError(f"{field} must be below 2^63, not {described(value)}.")
     return int(value)
+
+
+def number(field: str, value: Any, least: float = -np.inf, below: float = np.inf) -> None:
+    """`value` is one finite number of at least `least` and less than `below`.
+
+    >>> number("label_smoothing", 1.5, least=0, below=1)
+    Traceback (most recent call last):
+    ValueError: label_smoothing must lie in [0, 1), not 1.5.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{field} must be a number, not {described(value)}.")
+    if below < np.inf and not least <= float(value) < below:
+        raise ValueError(f"{field} must lie in [{least:g}, {below:g}), not {value}.")
+    finite(field, value, least)
 
 
 def nearest(field: str, value: Any, known: Iterable[str]) -> str:
@@ -37,11 +133,11 @@ def nearest(field: str, value: Any, known: Iterable[str]) -> str:
     ValueError: loss must be one of mse, cross_entropy, not 'msee'. Did you mean 'mse'?
     """
     known = tuple(known)
-    if value in known:
-        return str(value)
-    close = difflib.get_close_matches(str(value), known, 1)
+    if isinstance(value, str) and value in known:
+        return value
+    close = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{field} must be one of {', '.join(known)}, not {value!r}.{hint}")
+    raise ValueError(f"{field} must be one of {', '.join(known)}, not {described(value)}.{hint}")
 
 
 def finite(field: str, value: Any, least: float = -np.inf) -> None:
@@ -52,9 +148,9 @@ def finite(field: str, value: Any, least: float = -np.inf) -> None:
     ValueError: lr must be at least 0, not -0.1.
     """
     if isinstance(value, bool) or not isinstance(value, Real | Tensor | np.ndarray | list | tuple):
-        raise ValueError(f"{field} must be a number or one number per network, not {value!r}.")
-    tensor = torch.as_tensor(value)
-    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{field} must be a number or one number per network, not {described(value)}.")
+    tensor = numbers(field, value).double()
+    if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{field} must be finite.")
     if bool((tensor < least).any()):
         raise ValueError(f"{field} must be at least {least:g}, not {tensor.min().item():g}.")
@@ -66,8 +162,7 @@ def per_network(field: str, value: Any, n_networks: int, dtype: torch.dtype) -> 
     >>> per_network("lr", 0.5, 3, torch.float64)
     tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
-    # through numpy, where 0.1 is a double and not torch's default float
-    tensor = (value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))).detach().cpu()
+    tensor = numbers(field, value).cpu()
     if not dtype.is_floating_point and (tensor.is_floating_point() or tensor.dtype is torch.bool):
         raise ValueError(f"{field} must be whole numbers, not {tensor.dtype}.")
     if tensor.shape not in ((), (n_networks,)):

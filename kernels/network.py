@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from kernels import streams, torch_models
 from kernels.activations import ACTIVATIONS
-from kernels.checks import nearest, whole
+from kernels.checks import described, listed, nearest, number, whole
 from kernels.initialisation import INITIALISATIONS, initial_parameters
 from kernels.torch_models import NORM_EPS
 
@@ -75,11 +75,9 @@ class Architecture:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        widths = tuple(whole("widths", w, least=1) for w in self.widths)
+        widths = tuple(whole("widths", w, least=1) for w in listed("widths", self.widths))
         if len(widths) < 2:
-            raise ValueError(
-                f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {self.widths}."
-            )
+            raise ValueError(f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {widths}.")
         object.__setattr__(self, "widths", widths)
         nearest("activation", self.activation, ACTIVATIONS)
         for name in ("biases", "normalise", "residual"):
@@ -94,8 +92,7 @@ class Architecture:
             raise ValueError(
                 f"residual needs two hidden layers of one width that follow each other, not widths = {widths}."
             )
-        if not 0 <= self.negative_slope < 1:
-            raise ValueError(f"negative_slope must lie in [0, 1), not {self.negative_slope}.")
+        number("negative_slope", self.negative_slope, least=0, below=1)
 
     @property
     def n_inputs(self) -> int:
@@ -131,6 +128,8 @@ class Architecture:
 
     def layers(self, params: Float[Tensor, "*networks n_parameters"]) -> list[tuple[Tensor, Tensor | None]]:
         """Views of the parameters, layer by layer: weight `[…, fan_out, fan_in]` and bias `[…, fan_out]` (or None)."""
+        if not isinstance(params, Tensor) or not params.ndim or params.shape[-1] != self.n_parameters:
+            raise ValueError(f"params must be a tensor of shape […, {self.n_parameters}], not {described(params)}.")
         views: list[tuple[Tensor, Tensor | None]] = []
         for layer in self.layout:
             stop = layer.weight + layer.fan_out * layer.fan_in

@@ -13,14 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels import streams
-from kernels.checks import per_network, whole
+from kernels.arguments import FLOATS, Alphas, Seeds, alpha_grid, first_of_group, item_seeds, network_params, switches
+from kernels.checks import described, instance, per_network, whole
 from kernels.network import Architecture
 from kernels.samples import Data, Datasets, Samples, checked_samples
 from kernels.training import SGD, Adam, AdamW, Training
-
-Seeds = int | Sequence[int] | np.ndarray | Tensor
-FLOATS = (torch.float32, torch.float64)  # what backends compute in
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +144,9 @@ def training_problem(
     Traceback (most recent call last):
     ValueError: params must have shape [n_networks, 7], not [3, 5].
     """
-    params = _params("params", architecture, params)
+    instance("architecture", architecture, Architecture, "Architecture((2, 16, 1))")
+    instance("training", training, Training, "Training(steps=1000)")
+    params = network_params("params", architecture, params, "networks")
     n = len(params)
     device = params.device
     dtype = params.dtype
@@ -155,17 +154,17 @@ def training_problem(
     batch_size = _batch_size(training, samples)
     if (spawn_steps is None) != (spawn_seeds is None):
         raise ValueError("spawn_steps and spawn_seeds go together: give both or neither.")
-    seeds = torch.from_numpy(streams.network_seeds(data_seeds, n))
+    seeds = item_seeds("data_seeds", data_seeds, n)
     if spawn_steps is None or spawn_seeds is None:
         steps = torch.full((n,), training.steps)
         spawned = seeds
     else:
         steps = per_network("spawn_steps", spawn_steps, n, torch.int64)
-        spawned = torch.from_numpy(streams.network_seeds(spawn_seeds, n))
+        spawned = item_seeds("spawn_seeds", spawn_seeds, n)
         if bool((steps < 0).any()):
             raise ValueError(f"spawn_steps must be at least 0, not {int(steps.min())}.")
-    mask = _switches("mask", mask, params)
-    trainable = _switches("trainable", trainable, params)
+    mask = switches("mask", mask, params)
+    trainable = switches("trainable", trainable, params)
     if mask is not None:
         training = _without_zero_over_zero(training, dtype)
     optimizer = training.optimizer
@@ -184,7 +183,7 @@ def training_problem(
         spawn_seeds=spawned.to(device),
         mask=mask,
         trainable=trainable,
-        tied=None if tied is None else _first_of_group(tied, params, mask, trainable),
+        tied=None if tied is None else first_of_group(tied, params, mask, trainable),
         factors=training.schedule.factors(training.steps),
     )
 
@@ -193,7 +192,7 @@ def path_problem(
     architecture: Architecture,
     params_a: Tensor,
     params_b: Tensor,
-    alphas: Tensor | np.ndarray | Sequence[float],
+    alphas: Alphas,
     data: Data,
     *,
     loss: str = "mse",
@@ -209,21 +208,20 @@ def path_problem(
     Traceback (most recent call last):
     ValueError: params_a and params_b must have one shape, not [3, 7] and [2, 7].
     """
-    if params_a.shape != params_b.shape:
-        raise ValueError(
-            f"params_a and params_b must have one shape, not {list(params_a.shape)} and {list(params_b.shape)}."
-        )
-    if dtype not in FLOATS:
-        raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}.")
-    a = _params("params_a", architecture, params_a).to(dtype)
-    b = _params("params_b", architecture, params_b).to(dtype)
-    grid = torch.as_tensor(alphas, dtype=torch.float64).to(a.device).contiguous()
-    if grid.ndim != 1 or not len(grid) or not bool(torch.isfinite(grid).all()):
-        raise ValueError("alphas must be a list of finite numbers.")
+    instance("architecture", architecture, Architecture, "Architecture((2, 16, 1))")
+    if not isinstance(dtype, torch.dtype) or dtype not in FLOATS:
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, not {described(dtype)}.")
+    a = network_params("params_a", architecture, params_a, "pairs").to(dtype)
+    b = network_params("params_b", architecture, params_b, "pairs").to(dtype)
+    if a.shape != b.shape:
+        raise ValueError(f"params_a and params_b must have one shape, not {list(a.shape)} and {list(b.shape)}.")
+    if a.device != b.device:
+        raise ValueError(f"params_a and params_b must lie on one device, not on {a.device} and {b.device}.")
+    grid = alpha_grid(alphas).to(a.device)
     samples = checked_samples(architecture, data, loss, dataset, len(a), "pairs", a)
     own_seeds = torch.zeros(len(a), dtype=torch.int64)  # a table of samples needs none
     if samples.teacher is not None:
-        own_seeds = torch.from_numpy(streams.network_seeds(seeds, len(a)))
+        own_seeds = item_seeds("seeds", seeds, len(a))
         if n_samples is None:
             raise ValueError(
                 "n_samples must say how many fresh inputs a pair is measured on when a teacher makes the samples."
@@ -253,51 +251,6 @@ def bias_corrections(optimizer: SGD | Adam | AdamW, steps: int) -> tuple[np.ndar
     t = np.arange(1, steps + 1)
     beta_1, beta_2 = optimizer.betas
     return 1 / (1 - beta_1**t), 1 / np.sqrt(1 - beta_2**t)
-
-
-def _params(field: str, architecture: Architecture, params: Tensor) -> Tensor:
-    """`params` `[n, n_parameters]`, contiguous and without a gradient."""
-    if params.ndim != 2 or params.shape[1] != architecture.n_parameters or not len(params):
-        raise ValueError(
-            f"{field} must have shape [n_networks, {architecture.n_parameters}], not {list(params.shape)}."
-        )
-    if params.dtype not in FLOATS:
-        raise ValueError(f"{field} must be float32 or float64, not {params.dtype}.")
-    return params.detach().contiguous()
-
-
-def _switches(field: str, value: Tensor | None, params: Tensor) -> Tensor | None:
-    """A bool for every parameter of every network, from one per parameter or per network and parameter."""
-    if value is None:
-        return None
-    if value.dtype is not torch.bool or value.shape not in (params.shape[1:], params.shape):
-        raise ValueError(
-            f"{field} must be a bool tensor of shape [{params.shape[1]}] or {list(params.shape)}, "
-            f"not {value.dtype} {list(value.shape)}."
-        )
-    return value.to(params.device).expand(params.shape).contiguous()
-
-
-def _first_of_group(
-    tied: Tensor | np.ndarray | Sequence[int], params: Tensor, mask: Tensor | None, trainable: Tensor | None
-) -> Tensor:
-    """For each parameter the index of the first parameter of its tied group, int64 `[n_parameters]`.
-
-    tied: whole numbers `[n_parameters]`, equal for the parameters of a group. mask and trainable must be alike within
-    every group.
-    """
-    n_parameters = params.shape[1]
-    numbers = (tied.detach().cpu() if isinstance(tied, Tensor) else torch.from_numpy(np.array(tied))).numpy()
-    if numbers.dtype.kind not in "iu" or numbers.shape != (n_parameters,):
-        raise ValueError(
-            f"tied must be whole numbers of shape [{n_parameters}], not {numbers.dtype} {list(numbers.shape)}."
-        )
-    _, first_of_groups, group = np.unique(numbers, return_index=True, return_inverse=True)
-    first = torch.from_numpy(first_of_groups[group].astype(np.int64)).to(params.device)
-    for field, value in (("mask", mask), ("trainable", trainable)):
-        if value is not None and not bool((value == value[:, first]).all()):
-            raise ValueError(f"tied: the parameters of a tied group must be alike in {field}.")
-    return first
 
 
 def _without_zero_over_zero(training: Training, dtype: torch.dtype) -> Training:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.checks import per_network
+from kernels.checks import described, numbers, per_network
 from kernels.network import Architecture
 from kernels.training import Teacher
 
@@ -56,6 +56,11 @@ def checked_samples(
         teacher_params = _teacher_params(architecture, data, like)
         index = _dataset(dataset, n_items, len(teacher_params), items)
         return Samples(0, index.to(like.device), teacher=data.architecture, teacher_params=teacher_params)
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ValueError(
+            f"data must be (x, y) or a Teacher, not {described(data)}. x, y = map(torch.cat, zip(*loader)) "
+            "collects the batches of a DataLoader; those of a TensorDataset are its .tensors."
+        )
     x = _inputs(architecture, data[0], like)
     y = _labels(architecture, data[1], loss, x)
     index = _dataset(dataset, n_items, len(x), items)
@@ -64,11 +69,9 @@ def checked_samples(
 
 def _teacher_params(architecture: Architecture, teacher: Teacher, like: Tensor) -> Tensor:
     """Parameters of the teachers `[n_datasets, n_parameters of the teacher]`."""
-    params = torch.atleast_2d(teacher.params).detach().to(like)
-    if params.shape[1] != teacher.architecture.n_parameters:
-        raise ValueError(
-            f"the teacher's params must have {teacher.architecture.n_parameters} columns, not {params.shape[1]}."
-        )
+    params = torch.atleast_2d(teacher.params).to(like)
+    if not bool(torch.isfinite(params).all()):
+        raise ValueError(f"the teacher's params must be finite in {like.dtype}.")
     for side in ("n_inputs", "n_outputs"):
         teachers = getattr(teacher.architecture, side)
         networks = getattr(architecture, side)
@@ -79,11 +82,13 @@ def _teacher_params(architecture: Architecture, teacher: Teacher, like: Tensor) 
 
 def _inputs(architecture: Architecture, given: Tensor, like: Tensor) -> Tensor:
     """x `[n_datasets, n_samples, n_inputs]`."""
-    x = (given if given.ndim == 3 else given[None]).detach().to(like).contiguous()
-    if x.ndim != 3 or x.shape[2] != architecture.n_inputs or not x.shape[1]:
+    x = numbers("x", given)
+    if x.ndim not in (2, 3) or x.shape[-1] != architecture.n_inputs or 0 in x.shape:
         raise ValueError(
-            f"x must have shape [n_samples, {architecture.n_inputs}], with data sets in front, not {list(given.shape)}."
+            f"x must have shape [n_samples, {architecture.n_inputs}], or [n_datasets, n_samples, "
+            f"{architecture.n_inputs}], not {list(x.shape)}."
         )
+    x = (x if x.ndim == 3 else x[None]).to(like).contiguous()
     if not bool(torch.isfinite(x).all()):
         raise ValueError("x must be finite.")
     return x
@@ -91,25 +96,24 @@ def _inputs(architecture: Architecture, given: Tensor, like: Tensor) -> Tensor:
 
 def _labels(architecture: Architecture, given: Tensor, loss: str, x: Tensor) -> Tensor:
     """y `[n_datasets, n_samples, n_outputs]` for mse, int64 `[n_datasets, n_samples]` for cross-entropy."""
-    y = given.detach()
+    y = numbers("y", given)
+    expected = (*x.shape[:2], architecture.n_outputs) if loss == "mse" else tuple(x.shape[:2])
+    one_set = len(x) == 1 and tuple(y.shape) == expected[1:]
+    if not one_set and tuple(y.shape) != expected:
+        shape = list(expected[1:] if len(x) == 1 else expected)
+        what = "the outputs" if loss == "mse" else "a class number"
+        raise ValueError(f"y must have shape {shape}, {what} for each sample of x, not {list(y.shape)}.")
     if loss == "mse":
-        expected = (*x.shape[:2], architecture.n_outputs)
-        y = (y if y.ndim == 3 else y[None]).to(x)
+        y = y.reshape(expected).to(x)
         if not bool(torch.isfinite(y).all()):
             raise ValueError("y must be finite.")
-    else:
-        expected = tuple(x.shape[:2])
-        y = y if y.ndim == 2 else y[None]
-        if y.dtype.is_floating_point or (y.numel() and not 0 <= int(y.min()) <= int(y.max()) < architecture.n_outputs):
-            raise ValueError(
-                f"y must hold class numbers from 0 to {architecture.n_outputs - 1} for loss 'cross_entropy'."
-            )
-        y = y.to(x.device, torch.int64)
-    if tuple(y.shape) != expected:
+        return y.contiguous()
+    if y.is_floating_point() or not 0 <= int(y.min()) <= int(y.max()) < architecture.n_outputs:
+        found = f"{y.dtype}" if y.is_floating_point() else f"{int(y.min())} to {int(y.max())}"
         raise ValueError(
-            f"y must have shape {list(expected[1:])} to go with x and the outputs, not {list(given.shape)}."
+            f"y must hold class numbers from 0 to {architecture.n_outputs - 1} for loss 'cross_entropy', not {found}."
         )
-    return y.contiguous()
+    return y.reshape(expected).to(x.device, torch.int64).contiguous()
 
 
 def _dataset(dataset: Datasets, n_items: int, n_datasets: int, items: str) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.activations import TABLE
+from kernels.checks import described, numbers
 
 if TYPE_CHECKING:
     from kernels.network import Architecture
@@ -52,13 +53,14 @@ def to_torch(architecture: Architecture, params: Tensor) -> nn.Sequential:
       (2): Linear(in_features=3, out_features=1, bias=True)
     )
     """
+    params = numbers("params", params)
     if params.shape != (architecture.n_parameters,):
         raise ValueError(
             f"params must have shape [{architecture.n_parameters}] (one network), not {list(params.shape)}."
         )
     modules: list[nn.Module] = []
     last = len(architecture.layout) - 1
-    for index, (weight, bias) in enumerate(architecture.layers(params.detach())):
+    for index, (weight, bias) in enumerate(architecture.layers(params)):
         block: list[nn.Module] = [_linear(weight, bias)]
         if index < last and architecture.normalise:
             block.append(nn.LayerNorm(weight.shape[0], eps=NORM_EPS, elementwise_affine=False))
@@ -90,7 +92,7 @@ def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
     tensor([3., 4.])
     """
     if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Sequential, not {type(model).__name__}.")
+        raise ValueError(f"model must be a torch.nn.Sequential, not {described(model)}.")
     placed = _placed_layers(model)
     _compare(placed, _placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters))))
     linears = [place.layer for place in placed if isinstance(place.layer, nn.Linear)]

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from kernels.checks import finite, nearest, whole
+from kernels.checks import described, finite, instance, listed, nearest, number, numbers, whole
 from kernels.network import Architecture
 
 PerNetwork: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
@@ -42,7 +41,9 @@ class SGD:
     def __post_init__(self) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             finite(name, getattr(self, name), least=0)
-        if self.nesterov and not bool((torch.as_tensor(self.momentum) > 0).all()):
+        if not isinstance(self.nesterov, bool):
+            raise ValueError(f"nesterov must be true or false, not {described(self.nesterov)}.")
+        if self.nesterov and not bool((numbers("momentum", self.momentum) > 0).all()):
             raise ValueError("nesterov needs a momentum above 0.")
 
 
@@ -56,7 +57,7 @@ class Adam:
 
     >>> Adam(betas=(0.9, 1.0))
     Traceback (most recent call last):
-    ValueError: betas must be two numbers in [0, 1), not (0.9, 1.0).
+    ValueError: betas must lie in [0, 1), not 1.0.
     """
 
     lr: PerNetwork = 1e-3
@@ -65,10 +66,13 @@ class Adam:
     weight_decay: PerNetwork = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay", "eps"):
+        for name in ("lr", "weight_decay"):
             finite(name, getattr(self, name), least=0)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas must be two numbers in [0, 1), not {self.betas}.")
+        number("eps", self.eps, least=0)
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise ValueError(f"betas must be two numbers, not {described(self.betas)}.")
+        for beta in self.betas:
+            number("betas", beta, least=0, below=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +108,8 @@ class Schedule:
         nearest("schedule.kind", self.kind, SCHEDULES)
         whole("schedule.warmup_steps", self.warmup_steps)
         whole("schedule.step_size", self.step_size, least=1)
-        finite("schedule.final_factor", self.final_factor, least=0)
-        finite("schedule.gamma", self.gamma, least=0)
+        number("schedule.final_factor", self.final_factor, least=0)
+        number("schedule.gamma", self.gamma, least=0)
 
     def factors(self, steps: int) -> np.ndarray:
         """The factor of every step, float64 `[steps]`."""
@@ -162,24 +166,23 @@ class Training:
         nearest("loss", self.loss, LOSSES)
         nearest("sampling", self.sampling, SAMPLING)
         if not isinstance(self.optimizer, SGD | Adam):
-            raise ValueError(f"optimizer must be an SGD, Adam or AdamW, not {self.optimizer!r}.")
+            raise ValueError(f"optimizer must be an SGD, Adam or AdamW, not {described(self.optimizer)}.")
+        instance("schedule", self.schedule, Schedule, "Schedule('cosine')")
         if self.batch_size is not None:
             whole("batch_size", self.batch_size, least=1)
         if self.record_every is not None:
             whole("record_every", self.record_every, least=1)
-        snapshots = tuple(sorted({whole("snapshots", s) for s in self.snapshots}))
+        snapshots = tuple(sorted({whole("snapshots", s) for s in listed("snapshots", self.snapshots)}))
         if snapshots and snapshots[-1] > self.steps:
             raise ValueError(f"snapshots must be at most steps ({self.steps}), not {snapshots[-1]}.")
         object.__setattr__(self, "snapshots", snapshots)
-        finite("label_smoothing", self.label_smoothing, least=0)
-        if self.label_smoothing >= 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), not {self.label_smoothing}.")
+        number("label_smoothing", self.label_smoothing, least=0, below=1)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError("label_smoothing goes with loss 'cross_entropy'.")
         if self.clip_norm is not None:
-            finite("clip_norm", self.clip_norm, least=0)
+            number("clip_norm", self.clip_norm, least=0)
         if self.stop_below is not None:
-            finite("stop_below", self.stop_below)
+            number("stop_below", self.stop_below)
 
     @property
     def loss_steps(self) -> range:
@@ -202,3 +205,14 @@ class Teacher:
 
     architecture: Architecture
     params: Tensor
+
+    def __post_init__(self) -> None:
+        instance("the teacher's architecture", self.architecture, Architecture, "Architecture((2, 16, 1))")
+        params = numbers("the teacher's params", self.params)
+        n_parameters = self.architecture.n_parameters
+        if params.ndim not in (1, 2) or params.shape[-1] != n_parameters or not len(params):
+            raise ValueError(
+                f"the teacher's params must have shape [{n_parameters}] or [n_teachers, {n_parameters}], "
+                f"not {list(params.shape)}."
+            )
+        object.__setattr__(self, "params", params)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels.arguments import FLOATS
 from kernels.native.library import Progress, call, loaded, missing, thread_count
 from kernels.native.structures import (
     AssignmentSpec,
@@ -26,7 +27,7 @@ from kernels.native.structures import (
     address,
 )
 from kernels.network import Architecture
-from kernels.problem import FLOATS, PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
+from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
 from kernels.training import SGD, Adam, AdamW
 
 __all__ = ["assign", "fma_peak", "missing", "path_losses", "stream_samples", "train", "vector_bytes"]
