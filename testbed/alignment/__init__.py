@@ -1,6 +1,7 @@
 """Bringing one network near another without changing its function: matching, exhaustive search, rescaling.
 
-`ALIGNMENTS` holds what a study may ask for by name; the functions are for arrays of networks.
+`ALIGNMENTS` holds what a study may ask for by name; the functions are for arrays of networks. A network that diverged
+cannot be matched: whatever compares units refuses it by its row, and a study leaves its pairs out beforehand.
 """
 
 from testbed.alignment.canonical import RESCALED, canonical

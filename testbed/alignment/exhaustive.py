@@ -11,7 +11,8 @@ from torch import Tensor
 
 import kernels
 import theory
-from testbed.alignment.symmetries import Aligned, check_signs, groups, permute
+from kernels.checks import described
+from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, permute
 from testbed.pair_set import PairSet
 
 MOST_CHOICES = 1_000_000  # 9! permutations, or 7! with 2⁷ signs
@@ -33,8 +34,8 @@ def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
     """Of all permutations the one with the least barrier of the training loss: the barrier modulo permutation.
 
     Barriers (`linear`) are measured on the samples of A at the alphas between 0 and 1. signs: of all permutations and
-    flips, for odd activations. ValueError with more than a million choices, or for signs where σ is not odd. Every
-    matching's barrier is at least this one's.
+    flips, for odd activations. Every matching's barrier is at least this one's. ValueError with more than a million
+    choices, for signs where σ is not odd, and for networks that are not finite, by their rows.
 
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(2, seed=1), architecture.initial(2, seed=2)
@@ -51,6 +52,7 @@ def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
             f"exhaustive search takes at most {MOST_CHOICES:,} permutations, "
             f"and widths {architecture.widths} have {count:,}."
         )
+    checked_networks(architecture, **{"pairs.a": pairs.a, "pairs.b": pairs.b})
     choices = _Choices(architecture, signs)
     n = len(pairs)
     best = torch.full((n,), torch.inf, dtype=torch.float64)
@@ -63,6 +65,9 @@ def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
         better = least < best
         best = torch.where(better, least, best)
         chosen = torch.where(better, start + place, chosen)
+    if not bool(best.isfinite().all()):
+        rows = (~best.isfinite()).nonzero()[:, 0].tolist()
+        raise ValueError(f"no permutation has a finite barrier between the ends of pairs {described(rows)}.")
     orders, flips = choices.numbered(chosen)
     return Aligned(permute(architecture, pairs.b, orders, flips), orders, flips)
 

@@ -11,7 +11,8 @@ from torch import Tensor
 import kernels
 from kernels import reference
 from kernels.assignment import assign
-from testbed.alignment.symmetries import Aligned, check_signs, groups, permute
+from kernels.checks import numbers
+from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, permute
 
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
@@ -27,7 +28,8 @@ def match_weights(
 
     params_a, params_b: `[n_pairs, n_parameters]`. One group of layers after the other, each solved exactly given the
     others, until no pair gains; exact for one hidden layer. signs: also flip units, for odd activations (ValueError for
-    others). Groups of several layers are solved to first order, and a step that does not gain is not taken.
+    others). Groups of several layers are solved to first order, and a step that does not gain is not taken. ValueError
+    names the rows of networks that are not finite.
 
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params = architecture.initial(3)
@@ -53,7 +55,8 @@ def match_activations(
     """Activation matching: hidden units are paired so that Σ corr(h_A, h_B) over the inputs is largest.
 
     Li et al. (2016); Git Re-Basin § 3.1. params_a, params_b: `[n_pairs, n_parameters]`; x: `[n_samples, n_inputs]`, or
-    `[n_pairs, n_samples, n_inputs]`. Units that do not vary correlate with nothing. signs: as for match_weights.
+    `[n_pairs, n_samples, n_inputs]`. Units that do not vary correlate with nothing. signs and ValueError: as
+    for match_weights.
 
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params, x = architecture.initial(3), torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
@@ -62,6 +65,16 @@ def match_activations(
     """
     if signs:
         check_signs(architecture)
+    params_a, params_b = checked_networks(architecture, params_a=params_a, params_b=params_b)
+    x = numbers("x", x)
+    n_inputs = architecture.n_inputs
+    if x.ndim not in (2, 3) or x.shape[-1] != n_inputs or (x.ndim == 3 and len(x) != len(params_a)):
+        raise ValueError(
+            f"x must have shape [n_samples, {n_inputs}] or [{len(params_a)}, n_samples, {n_inputs}], "
+            f"not {list(x.shape)}."
+        )
+    if not bool(x.isfinite().all()):
+        raise ValueError("x must be finite.")
     activations_a, activations_b = (
         standardised_activations(architecture, params, x) for params in (params_a, params_b)
     )
@@ -89,7 +102,11 @@ def to_reference(
     >>> torch.equal(to_reference(architecture, params, params[0]).params[0], params[0])
     True
     """
-    return match_weights(architecture, reference.expand_as(params), params, signs=signs)
+    reference = numbers("reference", reference)
+    if reference.ndim == 1:
+        reference = reference.expand(len(params), -1)
+    reference, params = checked_networks(architecture, reference=reference, params=params)
+    return match_weights(architecture, reference, params, signs=signs)
 
 
 def standardised_activations(architecture: kernels.Architecture, params: Tensor, x: Tensor) -> list[Tensor]:
@@ -103,7 +120,7 @@ def standardised_activations(architecture: kernels.Architecture, params: Tensor,
     for activation in hidden:
         centred = activation - activation.mean(1, keepdim=True)
         spread = centred.square().mean(1, keepdim=True).sqrt()
-        standardised.append(torch.where(spread > 1e-12, centred / spread.clamp(min=1e-12), 0.0))
+        standardised.append(torch.where(spread <= 1e-12, 0.0, centred / spread))
     return standardised
 
 
@@ -113,6 +130,7 @@ def _matched(
     """Coordinate ascent of Σ scores over the groups of layers, each pair on its own."""
     if signs:
         check_signs(architecture)
+    params_a, params_b = checked_networks(architecture, params_a=params_a, params_b=params_b)
     a = params_a.double()
     layers_a = architecture.layers(a)
     current = params_b.double()

@@ -7,13 +7,17 @@ adds a layer's input to its output, so that the layers it joins have one permuta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 import kernels
+from kernels.arguments import network_params
+from kernels.checks import described, numbers
 
+ROWS_NAMED = 5  # in an error
 ODD = ("identity", "erf", "tanh")  # σ(−z) = −σ(z)
 
 
@@ -62,31 +66,99 @@ def groups(architecture: kernels.Architecture) -> list[list[int]]:
     return made
 
 
+def checked_networks(architecture: kernels.Architecture, **named: Tensor) -> list[Tensor]:
+    """Arrays of networks `[n, n_parameters]` that are to be matched, row by row, by the names that errors call them.
+
+    ValueError where their shapes differ, or a network is not finite: one that diverged has no units that could be like
+    another's, and no order of them would be better than any other.
+
+    >>> architecture = kernels.Architecture((1, 1))
+    >>> checked_networks(architecture, params_a=torch.tensor([[1.0, 2.0], [torch.nan, 0.0]]))
+    Traceback (most recent call last):
+    ValueError: params_a must be finite to be matched, and rows 1 are not: leave networks that diverged out.
+    """
+    networks = [network_params(name, architecture, params, "networks") for name, params in named.items()]
+    if len({len(params) for params in networks}) > 1:
+        shapes = " and ".join(str(list(params.shape)) for params in networks)
+        raise ValueError(f"{' and '.join(named)} must have one shape, not {shapes}.")
+    for name, params in zip(named, networks, strict=True):
+        diverged = (~params.isfinite().all(1)).nonzero()[:, 0].tolist()
+        if diverged:
+            rows = ", ".join(map(str, diverged[:ROWS_NAMED])) + (", …" if len(diverged) > ROWS_NAMED else "")
+            raise ValueError(
+                f"{name} must be finite to be matched, and rows {rows} are not: leave networks that diverged out."
+            )
+    return networks
+
+
 def permute(
     architecture: kernels.Architecture,
     params: Tensor,
-    permutations: tuple[Tensor, ...],
-    signs: tuple[Tensor, ...] | None = None,
+    permutations: Sequence[Tensor],
+    signs: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """The same functions with their hidden units in another order, `[n, n_parameters]`.
 
-    permutations (int64) and signs (1 or −1): `[n, width]` of each hidden layer. ValueError for signs where σ is not
-    odd, or where units are normalised together.
+    permutations (whole numbers) and signs (1 or −1): `[n, width]` of each hidden layer. ValueError for what is no
+    permutation or no sign, or differs within a group of layers; and for signs where σ is not odd, or where units are
+    normalised together.
 
     >>> architecture = kernels.Architecture((1, 2, 1), biases=False)
     >>> permute(architecture, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), (torch.tensor([[1, 0]]),))
     tensor([[2., 1., 4., 3.]])
     """
-    if signs is not None and any(bool((sign < 0).any()) for sign in signs):
-        check_signs(architecture)
+    params = network_params("params", architecture, params, "networks")
+    orders = _of_each_layer(architecture, len(params), "permutations", permutations)
+    _check_orders(orders)
+    orders = [order.long() for order in orders]
+    flips = [torch.ones_like(order) for order in orders]
+    if signs is not None:
+        flips = _of_each_layer(architecture, len(params), "signs", signs)
+        if not all(bool((flip.abs() == 1).all()) for flip in flips):
+            raise ValueError("signs must be 1 or −1.")
+        if any(bool((flip < 0).any()) for flip in flips):
+            check_signs(architecture)
     result = params.clone()
     layers = architecture.layers(result)
-    for layer, order in enumerate(permutations):
+    for layer, (order, flip) in enumerate(zip(orders, flips, strict=True)):
         weight, bias = layers[layer]
         next_weight, _ = layers[layer + 1]
-        sign = torch.ones_like(order, dtype=params.dtype) if signs is None else signs[layer].to(params.dtype)
+        sign = flip.to(params.dtype)
         weight.copy_(weight.gather(1, order[:, :, None].expand_as(weight)) * sign[:, :, None])
         if bias is not None:
             bias.copy_(bias.gather(1, order) * sign)
         next_weight.copy_(next_weight.gather(2, order[:, None].expand_as(next_weight)) * sign[:, None])
     return result
+
+
+def _of_each_layer(architecture: kernels.Architecture, n: int, field: str, given: Sequence[Tensor]) -> list[Tensor]:
+    """`given` as a tensor `[n, width]` for each hidden layer; one and the same within a group of layers."""
+    widths = architecture.widths[1:-1]
+    if not isinstance(given, tuple | list) or len(given) != len(widths):
+        raise ValueError(
+            f"{field} must hold one tensor for each of {len(widths)} hidden layers, not {described(given)}."
+        )
+    tensors = [numbers(f"{field}[{layer}]", part) for layer, part in enumerate(given)]
+    for layer, (tensor, width) in enumerate(zip(tensors, widths, strict=True)):
+        if tensor.shape != (n, width):
+            raise ValueError(f"{field}[{layer}] must have shape [{n}, {width}], not {list(tensor.shape)}.")
+    for first, *others in groups(architecture):
+        for layer in others:
+            if not torch.equal(tensors[layer], tensors[first]):
+                raise ValueError(
+                    f"{field}[{layer}] must equal {field}[{first}]: a residual connection joins these layers' units."
+                )
+    return tensors
+
+
+def _check_orders(orders: list[Tensor]) -> None:
+    """ValueError for the first row that does not hold each unit of its layer once."""
+    for layer, order in enumerate(orders):
+        units = torch.arange(order.shape[1], device=order.device)
+        wrong = (order.sort(1).values != units).any(1).nonzero()[:, 0]
+        if order.is_floating_point() or len(wrong):
+            row = int(wrong[0]) if len(wrong) else 0
+            raise ValueError(
+                f"permutations[{layer}] must hold each of 0 … {order.shape[1] - 1} once in every row, "
+                f"as whole numbers: row {row} is {order[row].tolist()}."
+            )

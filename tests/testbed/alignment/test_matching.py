@@ -227,3 +227,90 @@ def test_what_is_no_symmetry_is_refused():
         alignment.exhaustive(PairSet.of(wide, networks(wide, 1, 0), networks(wide, 1, 1), samples))
     with pytest.raises(ValueError, match="units can be rescaled for relu"):
         alignment.canonical(normal, networks(normal, 1, 0))
+
+
+ALIGNED = {
+    "weights": lambda architecture, a, b: alignment.match_weights(architecture, a, b),
+    "activations": lambda architecture, a, b: alignment.match_activations(architecture, a, b, inputs(architecture)),
+    "exhaustive": lambda architecture, a, b: alignment.exhaustive(
+        PairSet.of(architecture, a, b, (inputs(architecture), inputs(architecture, seed=1)[:, :1]))
+    ),
+    "reference": lambda architecture, a, b: alignment.to_reference(architecture, b, a),
+}
+ENDS = {"reference": ("reference", "params"), "exhaustive": (r"pairs\.a", r"pairs\.b")}
+
+
+@pytest.mark.parametrize("method", ALIGNED)
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_diverged_networks_are_refused_by_their_rows(method, bad):
+    architecture = Architecture((2, 3, 1))
+    a, b = networks(architecture, 9, 1), networks(architecture, 9, 2)
+    ALIGNED[method](architecture, a, b)
+    for ends, name in zip(((a, b), (b, a)), ENDS.get(method, ("params_a", "params_b")), strict=True):
+        diverged = a.clone()
+        diverged[2, -1] = diverged[5, 0] = bad
+        given = [diverged if end is a else end for end in ends]
+        with pytest.raises(ValueError, match=rf"{name} must be finite to be matched, and rows 2, 5 are not"):
+            ALIGNED[method](architecture, *given)
+
+
+def test_networks_whose_losses_overflow_have_no_best_permutation():
+    architecture = Architecture((2, 3, 1))
+    a, b = networks(architecture, 2, 1), networks(architecture, 2, 2)
+    a[1] *= 1e160
+    with pytest.raises(ValueError, match=r"no permutation has a finite barrier between the ends of pairs \[1\]"):
+        ALIGNED["exhaustive"](architecture, a, b)
+
+
+@pytest.mark.parametrize("method", ["weights", "activations", "reference"])
+def test_unequal_pairs_are_refused(method):
+    architecture = Architecture((2, 3, 1))
+    with pytest.raises(ValueError, match=r"must have one shape, not \[3, 13\] and \[2, 13\]"):
+        ALIGNED[method](architecture, networks(architecture, 3, 1), networks(architecture, 2, 2))
+
+
+@pytest.mark.parametrize("method", ["weights", "activations", "reference"])
+def test_arrays_and_parameters_with_gradients_are_matched(method):
+    architecture = Architecture((2, 3, 1))
+    a, b = networks(architecture, 3, 1), networks(architecture, 3, 2)
+    found = ALIGNED[method](architecture, a.numpy(), b.clone().requires_grad_())
+    assert torch.equal(found.params, ALIGNED[method](architecture, a, b).params)
+
+
+def test_inputs_of_another_shape_are_refused():
+    architecture = Architecture((2, 3, 1))
+    a = networks(architecture, 3, 1)
+    for x in (torch.zeros(5, 3), torch.zeros(2, 5, 2), torch.zeros(2)):
+        with pytest.raises(ValueError, match=r"x must have shape \[n_samples, 2\] or \[3, n_samples, 2\]"):
+            alignment.match_activations(architecture, a, a, x)
+    with pytest.raises(ValueError, match="x must be finite"):
+        alignment.match_activations(architecture, a, a, torch.full((5, 2), torch.nan))
+
+
+RESIDUAL = Architecture((2, 3, 3, 1), residual=True)
+ORDER = torch.tensor([[2, 0, 1], [0, 1, 2]])
+NO_PERMUTATIONS = {
+    "a unit twice": ((torch.tensor([[0, 1, 2], [0, 0, 2]]),), r"each of 0 … 2 once .* row 1 is \[0, 0, 2\]"),
+    "a negative unit": ((torch.tensor([[0, 1, -1], [0, 1, 2]]),), r"row 0 is \[0, 1, -1\]"),
+    "fractions": ((ORDER + 0.0,), "as whole numbers"),
+    "one for all networks": ((ORDER[0],), r"permutations\[0\] must have shape \[2, 3\], not \[3\]"),
+    "a layer too few": ((), r"one tensor for each of 1 hidden layers"),
+    "no list of layers": (ORDER, r"one tensor for each of 1 hidden layers, not torch.int64 \[2, 3\]"),
+}
+
+
+@pytest.mark.parametrize("case", NO_PERMUTATIONS)
+def test_what_is_no_permutation_is_refused(case):
+    architecture = Architecture((2, 3, 1))
+    permutations, sentence = NO_PERMUTATIONS[case]
+    with pytest.raises(ValueError, match=sentence):
+        alignment.permute(architecture, networks(architecture, 2, 1), permutations)
+
+
+def test_what_is_no_sign_or_changes_the_function_is_refused():
+    tanh = Architecture((2, 3, 1), "tanh")
+    for sign in (torch.zeros(2, 3), torch.full((2, 3), 0.5), torch.full((2, 3), torch.nan)):
+        with pytest.raises(ValueError, match="signs must be 1 or −1"):
+            alignment.permute(tanh, networks(tanh, 2, 1), (ORDER,), (sign,))
+    with pytest.raises(ValueError, match=r"permutations\[1\] must equal permutations\[0\]: a residual connection"):
+        alignment.permute(RESIDUAL, networks(RESIDUAL, 2, 1), (ORDER, ORDER.flip(0)))
