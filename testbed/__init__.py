@@ -9,8 +9,10 @@ shell. docs/architecture.md says which wing holds what.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 
 def _check_neighbours() -> None:
@@ -29,9 +31,24 @@ def _check_neighbours() -> None:
 
 _check_neighbours()
 
-from testbed.errors import StudyError  # noqa: E402
-from testbed.pair_set import PairSet  # noqa: E402
-from testbed.run import run_study, write_report  # noqa: E402
-from testbed.study import Study  # noqa: E402
+if TYPE_CHECKING:
+    from testbed.errors import StudyError
+    from testbed.pair_set import PairSet
+    from testbed.run import run_study, write_report
+    from testbed.study import Study
 
 __all__ = ["PairSet", "Study", "StudyError", "run_study", "write_report"]
+HOMES = {
+    "PairSet": "testbed.pair_set",
+    "Study": "testbed.study",
+    "StudyError": "testbed.errors",
+    "run_study": "testbed.run",
+    "write_report": "testbed.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are asked for: the command can be interrupted while torch is loading."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'testbed' has no attribute {name!r}")
+    return getattr(importlib.import_module(HOMES[name]), name)

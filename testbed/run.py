@@ -7,7 +7,9 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -20,11 +22,11 @@ from testbed.ensemble import planes
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, measure
 from testbed.ensemble.plan import Plan, plan
-from testbed.ensemble.shards import network_shards, pair_shards
+from testbed.ensemble.shards import Shard, network_shards, pair_shards
 from testbed.ensemble.training import train
 from testbed.errors import StudyError
 from testbed.results import meanings, tables
-from testbed.results.store import Store
+from testbed.results.store import DRAWN, Damaged, Store
 from testbed.study import Study
 
 
@@ -33,7 +35,7 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
 
     A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
     with nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file
-    cannot be used.
+    cannot be used. What is damaged in the folder is computed anew, and said on stderr.
 
     >>> import tempfile
     >>> from testbed.results import Results
@@ -44,11 +46,15 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
     """
     store = Store(out)
     store.check(study)
-    if not store.finished():
-        _Runner(study, store, backend, progress).run()
+    damage = {name: error for name, error in store.damage().items() if not DRAWN.fullmatch(name)}
+    console = Console(stderr=True)
+    for name in damage:
+        _say(console, f"{store.folder / name} is damaged or missing: it is written anew.")
+    if set(damage) - {"study.toml"} or not store.finished():
+        _Runner(study, store, backend, console, progress).run("manifest.json" in damage)
     with store.begin(study):
         store.drop_shards()
-        with Console(stderr=True).status("figures and report") if progress else nullcontext():
+        with console.status("figures and report") if progress else nullcontext():
             return write_report(store.folder)
 
 
@@ -76,13 +82,13 @@ def environment(backend: str) -> dict[str, str]:
 class _Runner:
     """One study on its way into one folder: every shard that is not there yet, then the tables."""
 
-    def __init__(self, study: Study, store: Store, backend: str, progress: bool) -> None:
+    def __init__(self, study: Study, store: Store, backend: str, console: Console, progress: bool) -> None:
         self.store = store
         self.plan: Plan = plan(study)
         self.backend = backends.resolve(backend, self.plan)
         self.timings: dict[str, float] = {}
         columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not progress)
+        self.bar = Progress(*columns, console=console, disable=not progress)
         self.manifest = {
             "study_sha256": study.sha256,
             "seed": study.seed,
@@ -90,27 +96,31 @@ class _Runner:
             "environment": environment(self.backend),
         }
 
-    def run(self) -> None:
-        """Train, measure, write the tables, and say in the manifest that they are there."""
-        self._check_environment()
+    def run(self, without_manifest: bool = False) -> None:
+        """Train, measure, write the tables, and say in the manifest that they are there.
+
+        without_manifest: that of an earlier run cannot be read; nothing says what its shards were computed with.
+        """
         store = self.store
+        earlier = None if without_manifest else store.manifest()
+        if earlier is not None:
+            self._check_environment(earlier.get("environment", {}))
         with store.begin(self.plan.study):
-            store.write_json("manifest.json", self.manifest | {"finished": False})
+            if earlier is None:
+                store.drop_shards()
+            store.write_manifest(self.manifest | {"finished": False})
             self._write_shards()
             with self._timed("tables"):
                 counts = self._write_tables()
-            earlier = store.read_json("timings.json") or {}
-            timings = {stage: round(earlier.get(stage, 0) + taken, 3) for stage, taken in self.timings.items()}
+            earlier_timings = store.timings()
+            timings = {stage: round(earlier_timings.get(stage, 0) + taken, 3) for stage, taken in self.timings.items()}
             store.write_json("timings.json", timings)
-            store.write_json("manifest.json", self.manifest | {"counts": counts, "finished": True})
+            store.write_manifest(self.manifest | {"counts": counts, "finished": True})
 
-    def _check_environment(self) -> None:
+    def _check_environment(self, earlier: dict[str, str]) -> None:
         """StudyError where the folder was begun with other versions, another backend or machine."""
-        earlier = self.store.read_json("manifest.json")
-        if earlier is None:
-            return
         for key, now in environment(self.backend).items():
-            before = earlier["environment"].get(key)
+            before = earlier.get(key)
             if before != now:
                 raise StudyError(
                     f"{self.store.folder} was begun with {key} {before}, this is {key} {now}: "
@@ -129,40 +139,64 @@ class _Runner:
         for shard in network_shards(launch, self.backend):
             before = self.bar.tasks[self.networks_done].completed
             size = len(shard)
-            if not self.store.has_tensors(shard.name):
+            about = self._about(shard, launch.architecture)
+            if not self._has(shard, about):
 
                 def within(done: int, total: int, before: float = before, size: int = size) -> None:
                     self.bar.update(self.networks_done, completed=before + size * done / max(total, 1))  # no steps: 0
 
                 with self._timed("training"):
                     networks = launch.networks[shard.start : shard.stop]
-                    self.store.write_tensors(shard.name, train(launch, networks, self.backend, within))
+                    self.store.write_tensors(shard.name, train(launch, networks, self.backend, within), about)
             self.bar.update(self.networks_done, completed=before + size)
 
     def _measure(self, launch: Launch) -> None:
         trained = Trained.joined(self._trained_shards(launch))
         for shard in pair_shards(launch, self.backend):
-            if not self.store.has_tensors(shard.name):
+            about = self._about(shard)
+            if not self._has(shard, about):
                 with self._timed("measuring and theory"):
                     pairs = launch.pairs[shard.start : shard.stop]
                     found = measure(launch, trained, pairs, self.backend)
-                    self.store.write_tensors(shard.name, found | {"n_pairs": torch.tensor(len(shard))})
+                    self.store.write_tensors(shard.name, found | {"n_pairs": torch.tensor(len(shard))}, about)
             self.bar.advance(self.pairs_done, len(shard))
 
     def _trained_shards(self, launch: Launch) -> list[dict[str, torch.Tensor]]:
-        return [self.store.read_tensors(shard.name) for shard in network_shards(launch, self.backend)]
+        shards = network_shards(launch, self.backend)
+        return [self.store.read_tensors(shard.name, self._about(shard, launch.architecture)) for shard in shards]
+
+    def _about(self, shard: Shard | str, architecture: kernels.Architecture | None = None) -> dict[str, Any]:
+        """What a file of tensors says of itself: the study, its own name, and where a network's parameters are."""
+        name = shard if isinstance(shard, str) else shard.name
+        about: dict[str, Any] = {"study_sha256": self.plan.study.sha256, "name": name}
+        if architecture is None:
+            return about
+        return about | {"widths": list(architecture.widths), "layout": [asdict(layer) for layer in architecture.layout]}
+
+    def _has(self, shard: Shard, about: dict[str, Any]) -> bool:
+        """Whether a shard is there and as it was written; if it is not, that is said."""
+        if not self.store.has_tensors(shard.name):
+            return False
+        try:
+            self.store.read_tensors(shard.name, about)
+        except Damaged as error:
+            _say(self.bar.console, str(error))
+            return False
+        return True
 
     def _write_tables(self) -> dict[str, int]:
         """Parameters and tables from the shards; returns the counts for the manifest."""
         launches = self.plan.launches
         shards = [self._trained_shards(launch) for launch in launches]
         measured = [
-            [self.store.read_tensors(shard.name) for shard in pair_shards(launch, self.backend)] for launch in launches
+            [self.store.read_tensors(shard.name, self._about(shard)) for shard in pair_shards(launch, self.backend)]
+            for launch in launches
         ]
         trained = [Trained.joined(parts) for parts in shards]
         for launch, networks_of_launch in zip(launches, trained, strict=True):
             params = {"params": networks_of_launch.params}
-            self.store.write_tensors(f"parameters/launch-{launch.index}", params)
+            name = f"parameters/launch-{launch.index}"
+            self.store.write_tensors(name, params, self._about(name, launch.architecture))
         networks = tables.networks_table(self.plan, [part for parts in shards for part in parts])
         diverged = networks.filter(pl.col("diverged_at").is_not_null())["network"]
         pairs, curves = tables.pair_tables(self.plan, measured, diverged)
@@ -189,6 +223,10 @@ class _Runner:
         start = time.perf_counter()
         yield
         self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(f"testbed: {sentence}", soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def _version(distribution: str) -> str:

@@ -50,6 +50,7 @@ def write_report(folder: str | Path) -> Path:
         toml=results.study.toml(),
     )
     store.write("report.html", html.encode())
+    store.add_drawn()
     return store.folder / "report.html"
 
 

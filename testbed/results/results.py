@@ -11,7 +11,7 @@ import polars as pl
 from testbed import columns
 from testbed.errors import StudyError
 from testbed.results.comparison import with_families
-from testbed.results.store import Store
+from testbed.results.store import Damaged, Store
 from testbed.study import Study
 from testbed.study.dotted import tomllib
 from testbed.study.levels import levels
@@ -71,15 +71,16 @@ class Results:
         `testbed.run_study`.
         """
         store = Store(folder)
-        if not (store.folder / "study.toml").is_file():
+        if not store.is_begun():
             raise StudyError(f"{folder} is not a run folder: it has no study.toml.")
-        if not store.finished():
-            raise StudyError(
-                f"The run in {folder} is not finished: `testbed run {folder}/study.toml --out {folder}` continues it."
-            )
-        study = Study.make(tomllib.loads((store.folder / "study.toml").read_text(encoding="utf-8")))
+        manifest = store.manifest() or {}
+        if not manifest.get("finished"):
+            raise StudyError(f"The run in {folder} is not finished: {store.command} continues it.")
+        try:
+            study = Study.make(tomllib.loads(store.read("study.toml").decode()))
+        except (StudyError, ValueError) as error:  # of a folder without checksums
+            raise error if isinstance(error, Damaged) else store.damaged("study.toml") from None
         networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
-        manifest = store.read_json("manifest.json")
         columns = store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
         return cls(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import datetime
 import math
+from pathlib import Path
 from typing import Any
 
+import pytest
 import tomli_w
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from testbed import Study, StudyError
@@ -87,12 +89,26 @@ def studies(draw: Any) -> dict[str, Any]:
     return raw
 
 
-@given(raw=studies(), quick=st.booleans(), scale=st.sampled_from([1.0, 2.5, 1e-3, 1e300, math.inf, math.nan, -1.0]))
-def test_a_study_is_one_or_a_sentence(raw, quick, scale, tmp_path_factory):
-    path = tmp_path_factory.mktemp("study") / "study.toml"
+SCALES = st.sampled_from([*[1.0] * 9, 2.5, 1e-3, 1e300, math.inf, math.nan, -1.0])
+
+
+def check_loading(path: Path, raw: dict[str, Any], quick: bool, scale: float) -> None:
+    """A study that loads is the same when it is written and read again; all else is a StudyError."""
     path.write_text(tomli_w.dumps(raw), encoding="utf-8")
     try:
         study = Study.load(path, quick=quick, scale=scale)
     except StudyError:
         return
     assert Study.make(tomllib.loads(study.toml())).sha256 == study.sha256
+
+
+@given(raw=studies(), quick=st.booleans(), scale=SCALES)
+def test_a_study_is_one_or_a_sentence(tmp_path_factory, raw, quick, scale):
+    check_loading(tmp_path_factory.getbasetemp() / "study.toml", raw, quick, scale)
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000, phases=[Phase.generate])
+@given(raw=studies(), quick=st.booleans(), scale=SCALES)
+def test_20_000_studies_are_one_or_a_sentence(tmp_path_factory, raw, quick, scale):
+    check_loading(tmp_path_factory.getbasetemp() / "study.toml", raw, quick, scale)

@@ -43,17 +43,18 @@ def no_figures(monkeypatch):
     monkeypatch.setattr(testbed.run, "write_report", write_report)
 
 
+def tables_of(settings: dict[str, Any] | None = None, base: dict[str, Any] = TEACHER_STUDENT) -> dict[str, Any]:
+    """Tables of a small study with dotted keys replaced: tables_of({"training.steps": 3})."""
+    tables = copy.deepcopy(base)
+    for key, value in (settings or {}).items():
+        set_dotted(tables, key, value)
+    return tables
+
+
 @pytest.fixture
 def raw():
     """Tables of a small teacher–student study with dotted keys replaced: raw({"training.steps": 3}, base)."""
-
-    def make(settings: dict[str, Any] | None = None, base: dict[str, Any] = TEACHER_STUDENT) -> dict[str, Any]:
-        tables = copy.deepcopy(base)
-        for key, value in (settings or {}).items():
-            set_dotted(tables, key, value)
-        return tables
-
-    return make
+    return tables_of
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from testbed.cli import main
 from testbed.ensemble import shards
 from testbed.ensemble.plan import plan
 from testbed.report import answers, write_report
-from testbed.results import Results, Store
+from testbed.results import Results, Store, sealed
 
 pytestmark = pytest.mark.usefixtures("no_figures")  # the tests of the report draw them
 VARY = {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}
@@ -177,10 +177,10 @@ def test_a_folder_with_another_study_is_left_alone(study, tmp_path):
 
 def test_a_run_continues_only_on_its_backend(study, tmp_path):
     run_study(study(), tmp_path / "run", backend="reference")
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    manifest = sealed.json_fields((tmp_path / "run" / "manifest.json").read_bytes())
     manifest["finished"] = False
     manifest["environment"]["backend"] = "other"
-    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "run" / "manifest.json").write_bytes(sealed.json_bytes(manifest))
     with pytest.raises(StudyError, match="was begun with backend other, this is backend reference"):
         run_study(study(), tmp_path / "run", backend="reference")
 

@@ -1,0 +1,86 @@
+"""Files that say themselves whether they are as they were written: JSON and safetensors with a checksum inside.
+
+The checksum is the SHA-256 of all else that the file says. In JSON it is the field `sha256`; in safetensors it stands
+in the metadata, in one entry `lmc-testbed` of JSON, beside what the file is about (one entry, because the library
+writes several in no fixed order, and a file's bytes are to be the same in every run).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+ENTRY = "lmc-testbed"
+
+
+def json_bytes(fields: dict[str, Any]) -> bytes:
+    """Indented JSON of these fields, and their checksum.
+
+    >>> json_fields(json_bytes({"seed": 3}))
+    {'seed': 3}
+    """
+    return (json.dumps(fields | {"sha256": _of_json(fields)}, indent=2) + "\n").encode()
+
+
+def json_fields(content: bytes) -> dict[str, Any]:
+    """The fields without the checksum; ValueError if they are not what was written.
+
+    A file without any checksums, as earlier versions wrote it, is taken as it is.
+    """
+    try:
+        fields = json.loads(content)
+    except RecursionError:
+        raise ValueError("this is nested too deeply.") from None
+    if not isinstance(fields, dict):
+        raise ValueError("this is no table.")
+    found = fields.pop("sha256", None)
+    if (found is not None or "files" in fields) and found != _of_json(fields):
+        raise ValueError("this is not what was written.")
+    return fields
+
+
+def tensor_bytes(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
+    """A safetensors file of these tensors, which says what it is about.
+
+    >>> import torch
+    >>> tensors, about = tensors_of(tensor_bytes({"x": torch.ones(2)}, {"name": "ones"}))
+    >>> tensors["x"], about
+    (tensor([1., 1.]), {'name': 'ones'})
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
+    entry = json.dumps(about | {"sha256": _of_tensors(tensors, about)}, sort_keys=True)
+    return save(tensors, metadata={ENTRY: entry})
+
+
+def tensors_of(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and what they are about; ValueError if they are not what was written."""
+    try:
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        about = json.loads(header["__metadata__"][ENTRY])
+        found = about.pop("sha256")
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("this is no file of a run.") from None
+    if found != _of_tensors(tensors, about):
+        raise ValueError("this is not what was written.")
+    return tensors, about
+
+
+def _of_json(fields: Any) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _of_tensors(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
+    """Of what they are about, and of every tensor's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        array = np.ascontiguousarray(tensor.numpy())
+        digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""A run that is killed at any moment continues to the same bytes; one that is stopped says how."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.faults.children import SETTINGS, command, contents, killed_at, small_run
+
+ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture
+def tables(raw):
+    return raw(SETTINGS)
+
+
+@pytest.fixture
+def whole(processes, tables, tmp_path):
+    """The contents of a run that nothing happened to, how many system calls wrote it, and the seconds it took."""
+    start = time.perf_counter()
+    process = processes.Process(target=killed_at, args=(tables, tmp_path / "whole", -1, tmp_path / "calls"))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return contents(tmp_path / "whole"), int((tmp_path / "calls").read_text()), time.perf_counter() - start
+
+
+def continued(processes, tables, folder: Path) -> dict[str, bytes]:
+    """The contents of a folder after the same command once more."""
+    process = processes.Process(target=small_run, args=(tables, folder))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    return contents(folder)
+
+
+def killed_at_writes(processes, tables, whole, tmp_path, moments) -> int:
+    """Kill a run at each of these moments and continue it; the number of runs that were killed."""
+    expected, calls, _ = whole
+    killed = 0
+    for moment in moments:
+        folder = tmp_path / f"cut-{moment}"
+        process = processes.Process(target=killed_at, args=(tables, folder, moment, tmp_path / "calls"))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, f"{moment} of {calls}"
+        killed += 1
+        assert continued(processes, tables, folder) == expected, f"killed at call {moment} of {calls}"
+    return killed
+
+
+def test_killed_at_some_writes(processes, tables, whole, tmp_path):
+    calls = whole[1]
+    assert calls > 60
+    assert killed_at_writes(processes, tables, whole, tmp_path, [1, 3, calls // 2, calls - 1]) == 4
+
+
+@pytest.mark.slow
+def test_killed_at_every_write(processes, tables, whole, tmp_path):
+    calls = whole[1]
+    killed = killed_at_writes(processes, tables, whole, tmp_path, range(1, calls + 1))
+    print(f"killed at {killed} of {calls} writes, all continued to the same bytes")
+
+
+def killed_at_random(processes, tables, whole, tmp_path, trials) -> int:
+    expected, _, seconds = whole
+    rng = random.Random(0)
+    killed = 0
+    for trial in range(trials):
+        folder = tmp_path / f"cut-{trial}"
+        process = processes.Process(target=small_run, args=(tables, folder))
+        process.start()
+        time.sleep(rng.uniform(0, seconds))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        assert continued(processes, tables, folder) == expected, trial
+    return killed
+
+
+def test_killed_at_a_random_moment(processes, tables, whole, tmp_path):
+    killed_at_random(processes, tables, whole, tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_killed_at_100_random_moments(processes, tables, whole, tmp_path):
+    killed = killed_at_random(processes, tables, whole, tmp_path, 100)
+    print(f"killed {killed} of 100 runs before their end, all continued to the same bytes")
+    assert killed > 50
+
+
+def stopped_inside_training(processes, raw, tmp_path, trials) -> None:
+    """A signal while the kernel trains ends the command within seconds, in one line, and it can be run again."""
+    path = tmp_path / "study.toml"
+    path.write_text(tomli_w.dumps(raw({**SETTINGS, "training.steps": 2 * 10**7})))
+    rng = random.Random(1)
+    for trial in range(trials):
+        number = ENDINGS[trial % 3]
+        out = tmp_path / f"long-{trial}"
+        said = tmp_path / f"said-{trial}"
+        process = processes.Process(target=command, args=(["run", str(path), "--out", str(out)], said))
+        process.start()
+        while process.is_alive() and not (out / "manifest.json").exists():
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5))
+        assert process.is_alive(), said.read_text()
+        os.kill(process.pid, number)
+        process.join(30)
+        assert process.exitcode == 128 + number
+        assert said.read_text() == f"testbed: stopped by {number.name}; the same command continues.\n"
+        assert not list(out.rglob("*.partial"))
+
+
+def test_stopped_inside_training(processes, raw, tmp_path):
+    stopped_inside_training(processes, raw, tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_stopped_inside_training_50_times(processes, raw, tmp_path):
+    stopped_inside_training(processes, raw, tmp_path, 50)
+
+
+@pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
+def test_stopped_while_it_imports(number):
+    """Torch takes seconds to load; a signal meanwhile ends in one line."""
+    program = "from testbed.cli import main; print('ready', flush=True); main(['fields', 'measure'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    process.send_signal(number)
+    out, err = process.communicate()
+    assert (out, err) == ("", f"testbed: stopped by {number.name}; the same command continues.\n")
+    # Python kills itself with SIGINT where Ctrl-C fell into `exec`; a shell shows the same code
+    assert process.returncode in (128 + number, -number)
+
+
+def test_what_nohup_ignores_stays_ignored():
+    program = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from testbed import cli\n"
+        "with cli._signals_raised(): os.kill(os.getpid(), signal.SIGHUP)\n"
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
