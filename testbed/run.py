@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import kernels
 from testbed.ensemble import backend as backends
-from testbed.ensemble import planes
+from testbed.ensemble import bounds, planes
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, measure
 from testbed.ensemble.plan import Plan, plan
@@ -86,6 +86,9 @@ class _Runner:
         self.store = store
         self.plan: Plan = plan(study)
         self.backend = backends.resolve(backend, self.plan)
+        cells = [cell for launch in self.plan.launches for cell in launch.cells.values()]
+        bounds.check_memory(cells, self.backend)
+        bounds.check_time(cells, self.backend)
         self.timings: dict[str, float] = {}
         columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.bar = Progress(*columns, console=console, disable=not progress)

@@ -21,6 +21,11 @@ class DigitsData(Task):
     n_train: Annotated[int, Field(ge=1, le=1700)] = 1000
 
     @property
+    def n_inputs(self) -> int:
+        """Pixels."""
+        return 64
+
+    @property
     def n_classes(self) -> int:
         """Ten."""
         return 10

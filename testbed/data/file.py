@@ -11,8 +11,10 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -25,6 +27,7 @@ from testbed.section import Section
 from testbed.sha256 import sha256_of
 
 NAMES = ("x", "y", "x_test", "y_test")
+WORD = 8  # bytes of a number
 COPIES = 4  # of an array in memory: as it is read, as float64, rounded to the dtype of training, and as float64 again
 DAMAGE = (  # what zipfile and numpy raise of bytes that are no .npz
     ValueError,
@@ -86,21 +89,40 @@ def read(data: FileData, loss: str) -> tuple[Arrays, Arrays | None]:
     return train, test
 
 
+def sizes(data: FileData) -> tuple[int, int, int, int]:
+    """Inputs, outputs, training and test samples, by the headers of the file alone; of classes ten outputs are assumed.
+
+    StudyError names what is wrong.
+    """
+    with _opened(data) as (_, archive):
+        shapes = {name.removesuffix(".npy"): _header(archive, name)[0] for name in archive.namelist()}
+    x, y, x_test = shapes["x"], shapes["y"], shapes.get("x_test", (0,))
+    n_outputs = y[1] if len(y) > 1 else 10
+    return (x[1] if len(x) > 1 else 1), max(n_outputs, 1), x[0] if x else 0, x_test[0] if x_test else 0
+
+
 def _load(data: FileData) -> dict[str, np.ndarray]:
     """The arrays of the file by name: x and y, and either both or none of x_test and y_test."""
+    if data.sha256 is not None and Path(data.path).is_file() and sha256_of(data.path) != data.sha256:
+        raise StudyError(f"data.sha256: {data.path} is not the file that the study names; it has changed.")
+    with _opened(data) as (path, archive):
+        _check_room(path, archive)
+        return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
+
+
+@contextmanager
+def _opened(data: FileData) -> Iterator[tuple[Path, zipfile.ZipFile]]:
+    """The file, which has the right names; StudyError if it is not there, or if what is read of it is no .npz."""
     path = Path(data.path)
     try:
         if not path.is_file():
             raise StudyError(f"data.path: there is no file {path}.")
     except OSError as error:  # too long a name
         raise StudyError(f"data.path: {error}.") from None
-    if data.sha256 is not None and sha256_of(path) != data.sha256:
-        raise StudyError(f"data.sha256: {path} is not the file that the study names; it has changed.")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_names(path, [name.removesuffix(".npy") for name in archive.namelist()])
-            _check_room(path, archive)
-            return {name.removesuffix(".npy"): _read(archive, name) for name in archive.namelist()}
+            yield path, archive
     except (StudyError, PermissionError):
         raise
     except DAMAGE:
@@ -123,9 +145,8 @@ def _check_room(path: Path, archive: zipfile.ZipFile) -> None:
     """StudyError where the arrays, as their headers have them, are more than this machine has room for."""
     size = 0
     for name in archive.namelist():
-        with archive.open(name) as member:
-            shape, dtype = _header(member)
-        size += math.prod(shape) * max(dtype.itemsize, 8)
+        shape, dtype = _header(archive, name)
+        size += math.prod(shape) * max(dtype.itemsize, WORD)
     if COPIES * size > memory.limit():
         raise StudyError(
             f"data.path: the arrays of {path} need about {memory.readable(COPIES * size)}, and this machine has "
@@ -133,10 +154,11 @@ def _check_room(path: Path, archive: zipfile.ZipFile) -> None:
         )
 
 
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an array in the .npy format; ValueError if it is none of plain numbers."""
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    shape, _, dtype = readers[npy.read_magic(member)](member)
+    with archive.open(name) as member:
+        shape, _, dtype = readers[npy.read_magic(member)](member)
     if dtype.hasobject:
         raise ValueError("objects are no numbers.")
     return shape, dtype

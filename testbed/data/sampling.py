@@ -42,6 +42,16 @@ class Sampled(Section):
             raise ValueError("shift goes with shared = 1: both sides choose from one pool.")
         return self
 
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs: the field `inputs`, or those of the plane."""
+        return int(getattr(self, "inputs", 2))
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs, or of classes."""
+        return int(getattr(self, "outputs", getattr(self, "n_classes", 1)))
+
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples x `[…, n, n_inputs]` and y `[…, n, …]` for each of the seeds `[…]`.
 

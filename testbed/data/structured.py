@@ -94,6 +94,11 @@ class DynamicSignalData(Task):
     patch_inputs: Count
     noise: NotNegative = 0.1
 
+    @property
+    def n_inputs(self) -> int:
+        """Those of all patches."""
+        return self.patches * self.patch_inputs
+
     def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
         """n samples, the classes in turn.
 

@@ -18,7 +18,7 @@ from kernels import streams
 from testbed.data import datasets
 from testbed.data.datasets import Dataset
 from testbed.data.sampling import Sampled
-from testbed.ensemble import pairs
+from testbed.ensemble import bounds, pairs
 from testbed.ensemble.launch import PER_NETWORK, Launch
 from testbed.ensemble.train_sets import TrainSets
 from testbed.errors import StudyError
@@ -77,13 +77,16 @@ class _Draft:
 
 
 def plan(study: Study) -> Plan:
-    """The launches, networks and pairs of a study; StudyError if a data file or a combination of cells cannot be used.
+    """The launches, networks and pairs of a study.
+
+    StudyError if a data file or a combination of cells cannot be used, or needs more memory than there is.
 
     >>> made = plan(Study.load("teacher_student", quick=True))
     >>> len(made.launches), len(made.networks), len(made.pairs)
     (6, 288, 696)
     """
     cells = study.cells()
+    bounds.check_memory([cell.study for cell in cells])
     drafts: dict[str, _Draft] = {}
     networks: list[pl.DataFrame] = []
     paths: list[pl.DataFrame] = []

@@ -9,6 +9,7 @@ from testbed.ensemble.launch import Launch
 from testbed.kinds import Extent, Work
 from testbed.measures import paths
 from testbed.measures.registry import MEASURES, PREDICTIONS
+from testbed.study import Study
 
 # multiply-adds in a shard, a few seconds on two cores; fixed, so that a run that continues finds the same shards
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
@@ -50,18 +51,36 @@ def _share(work: Work, backend: str) -> float:
 
 def training_work(launch: Launch) -> int:
     """Multiply-adds of training one network of a launch, about: forward, backward, and the gradient."""
-    training = launch.study.training
-    pruning = launch.study.architecture.pruning
-    rounds = 1 if pruning is None else 1 + pruning.rounds
-    steps = training.steps * training.unit(launch.architecture.n_inputs) * rounds
-    samples = training.batch_size or extent(launch).n_train
+    steps = steps_of_a_network(launch.study, launch.architecture.n_inputs)
+    samples = launch.study.training.batch_size or extent(launch).n_train
     return 3 * steps * samples * launch.architecture.n_parameters
+
+
+def steps_of_a_network(study: Study, n_inputs: int) -> int:
+    """Parameter updates of one network, those of pruning included.
+
+    >>> steps_of_a_network(Study.load("teacher_student"), n_inputs=8)
+    4000
+    """
+    pruning = study.architecture.pruning
+    rounds = 1 if pruning is None else 1 + pruning.rounds
+    return study.training.steps * study.training.unit(n_inputs) * rounds
 
 
 def pair_work(launch: Launch) -> Work:
     """Multiply-adds of all that is measured and predicted of one pair of a launch, about."""
-    measure = launch.study.measure
-    size = extent(launch)
+    return setting_work(launch.study, extent(launch))
+
+
+def setting_work(study: Study, size: Extent) -> Work:
+    """The same of a study, for networks and samples of this extent.
+
+    >>> from kernels import Architecture
+    >>> size = Extent(Architecture((2, 3, 1)), n_train=10, n_test=10, n_alphas=25)
+    >>> setting_work(Study.load("width"), size).kernels > 0
+    True
+    """
+    measure = study.measure
     work = paths.work(size)
     for name in measure.theory:
         work += PREDICTIONS[name].work(size)

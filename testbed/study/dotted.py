@@ -30,24 +30,35 @@ def parse(text: str) -> dict[str, Any]:
         raise StudyError(TOO_DEEP) from None
 
 
-def check_depth(raw: Any) -> None:
-    """StudyError where tables and lists are nested more than DEEPEST deep, which nothing that walks them survives.
+def check_tables(raw: dict[str, Any]) -> None:
+    """StudyError where tables and lists are nested more than DEEPEST deep, or a whole number has more than 64 bits.
 
-    >>> check_depth({"vary": {"architecture.hidden": [[4], [8]]}})
+    Nothing that walks tables survives the one, and no array holds the other.
+
+    >>> check_tables({"vary": {"architecture.hidden": [[4], [8]]}})
+    >>> check_tables({"ensemble": {"families": 10**20}})
+    Traceback (most recent call last):
+    testbed.errors.StudyError: ensemble.families must be a whole number below 2^63, not 100000000000000000000.
     """
-    depth = 0
-    level = [raw]
-    while level := [inner for value in level for inner in _within(value)]:
-        depth += 1
-        if depth > DEEPEST:
-            raise StudyError(TOO_DEEP)
+    level: list[tuple[str, Any]] = [("", raw)]
+    for _ in range(DEEPEST + 1):
+        for key, value in level:
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                shown = value if abs(value) < 10**50 else "one of more than 50 digits"
+                raise StudyError(f"{key} must be a whole number below 2^63, not {shown}.")
+        level = [inner for key, value in level for inner in _within(key, value)]
+        if not level:
+            return
+    raise StudyError(TOO_DEEP)
 
 
-def _within(value: Any) -> Iterable[Any]:
-    """What a table or a list holds; nothing where it is neither."""
+def _within(key: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """What a table or a list at this key holds, with its keys; nothing where it is neither."""
     if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | tuple) else ()
+        return [(f"{key}.{name}" if key else str(name), inner) for name, inner in value.items()]
+    if isinstance(value, list | tuple):
+        return [(f"{key}[{index}]", inner) for index, inner in enumerate(value)]
+    return ()
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:

@@ -31,7 +31,7 @@ from testbed.sections.training import TrainingSpec
 from testbed.study import files
 from testbed.study.claim import Claim
 from testbed.study.conditions import check
-from testbed.study.dotted import check_depth, parse, parse_setting, set_dotted, tomllib
+from testbed.study.dotted import check_tables, parse, parse_setting, set_dotted, tomllib
 from testbed.study.measure_section import MeasureSpec
 from testbed.study.sizes import enlarge, shrink
 
@@ -82,7 +82,7 @@ class Study(Section):
         >>> [cell.factors for cell in study.cells()]
         [{'architecture.hidden': [4]}, {'architecture.hidden': [8]}]
         """
-        check_depth(raw)
+        check_tables(raw)
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -108,7 +108,7 @@ class Study(Section):
             if isinstance(varies, dict) and key in varies:
                 raise StudyError(f"{key} varies in this study: set vary.'{key}' to a list, or take it out of [vary].")
             set_dotted(raw, key, value, KEYS)
-        check_depth(raw)
+        check_tables(raw)
         files.fill(raw, path.parent)
         study = cls.make(raw)
         if quick:

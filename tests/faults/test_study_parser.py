@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import tomli_w
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from testbed import Study, StudyError
+from testbed import Study, StudyError, memory
+from testbed.ensemble.plan import plan
 from testbed.study.dotted import tomllib
 from testbed.study.study import KEYS
 
@@ -93,13 +95,16 @@ SCALES = st.sampled_from([*[1.0] * 9, 2.5, 1e-3, 1e300, math.inf, math.nan, -1.0
 
 
 def check_loading(path: Path, raw: dict[str, Any], quick: bool, scale: float) -> None:
-    """A study that loads is the same when it is written and read again; all else is a StudyError."""
+    """A study that loads is the same when written and read again, and has a plan; all else is a StudyError."""
     path.write_text(tomli_w.dumps(raw), encoding="utf-8")
     try:
         study = Study.load(path, quick=quick, scale=scale)
     except StudyError:
         return
     assert Study.make(tomllib.loads(study.toml())).sha256 == study.sha256
+    with pytest.MonkeyPatch.context() as patch, suppress(StudyError):
+        patch.setattr(memory, "limit", lambda: 2**27)
+        plan(study)
 
 
 @given(raw=studies(), quick=st.booleans(), scale=SCALES)
@@ -112,3 +117,36 @@ def test_a_study_is_one_or_a_sentence(tmp_path_factory, raw, quick, scale):
 @given(raw=studies(), quick=st.booleans(), scale=SCALES)
 def test_20_000_studies_are_one_or_a_sentence(tmp_path_factory, raw, quick, scale):
     check_loading(tmp_path_factory.getbasetemp() / "study.toml", raw, quick, scale)
+
+
+NUMBERS = (  # fields that hold a whole number, in either base
+    "ensemble.families",
+    "ensemble.siblings",
+    "ensemble.spawn_step",
+    "ensemble.independent_pairs",
+    "training.steps",
+    "training.batch_size",
+    "training.record_every",
+    "training.schedule.warmup_steps",
+    "architecture.receptive_field",
+    "architecture.stride",
+    "data.n_train",
+    "data.seed",
+    "data.inputs",
+    "data.outputs",
+    "data.classes",
+    "data.teacher.seed",
+    "measure.test_samples",
+    "measure.alphas",
+    "seed",
+)
+SIZES = st.sampled_from([0, 1, 2, 3, 7, 100, 10**4, 10**6, 10**9, 10**12, 2**62, 2**63 - 1])
+
+
+@given(base=st.sampled_from(BASES), numbers=st.dictionaries(st.sampled_from(NUMBERS), SIZES, min_size=1, max_size=4))
+def test_any_number_has_a_plan_or_a_sentence(tmp_path_factory, base, numbers):
+    """Of whatever size: within the memory that there is, and within seconds."""
+    raw = copy.deepcopy(base)
+    for key, value in numbers.items():
+        put(raw, tuple(key.split(".")), value)
+    check_loading(tmp_path_factory.getbasetemp() / "study.toml", raw, quick=False, scale=1)

@@ -1,0 +1,181 @@
+"""What a study will take of memory and of time, worked out from its numbers before anything is made.
+
+Counts are Python's whole numbers and floats, so that no study is too large to be told that it is. They are meant to be
+right within a factor of two or so: of memory what grows with a field of the study, of time the multiply-adds of the
+kernels and of whole arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import kernels
+from testbed import memory
+from testbed.data import file
+from testbed.data.file import FileData
+from testbed.ensemble.shards import SHARD_WORK, setting_work, steps_of_a_network
+from testbed.errors import StudyError
+from testbed.kinds import Extent
+from testbed.study import Study
+
+WORD = 8  # bytes of a number, nearly all of which are float64 or int64
+COPIES = 4  # of a table or of samples, while they are made, joined and cut; as measured
+PLAN_COLUMNS = 14  # of the tables of networks and of pairs
+CURVE_COLUMNS = 4  # of a path: loss and error, on training and on test samples
+STEP_ARRAYS = 8  # of the schedule, while its factors are made
+SHARD_SECONDS = 4.0  # that SHARD_WORK takes on two cores
+MOST_SECONDS = 365 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of what a study takes: what for, and the fields that lower it."""
+
+    text: str
+    fields: str
+
+
+NETWORKS = Share(
+    "networks and their parameters",
+    "ensemble.families, ensemble.siblings, architecture.hidden or data.inputs",
+)
+PAIRS = Share("pairs and their curves", "ensemble.independent_pairs, ensemble.siblings or measure.alphas")
+TRAINING = Share("training samples", "data.n_train, data.inputs or the number of networks that draw their own")
+TEST = Share("test samples", "measure.test_samples or data.inputs")
+SCHEDULE = Share("the schedule of training", "training.steps")
+LOSSES = Share("recorded losses", "ensemble.families, or raise training.record_every")
+TRAIN_TIME = Share("training", "training.steps, ensemble.families or architecture.hidden")
+MEASURE_TIME = Share("measuring pairs", "ensemble.independent_pairs, measure.alphas or measure.test_samples")
+
+
+def check_memory(cells: Sequence[Study], backend: str | None = None) -> None:
+    """StudyError, with numbers and the fields to lower, where a study of these cells needs more memory than there is.
+
+    >>> check_memory([cell.study for cell in Study.load("teacher_student").cells()])
+    """
+    shares = bytes_needed(cells, backend)
+    needed = sum(shares.values())
+    if needed > memory.limit():
+        largest, size = max(shares.items(), key=_second)
+        raise StudyError(
+            f"This study needs about {memory.readable(needed)} of memory, and this machine has "
+            f"{memory.readable(memory.limit())}: {memory.readable(size)} are for {largest.text}; "
+            f"lower {largest.fields}."
+        )
+
+
+def check_time(cells: Sequence[Study], backend: str) -> None:
+    """StudyError, with numbers and the fields to lower, where a study would take more than a year.
+
+    >>> check_time([cell.study for cell in Study.load("teacher_student").cells()], "native")
+    """
+    shares = seconds_needed(cells, backend)
+    needed = sum(shares.values())
+    if needed > MOST_SECONDS:
+        largest, seconds = max(shares.items(), key=_second)
+        raise StudyError(
+            f"This study would take about {needed / MOST_SECONDS:,.2g} years on the backend {backend!r}, "
+            f"{seconds / needed:.0%} of them for {largest.text}: lower {largest.fields}."
+        )
+
+
+def bytes_needed(cells: Sequence[Study], backend: str | None = None) -> dict[Share, float]:
+    """The memory that grows with the study's fields, in bytes; without a backend, what every backend needs.
+
+    >>> cells = [cell.study for cell in Study.load("teacher_student").cells()]
+    >>> sum(bytes_needed(cells).values()) < 2**30
+    True
+    """
+    total: dict[Share, float] = {}
+    for cell in cells:
+        for share, size in _bytes_of_cell(cell, backend).items():
+            before = total.get(share, 0)
+            total[share] = max(before, size) if share == SCHEDULE else before + size  # one launch after the other
+    return total
+
+
+def seconds_needed(cells: Sequence[Study], backend: str) -> dict[Share, float]:
+    """The time that training and measuring take on a backend, on a machine of two cores; about.
+
+    >>> seconds = seconds_needed([cell.study for cell in Study.load("teacher_student").cells()], "native")
+    >>> 1 < sum(seconds.values()) < 3600
+    True
+    """
+    rate = {name: SHARD_WORK[name] / SHARD_SECONDS for name in SHARD_WORK}
+    total = {TRAIN_TIME: 0.0, MEASURE_TIME: 0.0}
+    for cell in cells:
+        extent = _extent(cell)
+        work = setting_work(cell, extent)
+        batch = cell.training.batch_size or extent.n_train
+        of_a_network = 3.0 * steps_of_a_network(cell, extent.architecture.n_inputs) * batch
+        total[TRAIN_TIME] += of_a_network * extent.architecture.n_parameters * _n_networks(cell) / rate[backend]
+        of_a_pair = work.kernels / rate[backend] + work.arrays / rate["reference"]
+        total[MEASURE_TIME] += of_a_pair * _n_pairs(cell)
+    return total
+
+
+def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
+    extent = _extent(study)
+    architecture = extent.architecture
+    ensemble = study.ensemble
+    n_networks = _n_networks(study)
+    n_pairs = _n_pairs(study)
+    n_sets = n_networks if getattr(study.data, "shared", 1) < 1 else 1
+    paths = 1 + len(study.measure.alignment)
+    steps = study.training.steps * study.training.unit(architecture.n_inputs)
+    n_records = len_of(steps, study.training.record_every)
+    of_sample = architecture.n_inputs + (architecture.widths[-1] if study.training.loss == "mse" else 1)
+    draws_all = getattr(study.data, "shift", 0) > 0  # pairs of different sides are chosen from a list of all
+    is_held = study.setting.teacher is None or backend == "reference"  # the others make a teacher's bit by bit
+    columns = CURVE_COLUMNS * paths + len(study.measure.theory)
+    numbers = {
+        NETWORKS: n_networks * (PLAN_COLUMNS + architecture.n_parameters),
+        PAIRS: n_pairs * (PLAN_COLUMNS + extent.n_alphas * columns) + (ensemble.n_possible if draws_all else 0),
+        TRAINING: n_sets * extent.n_train * of_sample,
+        TEST: extent.n_test * of_sample if is_held else 0,
+        LOSSES: n_networks * n_records,
+    }
+    numbers_at_once: dict[Share, float] = {share: COPIES * n for share, n in numbers.items()}
+    numbers_at_once[SCHEDULE] = STEP_ARRAYS * steps
+    return {share: WORD * n for share, n in numbers_at_once.items()}
+
+
+def _second(item: tuple[Share, float]) -> float:
+    return item[1]
+
+
+def len_of(steps: int, record_every: int | None) -> int:
+    """How many losses are recorded.
+
+    >>> len_of(1000, None), len_of(1000, 300)
+    (100, 4)
+    """
+    return -(-steps // (record_every or max(1, -(-steps // 100))))
+
+
+def _n_networks(study: Study) -> int:
+    return study.ensemble.n_networks
+
+
+def _n_pairs(study: Study) -> int:
+    ensemble = study.ensemble
+    n_siblings = ensemble.families * ensemble.siblings * (ensemble.siblings - 1) // 2
+    return ensemble.n_independent + (n_siblings if "siblings" in ensemble.pairs else 0)
+
+
+def _extent(study: Study) -> Extent:
+    """What the work for one pair grows with, of a study without vary."""
+    n_inputs, n_outputs, n_train, n_test = _samples(study)
+    widths = (n_inputs, *study.architecture.hidden, n_outputs)
+    architecture: kernels.Architecture = dataclasses.replace(study.architecture.build_hidden(), widths=widths)
+    return Extent(architecture, n_train, n_test, len(study.measure.alphas))
+
+
+def _samples(study: Study) -> tuple[int, int, int, int]:
+    """Inputs, outputs, training samples and test samples."""
+    data = study.data
+    if isinstance(data, FileData):
+        return file.sizes(data)
+    return data.n_inputs, data.n_outputs, data.n_train or 0, study.measure.test_samples
