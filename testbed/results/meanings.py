@@ -66,16 +66,19 @@ COLUMNS = {
     "z": "t + skewness (1 + 2 t^2) / (6 sqrt(n)), t = (test_loss - population_loss) / test_standard_error "
     "(Johnson 1978); in the table of pairs, at the alpha nearest 1/2",
 }
+OF_PLANES = {"loss": "mean loss over the training samples of network A, at this point of the plane"}
 LOSSES = ("train_loss", "test_loss", "test_standard_error", "loss")  # columns in the unit of the loss
 
 
 def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, str]]:
     """The meaning of each column of each table, by table and column, in the units of the loss."""
     meanings = _meanings(loss)
-    return {
-        table: {name: meanings.get(name, "factor of the study: the value of this key") for name in frame.columns}
-        for table, frame in tables.items()
-    }
+    of_planes = {name: f"{text} [{_unit(loss)}]" for name, text in OF_PLANES.items()}
+    found = {}
+    for table, frame in tables.items():
+        known = meanings | (of_planes if table == "planes" else {})
+        found[table] = {name: known.get(name, "factor of the study: the value of this key") for name in frame.columns}
+    return found
 
 
 def paths() -> dict[str, str]:
@@ -85,7 +88,7 @@ def paths() -> dict[str, str]:
 
 def _meanings(loss: str) -> dict[str, str]:
     """Of every column that there may be."""
-    unit = "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
+    unit = _unit(loss)
     meanings = dict(COLUMNS)
     for prediction in PREDICTIONS.values():
         meanings[columns.predicted_loss(prediction.name)] = prediction.curve
@@ -106,6 +109,10 @@ def _meanings(loss: str) -> dict[str, str]:
     for name in (*LOSSES, *(columns.predicted_loss(name) for name in PREDICTIONS)):
         meanings[name] += f" [{unit}]"
     return meanings
+
+
+def _unit(loss: str) -> str:
+    return "half mean squared error, summed over outputs" if loss == "mse" else "softmax cross-entropy, nats"
 
 
 def _of_barriers(source: str, text: str, unit: str) -> dict[str, str]:

@@ -27,6 +27,9 @@ def test_planes_of_a_study(raw, tmp_path, matched):
     results = Results.load(run_study(study, tmp_path / "run").parent)
     table = results.planes
     assert table["cell"].unique().sort().to_list() == [0, 2]
+    of_planes, of_losses = (results.columns[name]["loss"] for name in ("planes", "losses"))
+    assert of_planes.startswith("mean loss over the training samples of network A") and of_planes.endswith("nats]")
+    assert of_losses.startswith("of that step's batch")
     assert (results.folder / "figures" / "planes.png").is_file()
     plan = make_plan(study)
     for cell in (0, 2):
