@@ -213,6 +213,23 @@ def test_a_full_disk_leaves_no_half_files(study, tmp_path, small_shards, monkeyp
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """fsync of the file, rename, fsync of the folder: a loss of power leaves the file, or the one before it."""
+    done = []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(descriptor):
+        done.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(("rename", new.name)), replace(old, new)))
+    Store(tmp_path).write("shards/networks-0-0.safetensors", b"content")
+    name = "networks-0-0.safetensors"
+    assert done == [("fsync", f"{name}.partial"), ("rename", name), ("fsync", "shards")]
+    assert (tmp_path / "shards" / name).read_bytes() == b"content"
+
+
 def test_diverged_networks_are_counted_and_left_out(study, tmp_path):
     made = study({"vary": {"training.optimizer.lr": [0.05, 1e6]}})
     folder = run_study(made, tmp_path / "run").parent

@@ -40,6 +40,7 @@ def test_samples_are_a_function_of_the_seed(task):
     assert x.shape[0] == y.shape[0] == 60 + 4 * (task.kind == "hierarchical") and x.ndim == 2 and y.dtype.kind == "i"
     assert np.array_equal(x, again[0]) and np.array_equal(y, again[1]) and not np.array_equal(x, other[0])
     assert set(np.unique(y)) <= set(range(task.n_classes)) and len(np.unique(y)) > 1
+    assert (task.n_inputs, task.n_outputs) == (x.shape[1], task.n_classes)  # which bounds rely on, before it is drawn
     test = task.test(90)
     assert not np.isin(test[0][:, 0], x[:, 0]).all() or task.kind in ("parity", "digits")
     assert test[0].shape == (90, x.shape[1])
