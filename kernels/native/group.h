@@ -76,7 +76,10 @@ template <class Work> int run_groups(int64_t n, int64_t threads, Monitor* monito
     }
   };
   std::vector<std::thread> others;
-  for (int64_t i = 1; i < std::min(threads, n); i++) others.emplace_back(body, i);
+  try {
+    for (int64_t i = 1; i < std::min(threads, n); i++) others.emplace_back(body, i);
+  } catch (const std::exception&) {  // there is no room for more threads: those that run take all groups
+  }
   body(0);
   for (auto& t : others) t.join();
   return failed;

@@ -374,3 +374,23 @@ def test_an_impatient_user_interrupts_but_does_not_crash_it(native_backend):
     done = interrupted((4, 64, 64, 1), (1.0, 1.0001, 1.002))
     assert done.returncode in (0, 1, -signal.SIGINT), (done.returncode, done.stderr[-1000:])
     assert "lmc-native" not in done.stdout
+
+
+WITHOUT_ROOM = """
+import resource, torch
+from kernels import Architecture, Training, train
+architecture = Architecture((1, 2, 1))
+params, x = architecture.initial(16 * 3000), torch.ones(4, 1)
+alone = train(architecture, params, (x, x), Training(2), backend="native", threads=1)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (resource.getpagesize() * pages + 2**30,) * 2)
+many = train(architecture, params, (x, x), Training(2), backend="native", threads=3000)
+print(torch.equal(many.params, alone.params))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+def test_threads_that_find_no_room_are_done_without(native_backend):
+    """Stacks of 3,000 threads take 24 GB of addresses; those that can be had do all of the work."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_ROOM], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr[-1000:]
