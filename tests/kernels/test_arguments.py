@@ -254,7 +254,20 @@ ARRAYS = st.builds(
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.complex_numbers()
 THINGS = st.sampled_from(
-    [LOADER, object(), int, lambda: 0, range(3), torch.float32, {}, {1}, X.to_sparse(), X.to("meta")]
+    [
+        LOADER,
+        object(),
+        int,
+        lambda: 0,
+        range(3),
+        torch.float32,
+        {},
+        {1},
+        X.to_sparse(),
+        X.to("meta"),
+        nn.ReLU(),
+        nn.LazyLinear(3),
+    ]
 )
 ANYTHING = TENSORS | ARRAYS | SCALARS | st.lists(SCALARS, max_size=3) | THINGS
 RIGHT = {
@@ -267,6 +280,9 @@ RIGHT = {
     Schedule: {"kind": "cosine"},
     Training: {"steps": 2},
     Teacher: {"architecture": ARCHITECTURE, "params": A},
+    ARCHITECTURE.layers: {"params": A},
+    ARCHITECTURE.to_torch: {"params": A[0]},
+    ARCHITECTURE.from_torch: {"model": ARCHITECTURE.to_torch(A[0])},
 }
 NAMES = {"data": ("data", "x", "y"), "params": ("params",), "kind": ("schedule.kind",)}
 SLOW = {"alphas", "threads"}  # a large one is right, and takes memory or time
