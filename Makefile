@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY := teacher_student
 
-.PHONY: demo test test-slow tritons lint set-up clean
+.PHONY: demo test test-slow tritons sanitize lint set-up clean
 
 demo: set-up
 	$(BIN)/testbed run benchmarks/studies/$(STUDY).toml
@@ -21,6 +21,10 @@ tritons: set-up $(TRITONS:%=$(VENV)/tritons/%)
 
 $(VENV)/tritons/%:
 	$(BIN)/python -m pip install --quiet --no-deps --target $@ triton==$*
+
+# the native kernel's tests under AddressSanitizer and UBSan, then its threads under TSan: twenty minutes
+sanitize: set-up
+	.ci/sanitize
 
 lint: set-up
 	$(BIN)/ruff check .

@@ -27,14 +27,18 @@ FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 class BuildNative(build_ext):
     """Compiles for this machine's own instruction set, one source a core at a time.
 
-    LMC_MARCH names another instruction set, for a wheel that has to run elsewhere.
+    LMC_MARCH names another instruction set, for a wheel that has to run elsewhere. LMC_SANITIZE names sanitizers of the
+    compiler, such as address,undefined or thread, that watch the kernel run (`make sanitize`).
     """
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the extension with the flags this compiler has."""
         march = os.environ.get("LMC_MARCH", "native")
-        ext.extra_compile_args = [flag for flag in [*FLAGS, f"-march={march}", "-pthread"] if self._accepts(flag)]
-        ext.extra_link_args = ["-pthread"] if self._accepts("-pthread") else []
+        sanitizers = os.environ.get("LMC_SANITIZE")
+        watch = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-O1", "-g1"] if sanitizers else []
+        flags = [*FLAGS, f"-march={march}", "-pthread", *watch]
+        ext.extra_compile_args = [flag for flag in flags if self._accepts(flag)]
+        ext.extra_link_args = [flag for flag in ["-pthread", *watch] if self._accepts(flag)]
         compile_one_after_the_other = self.compiler.compile
 
         def compile_side_by_side(sources: Sequence[str], **options: Any) -> list[str]:
