@@ -50,18 +50,18 @@ def alpha_grid(alphas: Alphas) -> Tensor:
     return grid
 
 
-def item_seeds(field: str, given: Seeds, n: int) -> Tensor:
-    """The seed of each network or pair, int64 `[n]`: the given ones, or derived from one number.
+def item_seeds(field: str, given: Seeds, n: int, device: torch.device) -> Tensor:
+    """The seed of each network or pair, int64 `[n]` on `device`: the given ones, or derived from one number.
 
-    >>> item_seeds("seeds", [5, 7], 2)
+    >>> item_seeds("seeds", [5, 7], 2, torch.device("cpu"))
     tensor([5, 7])
     """
     seeds = numbers(field, given).cpu()
     if seeds.is_floating_point() or seeds.dtype is torch.bool or bool((seeds < 0).any()):
         raise ValueError(f"{field} must be whole numbers in [0, 2^63), not {described(given)}.")
     if seeds.ndim:
-        return per_network(field, seeds, n, torch.int64)
-    return torch.from_numpy(streams.network_seeds(int(seeds), n))
+        return per_network(field, seeds, n, torch.int64).to(device)
+    return streams.seeds_on(device, int(seeds), n)
 
 
 def switches(field: str, given: Tensor | None, params: Tensor) -> Tensor | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from kernels import streams
 from kernels.activations import TABLE
@@ -12,24 +16,56 @@ from kernels.activations import TABLE
 if TYPE_CHECKING:
     from kernels.network import Architecture
 
+NUMBERS_AT_ONCE = 2**16  # that a thread draws
 INITIALISATIONS = ("kaiming", "xavier", "torch", "committee", "mean_field")
 
 
-def initial_parameters(architecture: Architecture, seeds: np.ndarray, scheme: str, scale: float) -> np.ndarray:
-    """Initial parameters float64 `[n_networks, n_parameters]`, as `Architecture.initial` says; seeds `[n_networks]`.
+def initial_parameters(
+    architecture: Architecture, seeds: Tensor, scheme: str, scale: float, dtype: torch.dtype
+) -> Tensor:
+    """Initial parameters `[n_networks, n_parameters]`, as `Architecture.initial` says, on the device of the seeds
+    `[n_networks]`.
 
     >>> from kernels.network import Architecture
-    >>> initial_parameters(Architecture((2, 3, 1)), np.array([5, 6]), "kaiming", 1.0).shape
-    (2, 13)
+    >>> initial_parameters(Architecture((2, 3, 1)), torch.tensor([5, 6]), "kaiming", 1.0, torch.float32).shape
+    torch.Size([2, 13])
     """
-    if scheme == "torch":
-        values = 2 * streams.uniforms(streams.INITIAL, seeds, 0, architecture.n_parameters) - 1
+    deviation = scale * deviations(architecture, scheme)
+    uniform = scheme == "torch"
+    if streams.drawn_by_kernels(seeds.device):
+        from kernels.gpu import draws
+
+        initial = draws.initial_parameters(seeds, torch.from_numpy(deviation), uniform, dtype)
     else:
-        values = streams.normals(streams.INITIAL, seeds, 0, architecture.n_parameters)
-    initial = scale * deviations(architecture, scheme) * values
+        initial = _drawn(seeds.cpu(), deviation, uniform, dtype).to(seeds.device)
     if scheme == "committee":
         for layer in architecture.layout[1:]:
             initial[:, layer.weight : layer.weight + layer.fan_out * layer.fan_in] = 1.0
+    return initial
+
+
+def _drawn(seeds: Tensor, deviation: np.ndarray, uniform: bool, dtype: torch.dtype) -> Tensor:
+    """`deviation` `[n_parameters]` times what the streams (INITIAL, seed, 0) draw, for some networks at a time on every
+    core: numpy lets go of Python's lock, and a part stays in the caches.
+    """
+    n_parameters = len(deviation)
+    initial = torch.empty(len(seeds), n_parameters, dtype=dtype)
+
+    def draw(part: tuple[Tensor, Tensor]) -> None:
+        rows, numbers = part[0], part[1].numpy()
+        if uniform:
+            values = 2 * streams.uniforms(streams.INITIAL, numbers, 0, n_parameters) - 1
+        else:
+            values = streams.normals(streams.INITIAL, numbers, 0, n_parameters)
+        rows.copy_(torch.from_numpy(deviation * values))
+
+    size = max(1, NUMBERS_AT_ONCE // n_parameters)
+    parts = list(zip(initial.split(size), seeds.split(size), strict=True))
+    if len(parts) == 1:
+        draw(parts[0])
+        return initial
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        list(pool.map(draw, parts))
     return initial
 
 

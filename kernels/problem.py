@@ -154,13 +154,13 @@ def training_problem(
     batch_size = _batch_size(training, samples)
     if (spawn_steps is None) != (spawn_seeds is None):
         raise ValueError("spawn_steps and spawn_seeds go together: give both or neither.")
-    seeds = item_seeds("data_seeds", data_seeds, n)
+    seeds = item_seeds("data_seeds", data_seeds, n, device)
     if spawn_steps is None or spawn_seeds is None:
         steps = torch.full((n,), training.steps)
         spawned = seeds
     else:
         steps = per_network("spawn_steps", spawn_steps, n, torch.int64)
-        spawned = item_seeds("spawn_seeds", spawn_seeds, n)
+        spawned = item_seeds("spawn_seeds", spawn_seeds, n, device)
         if bool((steps < 0).any()):
             raise ValueError(f"spawn_steps must be at least 0, not {int(steps.min())}.")
     mask = switches("mask", mask, params)
@@ -178,9 +178,9 @@ def training_problem(
         lr=per_network("lr", optimizer.lr, n, dtype).to(device),
         momentum=per_network("momentum", momentum, n, dtype).to(device),
         weight_decay=per_network("weight_decay", optimizer.weight_decay, n, dtype).to(device),
-        data_seeds=seeds.to(device),
+        data_seeds=seeds,
         spawn_steps=steps.to(device),
-        spawn_seeds=spawned.to(device),
+        spawn_seeds=spawned,
         mask=mask,
         trainable=trainable,
         tied=None if tied is None else first_of_group(tied, params, mask, trainable),
@@ -219,9 +219,9 @@ def path_problem(
         raise ValueError(f"params_a and params_b must lie on one device, not on {a.device} and {b.device}.")
     grid = alpha_grid(alphas).to(a.device)
     samples = checked_samples(architecture, data, loss, dataset, len(a), "pairs", a)
-    own_seeds = torch.zeros(len(a), dtype=torch.int64)  # a table of samples needs none
+    own_seeds = torch.zeros(len(a), dtype=torch.int64, device=a.device)  # a table of samples needs none
     if samples.teacher is not None:
-        own_seeds = item_seeds("seeds", seeds, len(a))
+        own_seeds = item_seeds("seeds", seeds, len(a), a.device)
         if n_samples is None:
             raise ValueError(
                 "n_samples must say how many fresh inputs a pair is measured on when a teacher makes the samples."
@@ -236,7 +236,7 @@ def path_problem(
         alphas=grid,
         samples=samples,
         loss=loss,
-        seeds=own_seeds.to(a.device),
+        seeds=own_seeds,
     )
 
 

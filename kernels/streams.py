@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from kernels.checks import whole
@@ -94,6 +95,33 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
         return array
     whole("first", first)
     return derived_seeds(array, n_networks, first)
+
+
+def seeds_on(device: torch.device, seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: int) -> Tensor:
+    """`network_seeds` as a tensor on `device`; from one number, a GPU derives them itself.
+
+    >>> seeds_on(torch.device("cpu"), [4, 2], 2)
+    tensor([4, 2])
+    """
+    if drawn_by_kernels(device) and isinstance(seed, int):
+        root = int(network_seeds([seed], 1)[0])  # checked
+        from kernels.gpu import draws
+
+        return draws.network_seeds(root, n_networks, device)
+    return torch.from_numpy(network_seeds(seed, n_networks)).to(device)
+
+
+def drawn_by_kernels(device: torch.device) -> bool:
+    """Whether numbers on `device` are drawn there: on GPUs for which Triton is installed.
+
+    >>> drawn_by_kernels(torch.device("cpu"))
+    False
+    """
+    if device.type != "cuda":
+        return False
+    from kernels import gpu
+
+    return not gpu.unfit_triton()
 
 
 def derived_seeds(seeds: np.ndarray, n: int, first: int = 0) -> np.ndarray:

@@ -6,6 +6,7 @@ on the CPU.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections.abc import Callable
@@ -45,6 +46,15 @@ def unfit_triton() -> str:
         f"and the kernels run with Triton {TRITON[0]} to {unknown[0]}.{unknown[1] - 1}. "
         "Triton goes with torch: torch 2.9 brings 3.5, and later ones bring later ones."
     )
+
+
+def on(device: torch.device) -> contextlib.AbstractContextManager:
+    """Makes a GPU the current one, on which Triton launches; of a CPU (interpreted kernels) nothing.
+
+    >>> with on(torch.device("cpu")):
+    ...     pass
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def refusal(problem: TrainingProblem | PathProblem) -> str:

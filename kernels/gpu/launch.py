@@ -6,7 +6,6 @@ State stays in device memory between launches, so that the results do not depend
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import torch
 import triton
 from torch import Tensor
 
+from kernels.gpu import on
 from kernels.gpu.calls import Call, TrainingState, path_call
 from kernels.gpu.plan import Plan, plan
 from kernels.gpu.shapes import multiply_adds
@@ -41,7 +41,7 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
     chosen = plan(problem)
     home = problem.params.device
     problem = _moved(problem, problem.params.device)
-    with _current(problem.params.device):
+    with on(problem.params.device):
         trained = _train(problem, chosen, progress)
     return Trained(**{entry.name: getattr(trained, entry.name).to(home) for entry in dataclasses.fields(trained)})
 
@@ -90,7 +90,7 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathM
     n_pairs = len(problem.params_a)
     n_alphas = len(problem.alphas)
     results = torch.full((4, n_pairs, n_alphas), torch.nan, dtype=torch.float64, device=device)
-    with _current(device):
+    with on(device):
         for piece in _pieces(n_pairs, most_pairs(problem, chosen)):
             path_call(problem, chosen, piece, _named(results[:, piece])).launch()
             _tell(progress, piece.stop * n_alphas, n_pairs * n_alphas, device)
@@ -170,11 +170,6 @@ def _tell(progress: Progress | None, done: int, total: int, device: torch.device
     if device.type != "cpu":
         torch.cuda.synchronize(device)
     progress(done, total)
-
-
-def _current(device: torch.device) -> contextlib.AbstractContextManager:
-    """Makes a GPU the current one, on which Triton launches."""
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def _moved(problem: Spec, device: torch.device) -> Spec:

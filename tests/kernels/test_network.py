@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from kernels import Architecture, reference, streams
+from kernels import Architecture, initialisation, reference, streams
 from tests.kernels.problems import architectures
 
 
@@ -97,3 +97,12 @@ def test_parameters_of_the_issue():
     assert Architecture((2, 16, 1)).n_parameters == 65
     assert Architecture((2, 16, 1)).initial(n_networks=1024, seed=0).shape == (1024, 65)
     assert np.isfinite(Architecture((2, 32, 32, 1)).initial(2).numpy()).all()
+
+
+@pytest.mark.parametrize("scheme", ["kaiming", "torch", "committee"])
+def test_initial_parameters_are_drawn_in_parts_to_the_same_bits(monkeypatch, scheme):
+    architecture = Architecture((3, 5, 2))
+    whole = architecture.initial(701, 4, scheme=scheme, dtype=torch.float64)
+    for numbers in (1, 100, 1000):
+        monkeypatch.setattr(initialisation, "NUMBERS_AT_ONCE", numbers)
+        assert torch.equal(architecture.initial(701, 4, scheme=scheme, dtype=torch.float64), whole)

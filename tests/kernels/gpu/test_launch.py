@@ -36,6 +36,30 @@ def test_every_kernel_goes_down_the_launch_path(case, target):
     assert kernel.asm["hsaco" if target.startswith("gfx") else "cubin"]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_draws_go_down_the_launch_path(monkeypatch, target):
+    """Of seeds and of initial parameters: the launch itself is replaced by a compilation."""
+    from kernels.gpu import draws
+
+    made = []
+
+    class Compiled:
+        def __init__(self, kernel):
+            self.kernel = kernel
+
+        def __getitem__(self, grid):
+            return lambda **given: made.append(self.kernel.warmup(grid=grid, **given))
+
+    for name in ("draw_seeds", "draw_parameters"):
+        monkeypatch.setattr(draws, name, Compiled(getattr(draws, name)))
+    with compiler.standing_in(target):
+        seeds = draws.network_seeds(2**62, 5, torch.device("cpu"))
+        for uniform in (False, True):
+            draws.initial_parameters(seeds, torch.ones(13, dtype=torch.float64), uniform, torch.float32)
+    assert len({kernel.hash for kernel in made}) == 3
+    assert all("hsaco" in kernel.asm or "cubin" in kernel.asm for kernel in made)
+
+
 def test_a_call_gives_each_argument_by_its_name():
     """Nothing is left out, nothing is too much."""
     from kernels.gpu import launch

@@ -94,3 +94,30 @@ def ends_kernel(a, b, out, BLOCK: tl.constexpr):
     first, second = normals(tl.load(a + i).to(tl.uint32), tl.load(b + i).to(tl.uint32), out.dtype.element_ty)
     tl.store(out + i, first)
     tl.store(out + BLOCK + i, second)
+
+
+@pytest.mark.parametrize("seed", [0, 5, 2**62 + 12345])
+def test_seeds_of_networks(seed):
+    from kernels.gpu import draws
+
+    found = draws.network_seeds(seed, 700, torch.device("cpu"), first=3)
+    assert torch.equal(found, torch.from_numpy(streams.network_seeds(seed, 700, first=3)))
+
+
+@pytest.mark.parametrize("uniform", [False, True])
+@pytest.mark.parametrize("n_parameters", [1, 13, 64])
+def test_initial_parameters(monkeypatch, uniform, n_parameters):
+    """Float32 to the bit, in one launch or in many; float64 to a few units in the last place."""
+    from kernels.gpu import draws
+
+    seeds = streams.network_seeds(9, 301)
+    deviations = torch.linspace(0.1, 2, n_parameters, dtype=torch.float64)
+    draw = streams.uniforms if uniform else streams.normals
+    want = torch.from_numpy(draw(streams.INITIAL, seeds, 0, n_parameters))
+    want = deviations * (2 * want - 1 if uniform else want)
+    for most in (draws.MOST_ITEMS, 100):
+        monkeypatch.setattr(draws, "MOST_ITEMS", most)
+        exact = draws.initial_parameters(torch.from_numpy(seeds), deviations, uniform, torch.float64)
+        rounded = draws.initial_parameters(torch.from_numpy(seeds), deviations, uniform, torch.float32)
+        assert torch.allclose(exact, want, rtol=1e-14, atol=1e-14)
+        assert torch.equal(rounded, want.float())
