@@ -41,6 +41,7 @@ __all__ = [
     "Schedule",
     "Teacher",
     "Training",
+    "chosen",
     "path_losses",
     "train",
     "worth_a_gpu",
@@ -160,11 +161,11 @@ def train(
         trainable=trainable,
         tied=tied,
     )
-    chosen = _choose(backend, problem)
-    if chosen == "native":
+    name = chosen(backend, problem)
+    if name == "native":
         trained = native.train(problem, threads, progress)
     else:
-        trained = (gpu if chosen == "gpu" else reference).train(problem, progress)
+        trained = (gpu if name == "gpu" else reference).train(problem, progress)
     return Run(
         params=trained.params,
         losses=trained.losses,
@@ -173,7 +174,7 @@ def train(
         snapshot_steps=training.snapshots,
         diverged_at=trained.diverged_at,
         stopped_at=trained.stopped_at,
-        backend=chosen,
+        backend=name,
     )
 
 
@@ -223,18 +224,18 @@ def path_losses(
         n_samples=n_samples,
         seeds=seeds,
     )
-    chosen = _choose(backend, problem)
-    if chosen == "native":
+    name = chosen(backend, problem)
+    if name == "native":
         moments = native.path_losses(problem, threads, progress)
     else:
-        moments = (gpu if chosen == "gpu" else reference).path_losses(problem, progress)
+        moments = (gpu if name == "gpu" else reference).path_losses(problem, progress)
     return PathLosses(
         alphas=problem.alphas,
         loss=moments.mean,
         standard_error=moments.standard_error,
         skewness=moments.skewness,
         error=moments.error if loss == "cross_entropy" else None,
-        backend=chosen,
+        backend=name,
     )
 
 
@@ -259,8 +260,15 @@ def _check_calling(threads: int | None, progress: Progress | None) -> None:
         raise ValueError(f"progress must be a function of (done, total), not {described(progress)}.")
 
 
-def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
-    """The backend that `auto` stands for; ValueError where the one asked for cannot run here."""
+def chosen(backend: str, problem: TrainingProblem | PathProblem) -> str:
+    """The backend that runs a problem: the one asked for, or the one that `auto` stands for; ValueError where the one
+    asked for cannot.
+
+    >>> from kernels.problem import training_problem
+    >>> one = torch.ones(1, 1)
+    >>> chosen("reference", training_problem(Architecture((1, 1), biases=False), one, (one, one), Training(steps=2)))
+    'reference'
+    """
     nearest("backend", backend, BACKENDS)
     device = problem.params.device if isinstance(problem, TrainingProblem) else problem.params_a.device
     on_cpu = device.type == "cpu"
@@ -273,6 +281,8 @@ def _choose(backend: str, problem: TrainingProblem | PathProblem) -> str:
         raise ValueError(f"backend 'native' is not available: {why} Backend 'reference' runs everywhere.")
     if backend == "gpu" and (why := gpu.missing()):
         raise ValueError(f"backend 'gpu' is not available: {why} Backends 'native' and 'reference' run on the CPU.")
+    if backend == "gpu" and (why := gpu.refusal(problem)):
+        raise ValueError(why)
     if backend != "auto":
         return backend
     if (

@@ -131,7 +131,8 @@ class Predicted:
 class Prediction:
     """A curve that theory predicts from the parameters alone: `measure.theory`.
 
-    text: for `testbed fields`; curve and source: what its loss and its barrier are, for `columns.json`.
+    text: for `testbed fields`; curve and source: what its loss and its barrier are, for `columns.json`. apart: a
+    pair's curve depends on that pair alone, so that pairs may be shared out.
     """
 
     name: str
@@ -141,3 +142,4 @@ class Prediction:
     predict: Callable[[PairSet], Predicted]
     work: Callable[[Extent], Work]
     lacks: Callable[[Setting], str | None]
+    apart: bool = True

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import kernels
 from testbed.ensemble import backend as backends
 from testbed.ensemble import bounds, planes
+from testbed.ensemble.crew import crew
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, measure
 from testbed.ensemble.plan import Plan, plan
@@ -131,12 +132,22 @@ class _Runner:
                 )
 
     def _write_shards(self) -> None:
-        with self.bar:
+        with self.bar, crew(self.plan) as self.crew:
+            if self.backend == "gpu":
+                self._compile()
             self.networks_done = self.bar.add_task("networks", total=len(self.plan.networks))
             self.pairs_done = self.bar.add_task("pairs", total=len(self.plan.pairs))
             for launch in self.plan.launches:
                 self._train(launch)
                 self._measure(launch)
+
+    def _compile(self) -> None:
+        task = self.bar.add_task("kernels", total=None)
+        with self._timed("compiling"):
+            n = backends.compile_ahead(
+                self.plan, lambda done, total: self.bar.update(task, completed=done, total=total)
+            )
+        self.bar.update(task, completed=n, total=n)
 
     def _train(self, launch: Launch) -> None:
         for shard in network_shards(launch, self.backend):
@@ -160,7 +171,7 @@ class _Runner:
             if not self._has(shard, about):
                 with self._timed("measuring and theory"):
                     pairs = launch.pairs[shard.start : shard.stop]
-                    found = measure(launch, trained, pairs, self.backend)
+                    found = measure(launch, trained, pairs, self.backend, self.crew)
                     self.store.write_tensors(shard.name, found | {"n_pairs": torch.tensor(len(shard))}, about)
             self.bar.advance(self.pairs_done, len(shard))
 

@@ -8,9 +8,17 @@ in Triton's cache there.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
 
 import torch
+import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import CompiledKernel
 from triton.runtime.driver import driver
@@ -18,9 +26,12 @@ from triton.runtime.driver import driver
 from kernels.gpu import launch
 from kernels.gpu.cost import Cost, Gpu, cost
 from kernels.gpu.layouts import Layout
-from kernels.gpu.plan import Plan
+from kernels.gpu.plan import Plan, plan
 from kernels.gpu.shapes import multiply_adds
 from kernels.problem import PathProblem, TrainingProblem
+
+Problem = TrainingProblem | PathProblem
+WORTH_A_POOL = 3  # kernels that take longer than processes take to start
 
 TARGETS = ("sm_80", "sm_89", "sm_90", "sm_100", "sm_120", "gfx942")
 
@@ -75,13 +86,88 @@ def standing_in(name: str) -> Iterator[None]:
         driver._active = before
 
 
-def compile_kernel(problem: TrainingProblem | PathProblem, target: str, **changes: int) -> tuple[CompiledKernel, Plan]:
+def compile_kernel(problem: Problem, target: str, **changes: int) -> tuple[CompiledKernel, Plan]:
     """The kernel of this problem on `target`, as a launch makes it, and its plan; `changes` replace compiler
     options.
     """
     with standing_in(target):
         call = launch.first_call(problem, target_of(target).backend)
         return call.compiled(**changes), call.plan
+
+
+def target_here() -> str:
+    """The target of this machine's current GPU."""
+    if torch.version.hip:
+        return str(torch.cuda.get_device_properties().gcnArchName).split(":")[0]
+    major, minor = torch.cuda.get_device_capability()
+    return f"sm_{major}{minor}"
+
+
+def compile_ahead(
+    problems: Iterable[Problem],
+    target: str,
+    progress: Callable[[int, int], None] | None = None,
+    processes: int | None = None,
+) -> int:
+    """Compile the kernels of all problems for `target` into Triton's cache, where a launch finds them; how many kernels
+    they are. What is not there yet is compiled in parallel processes.
+
+    progress: called with (done, total) of those. processes: None: one a core.
+    """
+    wanted = {kernel_name(problem, target): problem for problem in problems}
+    folder = Path(triton.knobs.cache.dir)
+    todo = {key: problem for key, problem in wanted.items() if not (folder / key).exists()}
+    for done, key in enumerate(_compiled(todo, target, processes), 1):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / key).touch()
+        if progress is not None:
+            progress(done, len(todo))
+    return len(wanted)
+
+
+def _compiled(todo: dict[str, Problem], target: str, processes: int | None) -> Iterator[str]:
+    """Compile these, and give the key of each that is done."""
+    if len(todo) < WORTH_A_POOL:
+        for key, problem in todo.items():
+            compile_kernel(problem, target)
+            yield key
+        return
+    workers = min(processes or len(os.sched_getaffinity(0)), len(todo))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
+    try:
+        keys = {pool.submit(_compile, problem, target): key for key, problem in todo.items()}
+        for future in as_completed(keys):
+            future.result()
+            yield keys[future]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _quiet() -> None:
+    """A process that only compiles: one thread, and Ctrl-C is its parent's business."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _compile(problem: Problem, target: str) -> None:
+    compile_kernel(problem, target)
+
+
+def kernel_name(problem: Problem, target: str) -> str:
+    """A name for the kernel that the problem is compiled to, equal for problems that share one."""
+    dtype = problem.params.dtype if isinstance(problem, TrainingProblem) else problem.params_a.dtype
+    said = (plan(problem, target_of(target).backend), dtype, target, triton.__version__, _sources())
+    return "lmc-" + hashlib.sha256(repr(said).encode()).hexdigest()
+
+
+@cache
+def _sources() -> str:
+    """A digest of all that kernels are made of."""
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in (*sorted(folder.rglob("*.py")), folder.parent / "streams.py", folder.parent / "activations.py"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def training_cost(problem: TrainingProblem, gpu: Gpu) -> tuple[Cost, Layout]:

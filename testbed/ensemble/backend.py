@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from collections.abc import Callable
+
+import numpy as np
+import torch
 
 import kernels
+from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
 from testbed.ensemble.shards import pair_work, training_work
 from testbed.errors import StudyError
+
+Progress = Callable[[int, int], None]
 
 
 def resolve(backend: str, plan: Plan) -> str:
@@ -35,41 +40,58 @@ def work(plan: Plan) -> float:
 
 
 def tried(backend: str, plan: Plan) -> str:
-    """The backend that ran one network of each launch for no steps; StudyError with its sentence if none could."""
+    """The backend that takes all of the study's work for the kernels; StudyError with its sentence if none does."""
     try:
-        ran = {_try(backend, launch) for launch in plan.launches}
+        chosen = {kernels.chosen(backend, problem) for launch in plan.launches for problem in problems(launch)}
     except ValueError as error:
         raise StudyError(str(error)) from None
-    return ran.pop() if len(ran) == 1 else "reference"
+    return chosen.pop() if len(chosen) == 1 else "reference"
 
 
-def _try(backend: str, launch: Launch) -> str:
-    """The backend that trained one network for no steps and measured its path to itself; ValueError if it cannot."""
-    network = launch.networks[:1]
+def problems(launch: Launch) -> list[TrainingProblem | PathProblem]:
+    """All kinds of work that the kernels do for a launch, for one network of each of its cells.
+
+    Trainings, with the mask of a pruning too, and paths on every source of samples.
+    """
+    networks = launch.networks.unique("cell", keep="first", maintain_order=True)
+    architecture = launch.architecture
+    params = launch.initial(networks)
     data = launch.train_sets or launch.teacher
     assert data is not None
-    run = kernels.train(
-        launch.architecture,
-        launch.initial(network),
-        data,
-        dataclasses.replace(launch.training(network), steps=0, snapshots=()),
-        dataset=[0],
-        trainable=launch.trainable(network),
-        tied=launch.tied,
-        backend=backend,
-    )
-    fresh: dict[str, Any] = {}
-    if isinstance(data, kernels.Teacher):
-        fresh = {"n_samples": 2, "seeds": launch.pairs["test_seed"][:1].to_numpy()}
-    kernels.path_losses(
-        launch.architecture,
-        run.params,
-        run.params,
-        [0.0],
-        data,
-        launch.study.training.loss,
-        dataset=[0],
-        backend=backend,
-        **fresh,
-    )
-    return run.backend
+    first = np.zeros(len(networks), dtype=np.int64)
+    mask = launch.mask(networks)
+    masks = [mask]
+    if launch.study.architecture.pruning is not None and mask is None:
+        masks.append(torch.ones_like(params, dtype=torch.bool))
+    found: list[TrainingProblem | PathProblem] = [
+        training_problem(
+            architecture,
+            params,
+            data,
+            launch.training(networks),
+            dataset=first,
+            mask=mask,
+            trainable=launch.trainable(networks),
+            tied=launch.tied,
+        )
+        for mask in masks
+    ]
+    ends = params[:1]
+    for source in (launch.train_sets, launch.test_sets, launch.teacher):
+        if source is not None:
+            fresh = launch.study.measure.test_samples if isinstance(source, kernels.Teacher) else None
+            loss = launch.study.training.loss
+            found.append(path_problem(architecture, ends, ends, [0.0], source, loss=loss, dataset=[0], n_samples=fresh))
+    if launch.study.measure.planes and launch.train_sets is not None:
+        x, y = launch.train_sets
+        found.append(path_problem(architecture, ends, ends, [0.0], (x[0], y[0]), loss=launch.study.training.loss))
+    return found
+
+
+def compile_ahead(plan: Plan, progress: Progress | None = None) -> int:
+    """Compile the GPU kernels of a study in parallel, where there is a GPU; how many they are."""
+    if not torch.cuda.is_available():  # interpreted
+        return 0
+    from kernels.gpu.compile import compile_ahead, target_here
+
+    return compile_ahead((problem for launch in plan.launches for problem in problems(launch)), target_here(), progress)

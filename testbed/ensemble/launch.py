@@ -73,22 +73,26 @@ class Launch:
         numbers["lr"] = numbers["lr"] * factors ** networks["sibling"].to_numpy()
         return self.study.training.build(self.architecture.n_inputs, **numbers)
 
-    def initial(self, networks: pl.DataFrame) -> Tensor:
-        """Initial parameters of these networks, `[n_networks, n_parameters]` in the dtype of training."""
-        parts = [self._initial_of_cell(cell, rows) for (cell,), rows in networks.group_by("cell", maintain_order=True)]
+    def initial(self, networks: pl.DataFrame, backend: str = "reference") -> Tensor:
+        """Initial parameters of these networks, `[n_networks, n_parameters]` in the dtype of training, on the CPU; for
+        the backend "gpu" drawn on the GPU.
+        """
+        device = "cuda" if backend == "gpu" and torch.cuda.is_available() else "cpu"
+        cells = networks.group_by("cell", maintain_order=True)
+        parts = [self._initial_of_cell(cell, rows, device) for (cell,), rows in cells]
         params = torch.cat(parts)
         mask = self.mask(networks)
         if mask is None:
             return params
         return (params * structure.fan_in_gain(self.architecture, mask) * mask).to(params.dtype)
 
-    def _initial_of_cell(self, cell: int, networks: pl.DataFrame) -> Tensor:
+    def _initial_of_cell(self, cell: int, networks: pl.DataFrame, device: str) -> Tensor:
         """Before any mask; where the cell's networks lean, their first layers plus a share of the teacher's."""
         spec = self.cells[cell].architecture
         seeds = networks["init_seed"].to_numpy(writable=True)
         params = self.architecture.initial(
-            len(networks), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=self.dtype
-        )
+            len(networks), seeds, scheme=spec.initialisation, scale=spec.scale, dtype=self.dtype, device=device
+        ).cpu()
         if spec.lean:
             assert self.teacher is not None
             teachers = self.teacher.params[networks["dataset"].to_numpy(writable=True)].to(self.dtype)

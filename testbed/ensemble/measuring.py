@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
+from testbed.ensemble.crew import Crew, joined, one_thread
 from testbed.ensemble.launch import Launch
 from testbed.measures import paths
 from testbed.measures.permutations import different_permutation
-from testbed.measures.registry import MEASURES, PREDICTIONS
+from testbed.measures.registry import MEASURES
 from testbed.pair_set import HeldOut, Networks, OnlineStart, Origin, PairSet, TrainSamples
 
 ACTIVATIONS = 2**24  # held at a time by the measures beside the barrier
@@ -34,12 +35,16 @@ class Trained:
         return cls(*(torch.cat([shard[name] for shard in shards]) for name in ("params", "diverged_at")))
 
 
-def measure(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str) -> dict[str, Tensor]:
+def measure(
+    launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str, crew: Crew | None = None
+) -> dict[str, Tensor]:
     """Measured and predicted curves of these pairs of a launch, float64, by the names of `testbed.columns`.
 
     `[n_pairs, n_alphas]`: loss and error on training and test samples, also after each alignment, test_standard_error
     and test_skewness, and the predicted losses; `[n_pairs, 4, 2]`: the predicted barriers, value and argmax under each
     definition; `[n_pairs]`: everything else. Rows of pairs with a diverged network are NaN; nothing if all have one.
+
+    crew: who computes the theory; None: a thread beside the kernels.
 
     >>> from testbed.ensemble.plan import plan
     >>> from testbed.ensemble.training import train
@@ -57,7 +62,8 @@ def measure(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str)
     found: dict[str, Tensor] = {}
     if asked.permutations:
         found |= different_permutation(some)
-    found |= _measured_and_predicted(some, asked.theory)
+    with one_thread() if crew is None else nullcontext(crew) as those:
+        found |= _measured_and_predicted(some, asked.theory, those)
     found |= _measures(some, asked.also)
     for name in asked.alignment:
         found |= paths.measured(ALIGNMENTS[name].align(some), name)
@@ -85,19 +91,14 @@ def pair_set(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str
     )
 
 
-def _measured_and_predicted(pairs: PairSet, predictions: tuple[str, ...]) -> dict[str, Tensor]:
-    """The paths as the kernels measure them, and as theory predicts them.
-
-    Theory has one thread of its own: its short numpy calls gain nothing from two, and beside the kernels' threads it
-    fills the cores.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        futures = {name: pool.submit(PREDICTIONS[name].predict, pairs) for name in predictions}
-        found = paths.measured(pairs)
-        for name, future in futures.items():
-            predicted = future.result()
-            found[columns.predicted_loss(name)] = predicted.loss
-            found[columns.predicted_barriers(name)] = predicted.barriers
+def _measured_and_predicted(pairs: PairSet, predictions: tuple[str, ...], crew: Crew) -> dict[str, Tensor]:
+    """The paths as the kernels measure them, and beside them as theory predicts them."""
+    begun = {name: crew.predict(name, pairs) for name in predictions}
+    found = paths.measured(pairs)
+    for name, parts in begun.items():
+        predicted = joined(parts)
+        found[columns.predicted_loss(name)] = predicted.loss
+        found[columns.predicted_barriers(name)] = predicted.barriers
     return found
 
 

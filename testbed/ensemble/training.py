@@ -34,7 +34,7 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
     it diverged, or if training is online).
     """
     options = _options(launch, networks, backend)
-    start = _Start(launch.initial(networks), launch.mask(networks))
+    start = _Start(launch.initial(networks, backend), launch.mask(networks))
     pruning = launch.study.architecture.pruning
     if pruning is not None:
         start, dense = _pruned(launch, networks, start, options)

@@ -212,4 +212,5 @@ TWIN_STUDENTS = Prediction(
     predict=twin_students,
     work=_population_work,
     lacks=_twin_students_lack,
+    apart=False,  # the pairs of a group follow one solution
 )

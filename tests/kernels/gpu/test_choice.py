@@ -16,11 +16,11 @@ def test_auto_takes_the_gpu_where_it_is_worth_the_transfer_and_runs_the_settings
     monkeypatch.setattr(kernels.gpu, "missing", lambda: "")
     monkeypatch.setattr(kernels.gpu, "refusal", lambda problem: "")
     on_cpu = "reference" if kernels.native.missing() else "native"
-    assert kernels._choose("auto", small) == on_cpu
+    assert kernels.chosen("auto", small) == on_cpu
     monkeypatch.setattr(kernels, "WORTH_A_TRANSFER", 1)
-    assert kernels._choose("auto", small) == "gpu"
+    assert kernels.chosen("auto", small) == "gpu"
     monkeypatch.setattr(kernels.gpu, "refusal", lambda problem: "a setting that it does not know")
-    assert kernels._choose("auto", small) == on_cpu
+    assert kernels.chosen("auto", small) == on_cpu
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(kernels.gpu, "refusal", lambda problem: "")
-    assert kernels._choose("auto", small) == on_cpu
+    assert kernels.chosen("auto", small) == on_cpu

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
+from kernels.gpu import launch
+from kernels.gpu.compile import kernel_name
+from testbed.ensemble.backend import problems
+from testbed.ensemble.plan import plan
 from testbed.run import run_study
 from testbed.study import Study
 
@@ -15,6 +20,37 @@ TABLES = {
     "ensemble": {"families": 3, "siblings": 2},
     "measure": {"alphas": 3, "test_samples": 16, "theory": ["population"]},
 }
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The kernels that are launched, by name."""
+    names = set()
+    plan = launch.plan
+
+    def noted(problem):
+        names.add(kernel_name(problem, "sm_90"))
+        return plan(problem)
+
+    monkeypatch.setattr(launch, "plan", noted)
+    return names
+
+
+PRUNED = TABLES | {"architecture": {"hidden": [3], "pruning": {"density": 0.5, "rounds": 2}}}
+CLASSES = TABLES | {
+    "data": {"kind": "circles", "n_train": 12},
+    "training": TABLES["training"] | {"loss": "cross_entropy"},
+    "measure": {"alphas": 3, "theory": [], "alignment": ["activations"], "planes": 1},
+}
+
+
+@pytest.mark.parametrize("tables", [TABLES, PRUNED, CLASSES])
+def test_the_kernels_of_a_study_are_known_beforehand(tables, launched, tmp_path):
+    """What `testbed.ensemble.backend.problems` names is what is launched: all of it can be compiled ahead."""
+    study = Study.make(tables)
+    run_study(study, tmp_path / "run", backend="gpu")
+    foreseen = {kernel_name(problem, "sm_90") for one in plan(study).launches for problem in problems(one)}
+    assert launched == foreseen
 
 
 def test_a_study(tmp_path):

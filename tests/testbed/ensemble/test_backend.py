@@ -1,0 +1,44 @@
+"""How many GPU kernels the shipped studies need: cells share them wherever sizes padded the same do."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("triton", reason="Triton is not installed")
+
+from kernels.gpu.compile import kernel_name
+from testbed.ensemble.backend import problems
+from testbed.ensemble.plan import plan
+from testbed.study import Study
+from testbed.study.study import SHIPPED
+
+KERNELS = {  # with --quick
+    "aligned_width": 36,
+    "controls": 8,
+    "counterexample": 6,
+    "difficulty": 2,
+    "disentangle": 37,
+    "double_descent": 33,
+    "instability": 2,
+    "lemma7": 12,
+    "locality": 4,
+    "plateau": 8,
+    "rebasin": 3,
+    "segments": 9,
+    "sparsity": 6,
+    "strategy": 2,
+    "teacher_student": 18,
+    "twins": 8,
+    "width": 28,
+}
+
+
+def test_every_shipped_study_is_counted():
+    assert set(KERNELS) == {path.stem for path in SHIPPED.glob("*.toml")}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_of_a_study(name):
+    launches = plan(Study.load(name, quick=True)).launches
+    kernels = {kernel_name(problem, "sm_90") for launch in launches for problem in problems(launch)}
+    assert len(kernels) == KERNELS[name]

@@ -1,0 +1,42 @@
+"""Theory on all cores gives the bytes that one thread gives, and is begun only where there is much of it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from testbed.ensemble import crew
+from testbed.ensemble.plan import plan
+from testbed.measures.registry import PREDICTIONS
+from testbed.run import run_study
+from testbed.study import Study
+
+SMALL = ['vary."architecture.hidden"=[[2],[5]]', 'vary."ensemble.spawn_step"=[0]', "measure.test_samples=512"]
+
+
+def study() -> Study:
+    return Study.load("teacher_student", SMALL, quick=True)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_processes_give_the_same_bytes(monkeypatch, tmp_path):
+    begun = []
+    processes = crew.ProcessPoolExecutor
+    monkeypatch.setattr(crew, "ProcessPoolExecutor", lambda *a, **k: begun.append(1) or processes(*a, **k))
+    run_study(study(), tmp_path / "one")
+    assert not begun
+    monkeypatch.setattr(crew, "WORTH_PROCESSES", 0)
+    run_study(study(), tmp_path / "many")
+    assert begun
+    for name in ("pairs.parquet", "curves.parquet", "networks.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+
+
+def test_only_much_theory_is_worth_processes():
+    assert crew.theory_work(plan(study())) < crew.WORTH_PROCESSES
+    assert crew.theory_work(plan(Study.load("teacher_student"))) > crew.WORTH_PROCESSES
+
+
+def test_what_is_solved_for_a_group_is_not_shared_out():
+    assert {name for name, prediction in PREDICTIONS.items() if not prediction.apart} == {"twin_students"}
