@@ -76,7 +76,7 @@ def measure(widths: tuple[int, ...], n_samples: int, n_networks: int, rounds: in
     """A row per contender: network-steps a second and how many times slower than ours."""
     x = torch.rand(n_samples, widths[0], generator=torch.Generator().manual_seed(0)).cuda() * 2 - 1
     y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
-    params = Architecture(widths).initial(n_networks).cuda()
+    params = Architecture(widths).initial(n_networks, device="cuda")
     want = train(
         Architecture(widths), params[:256].double(), (x, y), Training(CHECKED_STEPS, SGD(LR)), backend="reference"
     ).params

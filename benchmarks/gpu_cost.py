@@ -1,7 +1,7 @@
 """What the training kernel will cost on GPUs that are not here: bounds from machine code, not measurements.
 
 For each GPU and network: layout, registers, spills in the step loop, shared memory, warps a scheduler, instructions
-of a network-step by pipe, the issue bound and the latency estimate in network-steps/s, the FP32 roofline, and the
+of a network-step by pipe, the issue bound and the prediction in network-steps/s, the FP32 roofline, and the
 lower of the two as a share of it. float32, full batch, SGD.
 
     python benchmarks/gpu_cost.py [--quick] [--json]
@@ -50,7 +50,7 @@ def main() -> None:
     """Print the table."""
     settings = tyro.cli(Settings, description=__doc__)
     table = Table(*("GPU", "network", "layout", "regs", "spills", "shared", "warps", "instructions by pipe"), box=None)
-    for name in ("issue bound, G/s", "latency est., G/s", "roofline, G/s", "share"):
+    for name in ("issue bound, G/s", "prediction, G/s", "roofline, G/s", "share"):
         table.add_column(name, justify="right")
     for gpu in ("H100",) if settings.quick else GPUS:
         for widths in NETWORKS if settings.quick else NETWORKS + MORE:
@@ -65,7 +65,7 @@ def main() -> None:
                 "warps": c.resident,
                 "instructions": {pipe: round(32 * count) for pipe, count in c.instructions.items()},
                 "issue_bound": c.issue_bound,
-                "latency_estimate": c.latency_estimate,
+                "prediction": c.prediction,
                 "roofline": c.roofline,
                 "share": c.share,
                 "kind": "bound from machine code, not a measurement",
@@ -74,7 +74,7 @@ def main() -> None:
                 print(json.dumps(row))
                 continue
             pipes = " ".join(f"{pipe} {count:,}" for pipe, count in row["instructions"].items())
-            rates = (f"{row[key] / 1e9:.3f}" for key in ("issue_bound", "latency_estimate", "roofline"))
+            rates = (f"{row[key] / 1e9:.3f}" for key in ("issue_bound", "prediction", "roofline"))
             cells = (gpu, row["network"], row["layout"], c.registers, f"{c.spills:.0f}", c.shared, c.resident, pipes)
             table.add_row(*map(str, cells), *rates, f"{c.share:.0%}")
     if not settings.json:

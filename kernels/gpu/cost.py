@@ -1,26 +1,33 @@
 """What a compiled GPU kernel will cost, read from its machine code; no GPU needed.
 
-Two numbers, and neither is a measurement. The *issue bound*: a scheduler starts one instruction a cycle, and each
-pipe takes a warp's instruction in a known number of cycles; no run can be faster. The *latency estimate*: a warp
-waits as long as its stall counts say, and `WAIT` cycles for every scoreboard it waits on; warps of one scheduler hide
-each other's waits perfectly. Caches always hit.
+Two rates, and neither is a measurement. The *issue bound*: a scheduler starts one instruction a cycle, and each pipe
+takes a warp's instruction in a known number of cycles; no run can be faster. The *prediction* adds what was seen to
+matter on an H100 (docs/gpu.md has the table of predicted against measured):
 
-Volta and later encode the stall count in bits 41 – 44 and the awaited scoreboards in bits 52 – 57 of an instruction's
-upper word (Jia, Maggioni, Staiger & Scarpazza 2018, "Dissecting the NVIDIA Volta GPU architecture via
-microbenchmarking").
+    cycles² = (instructions + registers read from a bank that is taken · CONFLICT)²
+              + ((stall counts + waits for memory) / resident warps)²
+              + (spilled bytes that miss the first-level cache / SPILL_BYTES)²
+
+Operands that one instruction reads from one of the two register banks are read one after another, unless they are
+reused. Warps of a scheduler hide each other's waits, the better the more there are. What all resident warps have
+spilled competes for the cache.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
-import tempfile
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-WAIT = 30  # cycles of a shared-memory or first-level-cache access, about
+from kernels.gpu.sass import Instruction, disassemble, loops
+
+# fitted to 42 variants of the kernels on an H100 (benchmarks/gpu_variants.py)
+CONFLICT = 1 / 3  # cycles for every further operand from a register bank
+WAIT = 20  # cycles for a scoreboard: shared memory, shuffles, tensor cores, special functions
+SPILL_WAIT = 70  # cycles for a scoreboard of local memory
+SPILL_BYTES = 3.5  # a cycle and scheduler, past the first-level cache
+SPILL_CACHE = 155 * 1024  # bytes of it that spilled registers get, less what programs share
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,8 @@ class Gpu:
 
 
 GPUS = {
-    "H100": Gpu("sm_90", 132, 1.755, 128, 64, 64, 32, 228),
-    "H200": Gpu("sm_90", 132, 1.98, 128, 64, 64, 32, 228),  # the clock it held under load
+    "H100": Gpu("sm_90", 132, 1.98, 128, 64, 64, 32, 228),  # the clock that both held under load
+    "H200": Gpu("sm_90", 132, 1.98, 128, 64, 64, 32, 228),
     "A100": Gpu("sm_80", 108, 1.41, 64, 32, 64, 32, 164),
     "B200": Gpu("sm_100", 148, 1.85, 128, 64, 64, 32, 228),
     "RTX 4090": Gpu("sm_89", 128, 2.52, 128, 2, 48, 24, 100),
@@ -81,39 +88,6 @@ def gpu_named(name: str, capability: tuple[int, int], processors: int, clock: fl
     return Gpu(f"sm_{capability[0]}{capability[1]}", processors, clock, *CAPABILITIES[capability])
 
 
-# opcode (before its first dot) to pipe; everything else is the integer and logic pipe, "alu"
-PIPES = {
-    "fma": ("FFMA", "FMUL", "FADD", "FFMA2", "FMUL2", "FADD2", "IMAD", "HFMA2"),
-    "fp64": ("DFMA", "DMUL", "DADD", "DSETP", "DMNMX"),
-    "special": ("MUFU", "I2F", "F2I", "F2F", "I2I", "FRND", "POPC", "FLO"),
-    "memory": ("LDG", "STG", "LDS", "STS", "LDL", "STL", "LD", "ST", "SHFL", "ATOMS", "ATOMG", "RED", "LDSM", "LDGSTS"),
-    "tensor": ("HMMA", "IMMA", "DMMA"),
-    "control": ("BRA", "BAR", "EXIT", "WARPSYNC", "BSYNC", "BSSY", "NOP", "CALL", "RET", "DEPBAR"),
-    "uniform": ("R2UR", "S2R", "S2UR", "CS2R", "LDC", "VOTE", "VOTEU"),
-}
-PIPE_OF = {opcode: pipe for pipe, opcodes in PIPES.items() for opcode in opcodes}
-
-
-@dataclass
-class Instruction:
-    """One line of machine code."""
-
-    address: int
-    opcode: str
-    operands: str
-    upper: int = 0
-
-    @property
-    def name(self) -> str:
-        """The opcode without its modifiers."""
-        return self.opcode.split(".")[0]
-
-    @property
-    def pipe(self) -> str:
-        """What executes it."""
-        return PIPE_OF.get(self.name, "uniform" if self.name.startswith("U") else "alu")
-
-
 @dataclass(frozen=True)
 class Cost:
     """Per network-step unless it says otherwise.
@@ -121,6 +95,9 @@ class Cost:
     registers of a lane; spills: local loads and stores inside the step loop; shared memory of a program (bytes);
     warps resident on a scheduler; instructions of a warp by pipe, divided by the networks of a warp; rates in
     network-steps/s of the whole GPU.
+
+    >>> Cost(168, 0, 0, 3, {"fma": 100}, 6e9, 5e9, 8e9, {}).share
+    0.625
     """
 
     registers: int
@@ -129,50 +106,14 @@ class Cost:
     resident: float
     instructions: dict[str, float]
     issue_bound: float
-    latency_estimate: float
+    prediction: float
     roofline: float
     opcodes: dict[str, float] = field(repr=False)
 
     @property
     def share(self) -> float:
-        """The lower of the two rates, as a share of the FP32 roofline."""
-        return min(self.issue_bound, self.latency_estimate) / self.roofline
-
-
-def disassemble(cubin: bytes) -> tuple[list[Instruction], dict[str, int], tuple[int, int]]:
-    """Instructions, the index that each label stands for, and (registers, shared bytes) of the one kernel in a
-    cubin.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "kernel.cubin")
-        path.write_bytes(cubin)
-        listing = _tool("nvdisasm", "-c", "-hex", str(path))
-        usage = _tool("cuobjdump", "-res-usage", str(path))
-    instructions: list[Instruction] = []
-    labels: dict[str, int] = {}
-    for line in listing.splitlines():
-        if label := re.match(r"(\.L_\w+):", line):
-            labels[label[1]] = len(instructions)
-        elif found := re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*(.*?);", line):
-            instructions.append(Instruction(int(found[1], 16), found[2], found[3]))
-        elif (found := re.match(r"\s+/\* 0x([0-9a-f]{16}) \*/", line)) and instructions:
-            instructions[-1].upper = int(found[1], 16)
-    numbers = re.search(r"REG:(\d+).*?SHARED:(\d+)", usage)
-    assert instructions and numbers, "nvdisasm and cuobjdump print what this module expects"
-    return instructions, labels, (int(numbers[1]), int(numbers[2]))
-
-
-def loops(instructions: list[Instruction], labels: dict[str, int]) -> list[range]:
-    """Bodies of the loops (from the target of a backward branch to the branch), the longest first; a branch to itself
-    is padding.
-    """
-    found = set()
-    for index, instruction in enumerate(instructions):
-        if instruction.name == "BRA" and (label := re.search(r"\.L_\w+", instruction.operands)):
-            start = labels.get(label[0], len(instructions))
-            if start < index:
-                found.add((start, index + 1))
-    return sorted((range(*pair) for pair in found), key=len, reverse=True)
+        """The prediction as a share of the FP32 roofline."""
+        return self.prediction / self.roofline
 
 
 def cost(kernel: Any, gpu: Gpu, turns: float, networks: int, flop: float) -> Cost:
@@ -189,15 +130,20 @@ def cost(kernel: Any, gpu: Gpu, turns: float, networks: int, flop: float) -> Cos
     warps, shared = kernel.metadata.num_warps, max(shared, kernel.metadata.shared)
     opcodes: dict[str, float] = defaultdict(float)
     pipes: dict[str, float] = defaultdict(float)
-    stalled = 0.0
+    held: dict[str, float] = defaultdict(float)
     for index in step:
-        instruction, times = instructions[index], turns if index in samples else 1.0
-        opcodes[instruction.name] += times
-        pipes[instruction.pipe] += times
-        stalled += times * (max(instruction.upper >> 41 & 15, 1) + WAIT * bool(instruction.upper >> 52 & 63))
-    issued = sum(pipes.values())
-    busiest = max(issued, *(count * _cycles(pipe, gpu) for pipe, count in pipes.items()))
+        times = turns if index in samples else 1.0
+        opcodes[instructions[index].name] += times
+        pipes[instructions[index].pipe] += times
+        held[instructions[index].pipe] += times * _cycles(instructions[index], gpu)
+    busiest = max(sum(pipes.values()), *held.values())
     resident = _resident(gpu, registers, shared, warps)
+    weighted = [(instructions[index], turns if index in samples else 1.0) for index in step]
+    cycles = math.hypot(
+        busiest + CONFLICT * _conflicts(weighted),
+        _waits(weighted) / resident,
+        _missed(weighted, 4 * resident, 4 * resident / warps * shared) / SPILL_BYTES,
+    )
     rate = gpu.processors * 4 * gpu.clock * 1e9 * networks / warps  # per cycle of a scheduler
     return Cost(
         registers,
@@ -206,22 +152,65 @@ def cost(kernel: Any, gpu: Gpu, turns: float, networks: int, flop: float) -> Cos
         resident,
         {pipe: count * warps / networks for pipe, count in sorted(pipes.items(), key=lambda item: -item[1])},
         rate / busiest,
-        rate / max(busiest, stalled / resident),
+        rate / cycles,
         gpu.flops / flop,
         opcodes,
     )
 
 
-def _cycles(pipe: str, gpu: Gpu) -> float:
-    """Cycles for which a warp's instruction holds its pipe on one of a multiprocessor's four schedulers."""
+Weighted = list[tuple[Instruction, float]]  # instructions in their order, and how often a step comes by each
+
+
+def _conflicts(weighted: Weighted) -> float:
+    """Registers that must be read after another one of their bank; what the instruction before kept need not be."""
+    total = 0.0
+    kept: set[tuple[int, int]] = set()
+    for instruction, times in weighted:
+        read = {number for place, number, _ in instruction.reads if (place, number) not in kept}
+        even = sum(number % 2 == 0 for number in read)
+        total += times * max(0, max(even, len(read) - even) - 1)
+        kept = {(place, number) for place, number, keeps in instruction.reads if keeps}
+    return total
+
+
+def _waits(weighted: Weighted) -> float:
+    """Cycles that a warp takes if it is alone."""
+    total = 0.0
+    of_spills: dict[int, bool] = {}
+    for instruction, times in weighted:
+        total += times * instruction.stall
+        if awaited := instruction.awaits:
+            total += times * (SPILL_WAIT if any(of_spills.get(board, False) for board in awaited) else WAIT)
+        of_spills |= dict.fromkeys(instruction.sets, instruction.name == "LDL")
+    return total
+
+
+def _missed(weighted: Weighted, warps: float, shared: float) -> float:
+    """Spilled bytes of a warp that go past the first-level cache, where so many warps of a multiprocessor spill, and
+    its programs share so many bytes.
+    """
+    spilling = [(instruction, times) for instruction, times in weighted if instruction.spills]
+    held = len({byte for instruction, _ in spilling for byte in instruction.spilled_bytes}) * 32 * warps
+    if not held:
+        return 0.0
+    moved = sum(times * 32 * len(instruction.spilled_bytes) for instruction, times in spilling)
+    return moved * (1 - min(1.0, max(SPILL_CACHE - shared, 0.0) / held))
+
+
+def _cycles(instruction: Instruction, gpu: Gpu) -> float:
+    """Cycles for which a warp's instruction holds its pipe on one of a multiprocessor's four schedulers.
+
+    The four share the way to memory, which takes 128 bytes a cycle.
+    """
+    if instruction.pipe == "memory":
+        return float(instruction.size)
     return {
         "fma": 128 / gpu.lanes,
         "fp64": 128 / gpu.double_lanes,
         "alu": 2.0,
         "special": 8.0,
-        "memory": 4.0,
         "tensor": 8.0,
-    }.get(pipe, 1.0)
+    }.get(instruction.pipe, 1.0)
 
 
 def _resident(gpu: Gpu, registers: int, shared: int, warps: int) -> float:
@@ -231,11 +220,3 @@ def _resident(gpu: Gpu, registers: int, shared: int, warps: int) -> float:
     by_registers = 65536 // (32 * 8 * -(-registers // 8)) // 4 * 4 // warps
     by_shared = gpu.shared * 1024 // (shared + 1024)
     return max(1, min(by_registers, by_shared, gpu.blocks, gpu.warps // warps)) * warps / 4
-
-
-def _tool(name: str, *arguments: str) -> str:
-    """What a tool of the CUDA toolkit that Triton ships prints."""
-    import triton
-
-    path = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
-    return subprocess.run([path, *arguments], capture_output=True, text=True, check=True).stdout

@@ -14,13 +14,14 @@ sizes; rates of training and of paths, beside the bounds read from the machine c
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 NETWORKS = 2**17
 N_TIMED_SAMPLES = 32
 SECONDS = 0.3  # of a timed call, about
+PEER_STEPS = 20
 PATHS = (2**13, 25, 2**10)  # pairs, alphas and samples of the timed paths
 DEVICE = "cuda"
 
@@ -101,7 +103,7 @@ def timed(widths: tuple[int, ...], n: int, steps: int, device: str) -> TrainingP
     """The training run whose rate is taken: full batch, plain descent, everything on the device."""
     architecture = Architecture(widths)
     x, y = data(widths, N_TIMED_SAMPLES)
-    params = architecture.initial(n, 1).to(device)
+    params = architecture.initial(n, 1, device=device)
     return training_problem(architecture, params, (x, y), Training(steps, SGD(lr=0.01)))
 
 
@@ -138,22 +140,6 @@ def check(row: Row, problem: TrainingProblem | PathProblem) -> Row:
     return {"kind": "check", **row, "error": error, "tolerance": tolerance, "agrees": alike and error < tolerance}
 
 
-def compile_ahead(problems: list[TrainingProblem | PathProblem], target: str, processes: int | None = None) -> int:
-    """Compile the kernels of all problems for `target`, in parallel processes, into Triton's cache; how many there
-    are.
-    """
-    with ProcessPoolExecutor(processes or len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
-        return len(set(pool.map(partial(_hash_of, target), problems)))
-
-
-def _hash_of(target: str, problem: TrainingProblem | PathProblem) -> str:
-    """The key of the problem's kernel in Triton's cache, where it lies afterwards."""
-    from kernels.gpu.compile import compile_kernel
-
-    torch.set_num_threads(1)
-    return str(compile_kernel(problem, target)[0].hash)
-
-
 def rates(widths: tuple[int, ...], known: Gpu | None) -> Iterator[Row]:
     """Network-steps a second of whole calls and of the kernel alone, with parameters on the device, beside the
     bounds.
@@ -176,6 +162,8 @@ def rates(widths: tuple[int, ...], known: Gpu | None) -> Iterator[Row]:
     last = min(steps, launch.steps_a_launch(problem, chosen, state.n))
     ready = state.call(0, last)
     alone = min(seconds_of(ready.launch) for _ in range(3))
+    ready.launch()
+    clock = sm_clock()
     row: Row = {
         "kind": "training",
         "network": name(widths),
@@ -184,14 +172,16 @@ def rates(widths: tuple[int, ...], known: Gpu | None) -> Iterator[Row]:
         "layout": chosen.layout.name,
         "call_per_s": call,
         "kernel_per_s": state.n * last / alone,
+        "clock_ghz": clock,
     }
     if known is not None and chosen.layout.name != "memory":
         from kernels.gpu.compile import training_cost
 
-        cost = training_cost(problem, known)[0]
+        at_this_clock = known if clock is None else dataclasses.replace(known, clock=clock)
+        cost = training_cost(problem, at_this_clock)[0]
         row |= {
             "issue_bound": cost.issue_bound,
-            "latency_estimate": cost.latency_estimate,
+            "prediction": cost.prediction,
             "roofline": cost.roofline,
             "spills": cost.spills,
             "kernel_over_roofline": row["kernel_per_s"] / cost.roofline,
@@ -203,7 +193,7 @@ def path_rates(widths: tuple[int, ...], dtype: torch.dtype) -> Iterator[Row]:
     """Evaluations (network and sample) a second along paths, whole calls."""
     n, n_alphas, n_samples = PATHS
     architecture = Architecture(widths)
-    a, b = (architecture.initial(n, seed).cuda() for seed in (1, 2))
+    a, b = (architecture.initial(n, seed, device=DEVICE) for seed in (1, 2))
     problem = path_problem(architecture, a, b, torch.linspace(0, 1, n_alphas), data(widths, n_samples), dtype=dtype)
     best = min(seconds_of(lambda: path_losses(problem)) for _ in range(3))
     precision = str(dtype).removeprefix("torch.")
@@ -214,21 +204,45 @@ def peer_rates(widths: tuple[int, ...]) -> Iterator[Row]:
     """Network-steps a second of other tools; one that cannot run is named with its reason."""
     n = NETWORKS // 4
     x, y = (array.cuda() for array in data(widths, N_TIMED_SAMPLES))
-    params = Architecture(widths).initial(n, 1).cuda()
-    contenders: dict[str, Callable[[], Callable[[torch.Tensor, int], torch.Tensor]]] = {
-        "torch.bmm in a CUDA graph": lambda: peers.graphed(partial(peers.bmm_step, widths, x, y), params),
-        "torch.compile(vmap(grad))": lambda: peers.repeated(peers.compiled_step(widths, x, y)),
-        "JAX jit(vmap(scan))": lambda: lambda p, steps: peers.jax_trainer(widths, steps, x, y)(p),
+    params = Architecture(widths).initial(n, 1, device=DEVICE)
+    contenders: dict[str, Callable[[], Callable[[torch.Tensor], torch.Tensor]]] = {
+        "torch.bmm in a CUDA graph": lambda: steps_of(peers.graphed(partial(peers.bmm_step, widths, x, y), params)),
+        "torch.compile(vmap(grad))": lambda: steps_of(peers.repeated(peers.compiled_step(widths, x, y))),
+        "JAX jit(vmap(scan))": lambda: peers.jax_trainer(widths, PEER_STEPS, x, y),
     }
     for tool, make in contenders.items():
         row: Row = {"kind": "peer", "network": name(widths), "tool": tool}
         try:
-            run = make()
-            run(params, 20)
-            took = min(seconds_of(partial(run, params, 20)) for _ in range(3))
-            yield row | {"per_s": n * 20 / took}
+            with quiet():
+                run = make()
+                run(params)  # compiles
+                took = min(seconds_of(partial(run, params)) for _ in range(3))
+            yield row | {"per_s": n * PEER_STEPS / took}
         except Exception as error:  # whatever a tool that is not ours raises
             yield row | {"left_out": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+
+
+def steps_of(trainer: Callable[[torch.Tensor, int], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """PEER_STEPS steps by a trainer of any number."""
+    return lambda params: trainer(params, PEER_STEPS)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is logged: a compiler that fails logs pages, and its error is told in a line."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def sm_clock() -> float | None:
+    """The clock of the multiprocessors at this moment, GHz, as the driver says it; None where it says nothing."""
+    try:
+        return torch.cuda.clock_rate() / 1e3
+    except (ImportError, RuntimeError, AttributeError):  # it needs nvidia-ml-py
+        return None
 
 
 def seconds_of(action: Callable[[], object]) -> float:
@@ -255,10 +269,11 @@ def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> b
         capability = torch.cuda.get_device_capability(0)
         clock = getattr(properties, "clock_rate", 0) / 1e6
         known = gpu_named(torch.cuda.get_device_name(0), capability, properties.multi_processor_count, clock)
-        target = properties.gcnArchName.split(":")[0] if torch.version.hip else f"sm_{capability[0]}{capability[1]}"
+        from kernels.gpu.compile import compile_ahead, target_here
+
         problems = [problem for _, problem in todo] + [timed(widths, 2, 10, "cpu") for widths in TIMED]
         start = time.perf_counter()
-        kernels = compile_ahead(problems, target, processes)
+        kernels = compile_ahead(problems, target_here(), processes=processes)
         tell({"kind": "compile", "kernels": kernels, "seconds": time.perf_counter() - start})
     agrees = True
     for k, (row, problem) in enumerate(todo):
@@ -324,7 +339,7 @@ def sentence(row: Row) -> str:
     """
     parts = []
     for key, value in row.items():
-        if key.endswith(("per_s", "bound", "estimate", "roofline")) and not key.startswith("kernel_over"):
+        if key.endswith(("per_s", "bound", "prediction", "roofline")) and not key.startswith("kernel_over"):
             label = "" if key == "per_s" else key.removesuffix("_per_s").replace("_", " ") + " "
             parts.append(f"{label}{value / 1e9:.3f} G/s")
         elif key == "kernel_over_roofline":

@@ -23,6 +23,8 @@ BUDGETS = (128, 168, MOST_REGISTERS)  # 16, 12 and 8 warps a multiprocessor
 LARGEST_TILES = 2**14 + 2**12  # padded parameters: 2-128-128-1 on eight warps
 WIDEST_TILE = 128
 MOST_NUMBERS = 80  # of 32 bits that a lane of a program in tiles holds of a network
+MOST_HELD = 110  # of a network, its gradient and its moments, where products are those of tensor cores
+FEW_HELD = 40  # a program of one warp whose lanes hold no more of them has room beside two others
 MOST_WARPS = 8  # of a program
 MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
 
@@ -32,7 +34,8 @@ class Layout:
     """How a launch is shaped.
 
     group: lanes (name `lanes`) that share a network; block: networks a program trains; warps: of a program; turn:
-    samples that one turn of the loop takes; registers: most that a lane may use; reason: a sentence.
+    samples that one turn of the loop takes; registers: most that a lane may use; reason: a sentence; precision: of
+    `tl.dot`, where the kernels leave products to it.
 
     >>> from kernels.network import Architecture
     >>> explain_layout(Architecture((40, 20, 2))).lanes
@@ -46,6 +49,7 @@ class Layout:
     turn: int
     registers: int
     reason: str
+    precision: str = "ieee"
 
     @property
     def lanes(self) -> bool:
@@ -73,14 +77,16 @@ def explain_layout(
     >>> explain_layout(Architecture((40, 20, 2)), Training(steps=1)).reason[:29]
     'more than 32 inputs or output'
     """
-    if why := special or _special(architecture, training):
-        return _in_memory(architecture, why)
-    if max(architecture.n_inputs, architecture.n_outputs) > MOST_ENDS:
-        return _in_memory(architecture, f"more than {MOST_ENDS} inputs or outputs")
     warp, words = 64 if device == "hip" else 32, 2 if dtype == torch.float64 else 1
+    tensor_cores = device != "hip" and words == 1
+    if why := special or _special(architecture, training):
+        return _in_memory(architecture, why, tensor_cores)
+    if max(architecture.n_inputs, architecture.n_outputs) > MOST_ENDS:
+        return _in_memory(architecture, f"more than {MOST_ENDS} inputs or outputs", tensor_cores)
     shape = net(architecture, lanes=True)
     parameters = padded_parameters(shape)
     live = words * parameters
+    moments = 0
     if training is not None:
         optimizer = training.optimizer
         moments = 2 if not isinstance(optimizer, SGD) else int(bool((torch.as_tensor(optimizer.momentum) > 0).any()))
@@ -99,26 +105,27 @@ def explain_layout(
     parameters = padded_parameters(net(architecture, lanes=False))
     if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > WIDEST_TILE:
         return _in_memory(
-            architecture, f"more than {LARGEST_TILES:,} (padded) parameters or {WIDEST_TILE} units a layer"
+            architecture,
+            f"more than {LARGEST_TILES:,} (padded) parameters or {WIDEST_TILE} units a layer",
+            tensor_cores,
         )
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
-    return _in_tiles(architecture, parameters * words, reason, tensor_cores=device != "hip" and words == 1)
+    columns = max(net(architecture, lanes=False).padded[1:-1])
+    return _in_tiles(parameters * words, moments, columns // 8 if tensor_cores else MOST_WARPS, reason, tensor_cores)
 
 
-def _in_tiles(architecture: Architecture, numbers: int, why: str, tensor_cores: bool) -> Layout:
-    """One network a program, of as many warps as its widest layer and its numbers of 32 bits ask for.
+def _in_tiles(numbers: int, moments: int, most_warps: int, why: str, tensor_cores: bool) -> Layout:
+    """One network a program, of as many warps as its numbers of 32 bits ask for; beside each lie its gradient and
+    `moments` more.
 
-    Chosen from machine code (docs/gpu.md): with fewer warps the step loop spills, with more they do each other's work.
+    Chosen by measurement (docs/gpu.md): with fewer warps the step loop spills, with more they do each other's work.
     """
+    held, most = ((2 + moments) * numbers / 32, MOST_HELD) if tensor_cores else (numbers / 32, MOST_NUMBERS)
     warps = 1
-    while numbers / (32 * warps) > MOST_NUMBERS and warps < MOST_WARPS:
+    while held / warps > most and warps < min(most_warps, MOST_WARPS):
         warps *= 2
-    if tensor_cores:
-        widest = max(architecture.widths[1:-1])
-        warps = max(warps, min(-(-widest // 16), MOST_WARPS))
-        warps = 1 << (warps - 1).bit_length()
     reason = f"{why}: a program of {warps} warp(s) trains one network"
-    registers = 168 if warps == 1 else MOST_REGISTERS
+    registers = 168 if warps == 1 and (held <= FEW_HELD or not tensor_cores) else MOST_REGISTERS
     return Layout("tiles", 1, 1, warps, 32 if tensor_cores else 16, registers, reason)
 
 
@@ -139,18 +146,11 @@ def _special(architecture: Architecture, training: Training | None) -> str:
     return "eps = 0" if padded and not isinstance(training.optimizer, SGD) and training.optimizer.eps == 0 else ""
 
 
-def _in_memory(architecture: Architecture, why: str) -> Layout:
+def _in_memory(architecture: Architecture, why: str, tensor_cores: bool) -> Layout:
     """One program a network; its threads outnumber none of the passes over its parameters (`memory.STRIDE`)."""
     warps = 1 if architecture.n_parameters <= 2**11 else 4
-    return Layout(
-        "memory",
-        1,
-        1,
-        warps,
-        16,
-        MOST_REGISTERS,
-        f"{why}: parameters stay in device memory, and a program of {warps} warp(s) trains one network",
-    )
+    reason = f"{why}: parameters stay in device memory, and a program of {warps} warp(s) trains one network"
+    return Layout("memory", 1, 1, warps, 16, MOST_REGISTERS, reason, "tf32x3" if tensor_cores else "ieee")
 
 
 def padded_parameters(shape: Net) -> int:

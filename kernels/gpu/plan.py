@@ -86,7 +86,7 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
             "backend 'reference' counts further."
         )
     layout = explain_layout(problem.architecture, settings, device or kind(), dtype, _special(problem))
-    shape = net(problem.architecture, layout.lanes, layout.group, layout.block, layout.warps)
+    shape = _net(problem.architecture, layout)
     if isinstance(problem, TrainingProblem):
         return Plan(layout, shape, training_batch(problem, layout), compiled_optimizer(problem))
     return Plan(layout, shape, path_batch(problem, layout))
@@ -240,4 +240,9 @@ def teacher_net(samples: Samples, layout: Layout) -> Net | None:
     if samples.teacher is None:
         return None
     teacher = samples.teacher if layout.name == "memory" else _with_hidden(samples.teacher)
-    return net(teacher, layout.lanes, layout.group, layout.block, layout.warps)
+    return _net(teacher, layout)
+
+
+def _net(architecture: Architecture, layout: Layout) -> Net:
+    """The compile-time form of an architecture in a layout."""
+    return net(architecture, layout.lanes, layout.group, layout.block, layout.warps, layout.precision)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from kernels import activations
 from kernels.network import Architecture
+
+# Triton keeps compiled kernels by their source and constants, and the properties of these classes are neither: so that
+# a kernel is not taken for what an older version of them made of it, their own source is one of the constants
+SOURCE = hashlib.sha256(b"".join(Path(path).read_bytes() for path in (__file__, activations.__file__))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Net:
     warps: int  # of a program
     normalise: bool
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
+    precision: str  # of `tl.dot`: "ieee", or "tf32x3", three products of tensor cores to float32's precision
+    source: str = SOURCE
 
     @property
     def n_inputs(self) -> int:
@@ -117,7 +125,14 @@ class Net:
         return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
 
 
-def net(architecture: Architecture, lanes: bool, group: int = 1, block: int = 1, warps: int = 1) -> Net:
+def net(
+    architecture: Architecture,
+    lanes: bool,
+    group: int = 1,
+    block: int = 1,
+    warps: int = 1,
+    precision: str = "ieee",
+) -> Net:
     """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16.
 
     >>> net(Architecture((2, 20, 3)), lanes=False).padded
@@ -138,6 +153,7 @@ def net(architecture: Architecture, lanes: bool, group: int = 1, block: int = 1,
         warps=warps,
         normalise=architecture.normalise,
         skips=architecture.skips,
+        precision=precision,
     )
 
 

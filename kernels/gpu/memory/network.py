@@ -24,7 +24,7 @@ from kernels.gpu.common.functions import activate, gated
 from kernels.network import NORM_EPS
 
 EPS = tl.constexpr(NORM_EPS)
-STRIDE = tl.constexpr(512)  # parameters that a pass over them takes at a time: at least the threads of a program
+STRIDE = tl.constexpr(1024)  # parameters that a pass over them takes at a time: at least the threads of a program
 RAW, DELTA, OUT = tl.constexpr(0), tl.constexpr(1), tl.constexpr(3)
 
 
@@ -62,17 +62,18 @@ def spare_rows(values, which: tl.constexpr, NET: tl.constexpr, TILE: tl.constexp
 
 
 @triton.jit
-def product(a, b):
+def product(a, b, NET: tl.constexpr):
     """Matrix product; on CUDA `tl.dot` takes at least 16 rows."""
     if a.shape[0] >= 16 and a.shape[1] >= 16 and b.shape[1] >= 16:
-        return tl.dot(a, b, input_precision="ieee", out_dtype=a.dtype)
+        PRECISION: tl.constexpr = NET.precision
+        return tl.dot(a, b, input_precision=PRECISION, out_dtype=a.dtype)
     else:
         return tl.sum(a[:, :, None] * b[None, :, :], axis=1)
 
 
 @triton.jit
 def affine(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
-    """W h + b of layer `layer`, written to z, or to RAW where it is still to be normalised."""
+    """W h + b of layer `layer`, written to z, and its activation to h; where it is still to be normalised, to RAW."""
     start: tl.constexpr = NET.starts[layer - 1]
     fan_in: tl.constexpr = NET.widths[layer - 1]
     fan_out: tl.constexpr = NET.widths[layer]
@@ -88,17 +89,22 @@ def affine(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.cons
             into, into_exists = columns(below, fan_in, INTO)
             weight_exists = exists & tl.trans(into_exists)
             weight = tl.load(params + start + out * fan_in + tl.trans(into), mask=weight_exists, other=0.0)
-            z += product(tl.load(h + into, mask=into_exists, other=0.0), weight)
+            z += product(tl.load(h + into, mask=into_exists, other=0.0), weight, NET)
         if NET.biases:
             z += tl.load(params + start + fan_out * fan_in + out, mask=exists, other=0.0)
         tl.store(z_out + out, z, mask=exists)
+        if layer <= NET.n_hidden and not NET.normalise:
+            value = activate(z, NET)[0]
+            if NET.skips[layer - 1]:
+                value += tl.load(h + out, mask=exists, other=0.0)
+            tl.store(h_rows(values, NET, TILE, layer) + out, value, mask=exists)
     tl.debug_barrier()
 
 
 @triton.jit
-def hidden(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
-    """h = σ(z) of hidden layer `layer`, z being normalised first and the layer below added where the network says
-    so.
+def normalised(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
+    """z and h of hidden layer `layer` from what `affine` left in RAW, z being normalised over the units and the layer
+    below added to h where the network says so.
     """
     width: tl.constexpr = NET.widths[layer]
     SPAN: tl.constexpr = NET.span(layer, TILE)
@@ -106,22 +112,18 @@ def hidden(values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.constexpr):
     pre = z_rows(values, NET, TILE, layer)
     raw = spare_rows(values, RAW, NET, TILE, layer)
     below = h_rows(values, NET, TILE, layer - 1)
-    if NET.normalise:
-        mean = row_sum(raw, raw, False, width, SPAN) / width
-        square = tl.zeros_like(mean)
-        for first in range(0, width, SPAN):
-            unit, exists = columns(first, width, SPAN)
-            centred = tl.where(exists, tl.load(raw + unit, mask=exists, other=0.0) - mean, 0.0)
-            square += tl.sum(centred * centred, axis=1, keep_dims=True)
-        inverse = 1.0 / tl.sqrt(square / width + EPS)
-        tl.store(rows(values, NET.inverse_at(layer), 1, TILE), inverse)
+    mean = row_sum(raw, raw, False, width, SPAN) / width
+    square = tl.zeros_like(mean)
     for first in range(0, width, SPAN):
         unit, exists = columns(first, width, SPAN)
-        if NET.normalise:
-            z = (tl.load(raw + unit, mask=exists, other=0.0) - mean) * inverse
-            tl.store(pre + unit, z, mask=exists)
-        else:
-            z = tl.load(pre + unit, mask=exists, other=0.0)
+        centred = tl.where(exists, tl.load(raw + unit, mask=exists, other=0.0) - mean, 0.0)
+        square += tl.sum(centred * centred, axis=1, keep_dims=True)
+    inverse = 1.0 / tl.sqrt(square / width + EPS)
+    tl.store(rows(values, NET.inverse_at(layer), 1, TILE), inverse)
+    for first in range(0, width, SPAN):
+        unit, exists = columns(first, width, SPAN)
+        z = (tl.load(raw + unit, mask=exists, other=0.0) - mean) * inverse
+        tl.store(pre + unit, z, mask=exists)
         value = activate(z, NET)[0]
         if NET.skips[layer - 1]:
             value += tl.load(below + unit, mask=exists, other=0.0)
@@ -147,8 +149,8 @@ def forward(params, values, NET: tl.constexpr, TILE: tl.constexpr):
     """All layers from the inputs h_0 on."""
     for layer in tl.static_range(1, NET.n_hidden + 2):
         affine(params, values, NET, TILE, layer)
-        if layer <= NET.n_hidden:
-            hidden(values, NET, TILE, layer)
+        if NET.normalise and layer <= NET.n_hidden:
+            normalised(values, NET, TILE, layer)
 
 
 @triton.jit
@@ -181,7 +183,7 @@ def add_gradient(sums, values, fresh, NET: tl.constexpr, TILE: tl.constexpr, lay
             where = sums + start + tl.trans(out) * fan_in + into
             exists = tl.trans(out_exists) & into_exists
             total = tl.load(where, mask=exists & old, other=0.0)
-            total += outer(d, tl.load(h + into, mask=into_exists, other=0.0))
+            total += outer(d, tl.load(h + into, mask=into_exists, other=0.0), NET)
             tl.debug_barrier()  # threads may hold copies of what another one is about to write
             tl.store(where, total, mask=exists)
         if NET.biases:
@@ -193,10 +195,11 @@ def add_gradient(sums, values, fresh, NET: tl.constexpr, TILE: tl.constexpr, lay
 
 
 @triton.jit
-def outer(d, h):
+def outer(d, h, NET: tl.constexpr):
     """Σ over samples of d ⊗ h: `[TILE, out]` and `[TILE, in]` to `[out, in]`."""
     if d.shape[0] >= 16 and d.shape[1] >= 16 and h.shape[1] >= 16:
-        return tl.dot(tl.trans(d), h, input_precision="ieee", out_dtype=d.dtype)
+        PRECISION: tl.constexpr = NET.precision
+        return tl.dot(tl.trans(d), h, input_precision=PRECISION, out_dtype=d.dtype)
     else:
         return tl.sum(d[:, :, None] * h[:, None, :], axis=0)
 
@@ -222,7 +225,7 @@ def back(params, values, NET: tl.constexpr, TILE: tl.constexpr, layer: tl.conste
             out, out_exists = columns(first, fan_out, SPAN)
             weight_exists = tl.trans(out_exists) & into_exists
             weight = tl.load(params + start + tl.trans(out) * fan_in + into, mask=weight_exists, other=0.0)
-            d_h += product(tl.load(delta + out, mask=out_exists, other=0.0), weight)
+            d_h += product(tl.load(delta + out, mask=out_exists, other=0.0), weight, NET)
         if NET.skips[layer - 1]:
             d_h += tl.load(d_h_above + into, mask=into_exists, other=0.0)
         if NET.residual:

@@ -528,6 +528,9 @@ def shifted(name: str, value: np.ndarray, by: np.ndarray) -> np.ndarray:
 def convert(value: np.ndarray, parts: list[str]) -> np.ndarray:
     """cvt.….to.from."""
     to = parts[-2]
+    if to == "tf32":  # ten bits behind the point, ties away from zero
+        assert "rna" in parts, parts
+        return ((value.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(value.dtype)
     dtype = {"s": SIGNED, "f": FLOATING}.get(to[0], UNSIGNED)[int(to[1:]) // 8]
     if value.dtype.kind == "f" and "rni" in parts:
         value = np.rint(value)

@@ -73,24 +73,26 @@ def test_barriers_of_the_memory_layout_order_device_memory(target):
 
 @nvidia_tools
 @pytest.mark.parametrize(
-    ("widths", "issue", "latency"),
+    ("widths", "issue", "predicted", "spills"),
     [
-        ((2, 16, 1), 0.75, 0.75),
-        ((2, 32, 1), 0.75, 0.75),
-        ((8, 16, 1), 0.75, 0.75),
-        ((2, 8, 8, 1), 0.65, 0.65),
-        ((2, 16, 16, 1), 0.70, 0.50),
-        ((2, 32, 32, 1), 0.95, 0.45),
+        ((2, 16, 1), 0.75, 0.54, 0),
+        ((2, 32, 1), 0.75, 0.50, 0),
+        ((8, 16, 1), 0.75, 0.48, 0),
+        ((2, 8, 8, 1), 0.65, 0.47, 0),
+        ((2, 16, 16, 1), 0.70, 0.43, 0),
+        ((2, 32, 32, 1), 1.20, 0.54, 150),
     ],
 )
-def test_static_cost(widths, issue, latency):
-    """Issue bound and latency estimate on an H100, of the FP32 roofline, without spills; bounds, not a measurement."""
+def test_static_cost(widths, issue, predicted, spills):
+    """Issue bound and prediction on an H100, of the FP32 roofline, and spills a step; bounds, not a
+    measurement.
+    """
     from benchmarks.gpu_cost import static_cost
 
     cost, _ = static_cost(widths, "H100")
-    assert cost.issue_bound >= issue * cost.roofline and cost.latency_estimate >= latency * cost.roofline
-    assert cost.spills == 0
-    assert GPUS["H100"].flops == pytest.approx(59.3e12, rel=0.01)
+    assert cost.issue_bound >= issue * cost.roofline and cost.prediction >= predicted * cost.roofline
+    assert cost.spills <= spills
+    assert GPUS["H100"].flops == pytest.approx(66.9e12, rel=0.01)
 
 
 def test_what_is_too_long_to_count_is_refused_by_name():
@@ -101,3 +103,28 @@ def test_what_is_too_long_to_count_is_refused_by_name():
     assert "backend 'reference' counts further" in gpu.refusal(long) and not gpu.refusal(problem())
     with pytest.raises(ValueError, match="below 2\\^31; backend 'reference'"):
         gpu.train(long)
+
+
+def test_compiling_ahead(monkeypatch, tmp_path):
+    """In parallel processes, once: afterwards a launch finds its kernel, and a second call compiles nothing."""
+    from kernels.gpu import compile
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    problems = [problem(n=5, n_samples=n_samples, steps=3) for n_samples in (15, 16, 17, 19)]  # 17 and 19 share one
+    seen = []
+    assert compile.compile_ahead(problems, "sm_90", lambda *done: seen.append(done), processes=2) == 3
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert len(list(tmp_path.rglob("*.cubin"))) == 3
+    monkeypatch.setattr(compile, "compile_kernel", None)
+    assert compile.compile_ahead(problems, "sm_90", lambda *done: seen.append(done)) == 3
+    assert len(seen) == 3
+
+
+def test_a_compiled_kernel_is_not_taken_for_one_of_other_sources():
+    """Triton's key knows neither `Net`'s properties nor the table of activations; `Net.source` stands for both."""
+    from kernels.gpu import compile, launch
+
+    call = launch.first_call(problem(n=5), "cuda")
+    other = dataclasses.replace(call.plan, net=dataclasses.replace(call.plan.net, source="another"))
+    with compile.standing_in("sm_90"):
+        assert call.compiled().hash != dataclasses.replace(call, plan=other).compiled().hash

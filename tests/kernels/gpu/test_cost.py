@@ -32,7 +32,7 @@ def test_a_kernel_with_known_counts(kernel):
     assert c.roofline == pytest.approx(GPUS["H100"].flops / (2 * 8 * 64))
     assert 0.7 < c.issue_bound / c.roofline < 1  # what is not a multiply-add is the loops' own
     # dependent multiply-adds take four cycles or more, and 16 warps a scheduler hide them
-    assert c.latency_estimate <= c.issue_bound and c.resident == 8  # 32 programs of a warp
+    assert c.prediction <= c.issue_bound and c.resident == 8  # 32 programs of a warp
     crowded = cost.cost(kernel, GPUS["H100"], turns=8, networks=16, flop=2 * 8 * 64)
     assert crowded.issue_bound == pytest.approx(c.issue_bound / 2)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels import Architecture, Training, gpu, reference, train
+from kernels import Architecture, Training, gpu, reference, streams, train
 from tests.kernels.gpu.cases import CASES, PATHS, make
 from tests.kernels.problems import check, check_paths, data, problem
 
@@ -18,10 +18,9 @@ WIDER = {"widths": (2, 128, 128, 1), "dtype": torch.float32, "n": 333, "n_sample
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled(tmp_path_factory):
-    from kernels.gpu.doctor import compile_ahead
+    from kernels.gpu.compile import compile_ahead, target_here
 
-    major, minor = torch.cuda.get_device_capability()
-    compile_ahead([make(case, n=333) for case in CASES] + [problem(**WIDER)], f"sm_{major}{minor}")
+    compile_ahead([make(case, n=333) for case in CASES] + [problem(**WIDER)], target_here())
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in PATHS])
@@ -41,6 +40,17 @@ def test_paths(case):
 def test_eight_warps():
     p = problem(**WIDER)
     check(gpu.train(p), reference.train(p), 1e-4)
+
+
+def test_seeds_and_initial_parameters_are_drawn_on_the_gpu():
+    for widths, scheme in (((2, 16, 1), "kaiming"), ((40, 20, 2), "torch"), ((3, 5, 2), "committee")):
+        architecture = Architecture(widths)
+        found, want = (architecture.initial(10**4, 7, scheme=scheme, device=d) for d in ("cuda", "cpu"))
+        assert found.is_cuda and ((found.cpu() - want).abs() <= 2e-7 * want.abs()).all()
+        assert (found.cpu() == want).double().mean() > 1 - 1e-5
+    assert torch.equal(
+        streams.seeds_on(torch.device("cuda"), 3, 1000).cpu(), streams.seeds_on(torch.device("cpu"), 3, 1000)
+    )
 
 
 def test_a_million_networks_in_one_call_and_auto():
