@@ -12,7 +12,7 @@ from torch import Tensor
 import kernels
 import theory
 from kernels.checks import described
-from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, permute
+from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
 from testbed.pair_set import PairSet
 
 MOST_CHOICES = 1_000_000  # 9! permutations, or 7! with 2⁷ signs
@@ -69,7 +69,7 @@ def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
         rows = (~best.isfinite()).nonzero()[:, 0].tolist()
         raise ValueError(f"no permutation has a finite barrier between the ends of pairs {described(rows)}.")
     orders, flips = choices.numbered(chosen)
-    return Aligned(permute(architecture, pairs.b, orders, flips), orders, flips)
+    return Aligned(reordered(architecture, pairs.b, orders, flips), orders, flips)
 
 
 class _Choices:
@@ -109,7 +109,7 @@ def _barriers(pairs: PairSet, choices: _Choices, numbers: Tensor) -> np.ndarray:
     curves = kernels.path_losses(
         architecture,
         pairs.a.repeat_interleave(k, 0),
-        permute(architecture, pairs.b.repeat_interleave(k, 0), orders, flips),
+        reordered(architecture, pairs.b.repeat_interleave(k, 0), orders, flips),
         alphas,
         train.sets,
         pairs.loss,

@@ -12,7 +12,7 @@ import kernels
 from kernels import reference
 from kernels.assignment import assign
 from kernels.checks import numbers
-from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, permute
+from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
 
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
@@ -33,6 +33,7 @@ def match_weights(
 
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params = architecture.initial(3)
+    >>> from testbed.alignment import permute
     >>> reversed_units = permute(architecture, params, (torch.arange(3, -1, -1).expand(3, -1),))
     >>> torch.equal(match_weights(architecture, params, reversed_units).params, params)
     True
@@ -86,7 +87,7 @@ def match_activations(
         for layer in group:
             orders[layer] = order
             flips[layer] = sign
-    return Aligned(permute(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
+    return Aligned(reordered(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
 
 
 def to_reference(
@@ -144,7 +145,7 @@ def _matched(
             order, sign = _best_assignment(score, signs)
             step = tuple(order if layer in group else stays for layer, stays in enumerate(identity))
             step_signs = tuple(sign if layer in group else stays for layer, stays in enumerate(plus))
-            moved = permute(architecture, current, step, step_signs)
+            moved = reordered(architecture, current, step, step_signs)
             gain = (a * moved).sum(1) - (a * current).sum(1)
             better = gain > ROUNDING * a.norm(dim=1) * current.norm(dim=1)
             current = torch.where(better[:, None], moved, current)
@@ -154,7 +155,7 @@ def _matched(
             gained |= better
         if not bool(gained.any()):
             break
-    return Aligned(permute(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
+    return Aligned(reordered(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
 
 
 def _nothing_moved(architecture: kernels.Architecture, n: int) -> tuple[list[Tensor], list[Tensor]]:

@@ -118,6 +118,19 @@ def permute(
             raise ValueError("signs must be 1 or −1.")
         if any(bool((flip < 0).any()) for flip in flips):
             check_signs(architecture)
+    return reordered(architecture, params, orders, flips)
+
+
+def reordered(
+    architecture: kernels.Architecture, params: Tensor, orders: Sequence[Tensor], flips: Sequence[Tensor]
+) -> Tensor:
+    """As `permute`, of orders (int64) and signs `[n, width]` of each hidden layer that need no check.
+
+    >>> architecture = kernels.Architecture((1, 2, 1), "tanh", biases=False)
+    >>> order, flip = torch.tensor([[1, 0]]), torch.tensor([[1.0, -1.0]])
+    >>> reordered(architecture, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), [order], [flip])
+    tensor([[ 2., -1.,  4., -3.]])
+    """
     result = params.clone()
     layers = architecture.layers(result)
     for layer, (order, flip) in enumerate(zip(orders, flips, strict=True)):
