@@ -24,7 +24,7 @@ from kernels.training import SGD, Adam, AdamW, Training
 class TrainingProblem:
     """An ensemble to train. All tensors on `params.device`; floating ones in `params.dtype`, whole numbers int64.
 
-    params `[n, n_parameters]`: initial ones.
+    params `[n, n_parameters]`: initial ones, 0 where a mask is False.
     batch_size: samples a step, a number even for the full batch.
     lr, momentum, weight_decay, data_seeds, spawn_steps, spawn_seeds `[n]`.
     mask, trainable: bool `[n, n_parameters]`, or None for all true.
@@ -164,6 +164,8 @@ def training_problem(
         if bool((steps < 0).any()):
             raise ValueError(f"spawn_steps must be at least 0, not {int(steps.min())}.")
     mask = switches("mask", mask, params)
+    if mask is not None:
+        params = torch.where(mask, params, 0.0)  # whatever stood there: 0 · NaN is NaN
     trainable = switches("trainable", trainable, params)
     if mask is not None:
         training = _without_zero_over_zero(training, dtype)

@@ -153,10 +153,12 @@ def test_masked_parameters_stay_zero(backend):
     architecture = Architecture((3, 5, 1))
     mask = torch.arange(architecture.n_parameters) % 2 == 0
     training = Training(20, SGD(0.05, momentum=0.9, weight_decay=0.1))
-    trained = train(
-        architecture, architecture.initial(3), data(architecture, "mse", 16), training, mask=mask, backend=backend
-    )
+    params, source = architecture.initial(3), data(architecture, "mse", 16)
+    trained = train(architecture, params, source, training, mask=mask, backend=backend)
     assert (trained.params[:, ~mask] == 0).all() and (trained.params[:, mask] != 0).any()
+    params[:, ~mask] = torch.nan  # whatever stood where the mask is False
+    again = train(architecture, params, source, training, mask=mask, backend=backend)
+    assert torch.equal(again.params, trained.params) and torch.equal(again.losses, trained.losses)
 
 
 @pytest.mark.parametrize("optimizer", [Adam, AdamW])
