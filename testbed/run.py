@@ -50,7 +50,8 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
     damage = {name: error for name, error in store.damage().items() if not DRAWN.fullmatch(name)}
     console = Console(stderr=True)
     for name in damage:
-        _say(console, f"{store.folder / name} is damaged or missing: it is written anew.")
+        what = "it is written" if name == "study.toml" else "the run is computed"
+        _say(console, f"{store.folder / name} is damaged or missing: {what} anew.")
     if set(damage) - {"study.toml"} or not store.finished():
         _Runner(study, store, backend, console, progress).run("manifest.json" in damage)
     with store.begin(study):

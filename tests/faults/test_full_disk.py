@@ -14,7 +14,7 @@ import tomli_w
 
 from tests.faults.children import SETTINGS, contents, small_run
 
-SIZES = (8, 40, 80, 120, 160)  # KiB; a whole run takes about 200
+SIZES = (8, 40, 80, 120, 160)  # KiB; a run takes 132 at its peak, and its figures more after that
 PROGRAM = (
     "import sys, testbed.run; from testbed.cli import main; from testbed.ensemble import shards;"
     "from tests.faults.children import SHARD_WORK; shards.SHARD_WORK = SHARD_WORK; main(sys.argv[1:])"
