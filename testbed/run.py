@@ -72,6 +72,8 @@ def environment(backend: str) -> dict[str, str]:
     versions = {name: _version(name) for name in ("lmc-testbed", "torch", "numpy", "scipy", "polars", "safetensors")}
     vector = f", {8 * kernels.native.vector_bytes()}-bit vectors" if backend == "native" else ""
     note = {"threads": "results do not depend on the number of threads"} if backend == "native" else {}
+    if backend == "gpu":
+        note = {"gpu": kernels.gpu.name(), "triton": _version("triton")}
     return {
         "backend": backend,
         "machine": f"{platform.system()} {platform.machine()}{vector}",
@@ -94,7 +96,7 @@ class _Runner:
         self.timings: dict[str, float] = {}
         columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.bar = Progress(*columns, console=console, disable=not progress)
-        self.manifest = {
+        self.manifest: dict[str, Any] = {
             "study_sha256": study.sha256,
             "seed": study.seed,
             "quick": study.quick,
@@ -144,11 +146,13 @@ class _Runner:
 
     def _compile(self) -> None:
         task = self.bar.add_task("kernels", total=None)
+
+        def tell(done: int, total: int) -> None:
+            self.bar.update(task, completed=done, total=total)
+
         with self._timed("compiling"):
-            n = backends.compile_ahead(
-                self.plan, lambda done, total: self.bar.update(task, completed=done, total=total)
-            )
-        self.bar.update(task, completed=n, total=n)
+            self.manifest["layouts"] = backends.prepared(self.plan, tell)
+        tell(1, 1)
 
     def _train(self, launch: Launch) -> None:
         for shard in network_shards(launch, self.backend):

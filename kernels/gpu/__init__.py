@@ -48,6 +48,15 @@ def unfit_triton() -> str:
     )
 
 
+def name() -> str:
+    """The GPU that kernels run on, as its maker calls it.
+
+    >>> isinstance(name(), str)
+    True
+    """
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none, interpreted"
+
+
 def on(device: torch.device) -> contextlib.AbstractContextManager:
     """Makes a GPU the current one, on which Triton launches; of a CPU (interpreted kernels) nothing.
 

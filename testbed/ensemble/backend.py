@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -88,10 +89,28 @@ def problems(launch: Launch) -> list[TrainingProblem | PathProblem]:
     return found
 
 
-def compile_ahead(plan: Plan, progress: Progress | None = None) -> int:
-    """Compile the GPU kernels of a study in parallel, where there is a GPU; how many they are."""
-    if not torch.cuda.is_available():  # interpreted
-        return 0
-    from kernels.gpu.compile import compile_ahead, target_here
+def prepared(plan: Plan, progress: Progress | None = None) -> list[dict[str, str]]:
+    """Compile the GPU kernels of a study in parallel, where there is a GPU; which networks train in which layout, and
+    why, for the manifest.
+    """
+    from kernels.gpu.plan import plan as kernel_plan
 
-    return compile_ahead((problem for launch in plan.launches for problem in problems(launch)), target_here(), progress)
+    layouts: dict[tuple[str, str], dict[str, str]] = {}
+
+    def all_problems() -> Iterator[TrainingProblem | PathProblem]:
+        for launch in plan.launches:
+            for problem in problems(launch):
+                if isinstance(problem, TrainingProblem):
+                    layout = kernel_plan(problem).layout
+                    network = "-".join(map(str, launch.architecture.widths))
+                    row = {"network": network, "layout": layout.name, "reason": layout.reason}
+                    layouts[network, layout.reason] = row
+                yield problem
+
+    if torch.cuda.is_available():
+        from kernels.gpu.compile import compile_ahead, target_here
+
+        compile_ahead(all_problems(), target_here(), progress)
+    else:  # interpreted
+        deque(all_problems(), maxlen=0)
+    return list(layouts.values())

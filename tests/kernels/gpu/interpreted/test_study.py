@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 
@@ -48,9 +50,13 @@ CLASSES = TABLES | {
 def test_the_kernels_of_a_study_are_known_beforehand(tables, launched, tmp_path):
     """What `testbed.ensemble.backend.problems` names is what is launched: all of it can be compiled ahead."""
     study = Study.make(tables)
+    outputs = 2 if tables is CLASSES else 1
     run_study(study, tmp_path / "run", backend="gpu")
     foreseen = {kernel_name(problem, "sm_90") for one in plan(study).launches for problem in problems(one)}
     assert launched == foreseen
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["environment"]["gpu"] == "none, interpreted" and manifest["environment"]["triton"]
+    assert [(row["network"], row["layout"]) for row in manifest["layouts"]] == [("2-3-" + str(outputs), "lanes")]
 
 
 def test_a_study(tmp_path):
