@@ -11,6 +11,7 @@ import pickle
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -19,6 +20,7 @@ import torch
 
 from testbed.ensemble.plan import Plan
 from testbed.ensemble.shards import extent
+from testbed.errors import StudyError
 from testbed.kinds import Predicted
 from testbed.measures.registry import PREDICTIONS
 from testbed.pair_set import PairSet
@@ -40,8 +42,13 @@ class Crew:
 
 
 def joined(parts: list[Future[bytes]]) -> Predicted:
-    """What `Crew.predict` began, when it is there."""
-    found = [pickle.loads(part.result()) for part in parts]
+    """What `Crew.predict` began, when it is there; StudyError where a process of the crew was killed."""
+    try:
+        found = [pickle.loads(part.result()) for part in parts]
+    except BrokenProcessPool:
+        raise StudyError(
+            "A process that computed theory was killed, for memory perhaps; the same command continues."
+        ) from None
     return Predicted(torch.cat([part.loss for part in found]), torch.cat([part.barriers for part in found]))
 
 

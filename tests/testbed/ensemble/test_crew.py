@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
+from testbed import StudyError
 from testbed.ensemble import crew
 from testbed.ensemble.plan import plan
 from testbed.measures.registry import PREDICTIONS
@@ -40,3 +44,13 @@ def test_only_much_theory_is_worth_processes():
 
 def test_what_is_solved_for_a_group_is_not_shared_out():
     assert {name for name, prediction in PREDICTIONS.items() if not prediction.apart} == {"twin_students"}
+
+
+def test_a_process_that_is_killed_is_a_sentence():
+    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
+        pool.submit(os.getpid).result()  # it is there
+        (worker,) = pool._processes.values()
+        part = pool.submit(time.sleep, 60)
+        worker.kill()
+        with pytest.raises(StudyError, match="was killed, for memory perhaps; the same command continues"):
+            crew.joined([part])
