@@ -94,6 +94,7 @@ setup(
     install_requires=[
         "jaxtyping>=0.2.30",
         "jinja2>=3.1",
+        "loky>=3.4",
         "matplotlib>=3.8",
         "mpmath>=1.3",
         "numpy>=2.0",

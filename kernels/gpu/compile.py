@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -108,16 +109,18 @@ def compile_ahead(
     target: str,
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
+    pool: Callable[[int], Executor] | None = None,
 ) -> int:
     """Compile the kernels of all problems for `target` into Triton's cache, where a launch finds them; how many kernels
     they are. What is not there yet is compiled in parallel processes.
 
-    progress: called with (done, total) of those. processes: None: one a core.
+    progress: called with (done, total) of those. processes: None: one a core. pool: makes so many processes; None:
+    multiprocessing does, and they import the script that runs.
     """
     wanted = {kernel_name(problem, target): problem for problem in problems}
     folder = Path(triton.knobs.cache.dir)
     todo = {key: problem for key, problem in wanted.items() if not (folder / key).exists()}
-    for done, key in enumerate(_compiled(todo, target, processes), 1):
+    for done, key in enumerate(_compiled(todo, target, processes, pool or _spawned), 1):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / key).touch()
         if progress is not None:
@@ -125,22 +128,29 @@ def compile_ahead(
     return len(wanted)
 
 
-def _compiled(todo: dict[str, Problem], target: str, processes: int | None) -> Iterator[str]:
+def _compiled(
+    todo: dict[str, Problem], target: str, processes: int | None, pool: Callable[[int], Executor]
+) -> Iterator[str]:
     """Compile these, and give the key of each that is done."""
     if len(todo) < WORTH_A_POOL:
         for key, problem in todo.items():
             compile_kernel(problem, target)
             yield key
         return
-    workers = min(processes or len(os.sched_getaffinity(0)), len(todo))
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet)
+    workers = pool(min(processes or len(os.sched_getaffinity(0)), len(todo)))
+    keys = {workers.submit(_compile, pickle.dumps(problem), target): key for key, problem in todo.items()}
     try:
-        keys = {pool.submit(_compile, problem, target): key for key, problem in todo.items()}
         for future in as_completed(keys):
             future.result()
             yield keys[future]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for future in keys:
+            future.cancel()
+        workers.shutdown(wait=False)
+
+
+def _spawned(processes: int) -> Executor:
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet)
 
 
 def _quiet() -> None:
@@ -149,8 +159,9 @@ def _quiet() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _compile(problem: Problem, target: str) -> None:
-    compile_kernel(problem, target)
+def _compile(problem: bytes, target: str) -> None:
+    """The problem comes in bytes: torch would send its tensors as files of shared memory."""
+    compile_kernel(pickle.loads(problem), target)
 
 
 def kernel_name(problem: Problem, target: str) -> str:

@@ -10,6 +10,7 @@ import torch
 
 import kernels
 from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
+from testbed.ensemble.crew import processes
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
 from testbed.ensemble.shards import pair_work, training_work
@@ -110,7 +111,7 @@ def prepared(plan: Plan, progress: Progress | None = None) -> list[dict[str, str
     if torch.cuda.is_available():
         from kernels.gpu.compile import compile_ahead, target_here
 
-        compile_ahead(all_problems(), target_here(), progress)
+        compile_ahead(all_problems(), target_here(), progress, pool=processes)
     else:  # interpreted
         deque(all_problems(), maxlen=0)
     return list(layouts.values())

@@ -10,12 +10,12 @@ import os
 import pickle
 import signal
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 
+import loky
 import torch
 
 from testbed.ensemble.plan import Plan
@@ -69,14 +69,17 @@ def crew(plan: Plan) -> Iterator[Crew]:
         with one_thread() as thread:
             yield thread
         return
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(cores, mp_context=context, initializer=_begin)
+    pool = processes(cores)
     try:
-        pool.submit(int)  # they start while networks are trained
+        pool.submit(_ready)  # they start while networks are trained
         yield Crew(pool)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False, kill_workers=True)
+
+
+def processes(n: int) -> loky.ProcessPoolExecutor:
+    """So many processes, which do not import the script that runs the study, as multiprocessing's would."""
+    return loky.ProcessPoolExecutor(n, initializer=_begin)
 
 
 def theory_work(plan: Plan) -> float:
@@ -92,6 +95,10 @@ def _begin() -> None:
     """A process of its own core; Ctrl-C is its parent's business."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _ready() -> None:
+    """What a process does first: nothing, but this module is then imported."""
 
 
 def _predict(name: str, pairs: bytes) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
@@ -26,8 +26,8 @@ def study() -> Study:
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
 def test_processes_give_the_same_bytes(monkeypatch, tmp_path):
     begun = []
-    processes = crew.ProcessPoolExecutor
-    monkeypatch.setattr(crew, "ProcessPoolExecutor", lambda *a, **k: begun.append(1) or processes(*a, **k))
+    processes = crew.processes
+    monkeypatch.setattr(crew, "processes", lambda n: begun.append(n) or processes(n))
     run_study(study(), tmp_path / "one")
     assert not begun
     monkeypatch.setattr(crew, "WORTH_PROCESSES", 0)
@@ -47,10 +47,24 @@ def test_what_is_solved_for_a_group_is_not_shared_out():
 
 
 def test_a_process_that_is_killed_is_a_sentence():
-    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
-        pool.submit(os.getpid).result()  # it is there
-        (worker,) = pool._processes.values()
-        part = pool.submit(time.sleep, 60)
-        worker.kill()
-        with pytest.raises(StudyError, match="was killed, for memory perhaps; the same command continues"):
-            crew.joined([part])
+    pool = crew.processes(1)
+    worker = pool.submit(os.getpid).result()
+    part = pool.submit(time.sleep, 60)
+    os.kill(worker, 9)
+    with pytest.raises(StudyError, match="was killed, for memory perhaps; the same command continues"):
+        crew.joined([part])
+    pool.shutdown(kill_workers=True)
+
+
+def test_a_script_without_a_guard_runs_a_study(tmp_path):
+    """Its processes do not run the script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from testbed import Study, run_study\n"
+        "from testbed.ensemble import crew\n"
+        "crew.WORTH_PROCESSES = 0\n"
+        f"run_study(Study.load('teacher_student', {SMALL!r}, quick=True), {str(tmp_path / 'run')!r})\n"
+        "print('done')\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=os.getcwd())
+    assert done.returncode == 0 and done.stdout == "done\n", done.stderr[-2000:]
