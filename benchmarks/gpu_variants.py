@@ -29,7 +29,7 @@ from kernels.gpu import plan as planning
 from kernels.gpu.calls import Call
 from kernels.gpu.compile import standing_in, target_here
 from kernels.gpu.cost import Gpu, cost, gpu_named
-from kernels.gpu.doctor import data
+from kernels.gpu.rates import data
 from kernels.gpu.shapes import multiply_adds
 from kernels.problem import TrainingProblem, training_problem
 

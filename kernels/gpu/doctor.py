@@ -2,52 +2,37 @@
 fast are others?
 
     testbed doctor --gpu --minutes 8 --out gpu.jsonl
-    python -m kernels.gpu.doctor --minutes 8 --out gpu.jsonl        # the same, with nothing installed but torch,
-    triton, numpy and jaxtyping
+    python -m kernels.gpu.doctor --minutes 8 --out gpu.jsonl
 
-The most telling comes first, and each line is written as it comes, one JSON object a line, so that a run which is cut
-off is still worth
-something: the machine; compiling, in parallel processes; every layout and batch mode against the reference, with odd
-sizes; rates of training and of paths, beside the bounds read from the machine code; the same training by other tools.
+The second needs nothing but torch, triton, numpy and jaxtyping. The most telling comes first, and each line is written
+as it comes, one JSON object a line, so that a run which is cut off is still worth something: the machine; compiling, in
+parallel processes; every layout and batch mode against the reference, with odd sizes; rates of training and of paths,
+beside what the machine code predicts; the same training by other tools.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from kernels import peers, reference
-from kernels.gpu import missing, path_losses, train
-from kernels.gpu.cost import Gpu, gpu_named
+from kernels import reference
+from kernels.gpu import missing, path_losses, rates, train
+from kernels.gpu.cost import gpu_named
+from kernels.gpu.rates import Row, data, name
 from kernels.network import Architecture
 from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
 from kernels.training import SGD, Adam, Teacher, Training
 
-Row = dict[str, Any]
 Tell = Callable[[Row], None]
 
 BATCHES = ("full", "epoch", "replacement", "online")
-TIMED = (
-    (2, 16, 1),
-    (2, 32, 32, 1),
-    (2, 32, 1),
-    (8, 16, 1),
-    (2, 8, 8, 1),
-    (2, 16, 16, 1),
-    (4, 64, 64, 2),
-    (64, 128, 10),
-)
 # besides: a network on eight warps, and networks in device memory on one and on four
 CHECKED = (
     (2, 16, 1),
@@ -63,18 +48,6 @@ N_CHECKED = 37  # networks, and pairs
 N_STEPS = 20
 N_SAMPLES = 33  # no power of two: products are rounded
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-NETWORKS = 2**17
-N_TIMED_SAMPLES = 32
-SECONDS = 0.3  # of a timed call, about
-PEER_STEPS = 20
-PATHS = (2**13, 25, 2**10)  # pairs, alphas and samples of the timed paths
-DEVICE = "cuda"
-
-
-def data(widths: tuple[int, ...], n_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gaussian inputs and a smooth function of their sum."""
-    x = torch.randn(n_samples, widths[0], generator=torch.Generator().manual_seed(0))
-    return x, torch.sin(x.sum(1, keepdim=True)).expand(-1, widths[-1]).contiguous()
 
 
 def training(widths: tuple[int, ...], batch: str, dtype: torch.dtype = torch.float32) -> TrainingProblem:
@@ -99,14 +72,6 @@ def paths(widths: tuple[int, ...]) -> PathProblem:
     return path_problem(architecture, a, b, torch.linspace(0, 1, 5), data(widths, N_SAMPLES))
 
 
-def timed(widths: tuple[int, ...], n: int, steps: int, device: str) -> TrainingProblem:
-    """The training run whose rate is taken: full batch, plain descent, everything on the device."""
-    architecture = Architecture(widths)
-    x, y = data(widths, N_TIMED_SAMPLES)
-    params = architecture.initial(n, 1, device=device)
-    return training_problem(architecture, params, (x, y), Training(steps, SGD(lr=0.01)))
-
-
 def checks() -> Iterator[tuple[Row, TrainingProblem | PathProblem]]:
     """What is held against the reference, the most telling first."""
     for dtype in (torch.float32, torch.float64):
@@ -117,11 +82,6 @@ def checks() -> Iterator[tuple[Row, TrainingProblem | PathProblem]]:
         if dtype is torch.float32:
             for widths in CHECKED:
                 yield {"network": name(widths), "paths": True, "dtype": "float64"}, paths(widths)
-
-
-def name(widths: tuple[int, ...]) -> str:
-    """2-16-1 of (2, 16, 1)."""
-    return "-".join(map(str, widths))
 
 
 def check(row: Row, problem: TrainingProblem | PathProblem) -> Row:
@@ -138,120 +98,6 @@ def check(row: Row, problem: TrainingProblem | PathProblem) -> Row:
         alike, tolerance = True, TOLERANCE[torch.float64]
     error = ((found.double() - expected.double()).norm() / expected.double().norm()).item()
     return {"kind": "check", **row, "error": error, "tolerance": tolerance, "agrees": alike and error < tolerance}
-
-
-def rates(widths: tuple[int, ...], known: Gpu | None) -> Iterator[Row]:
-    """Network-steps a second of whole calls and of the kernel alone, with parameters on the device, beside the
-    bounds.
-    """
-    from kernels.gpu import launch
-    from kernels.gpu.calls import TrainingState
-    from kernels.gpu.plan import plan
-
-    n = NETWORKS if max(widths[1:-1]) <= 32 else NETWORKS // 8
-    steps, call = 10, 0.0
-    for _ in range(3):
-        problem = timed(widths, n, steps, DEVICE)
-        took = seconds_of(partial(train, problem))
-        call = max(call, n * steps / took)
-        steps = max(10, int(steps * SECONDS / took))
-    problem = timed(widths, n, steps, DEVICE)
-    chosen = plan(problem)
-    start = slice(0, min(n, launch.most_networks(problem, chosen)))
-    state = TrainingState.begin(problem, chosen, start, problem.params[start], launch.schedule_of(problem))
-    last = min(steps, launch.steps_a_launch(problem, chosen, state.n))
-    ready = state.call(0, last)
-    alone = min(seconds_of(ready.launch) for _ in range(3))
-    ready.launch()
-    clock = sm_clock()
-    row: Row = {
-        "kind": "training",
-        "network": name(widths),
-        "networks": n,
-        "steps": steps,
-        "layout": chosen.layout.name,
-        "call_per_s": call,
-        "kernel_per_s": state.n * last / alone,
-        "clock_ghz": clock,
-    }
-    if known is not None and chosen.layout.name != "memory":
-        from kernels.gpu.compile import training_cost
-
-        at_this_clock = known if clock is None else dataclasses.replace(known, clock=clock)
-        cost = training_cost(problem, at_this_clock)[0]
-        row |= {
-            "issue_bound": cost.issue_bound,
-            "prediction": cost.prediction,
-            "roofline": cost.roofline,
-            "spills": cost.spills,
-            "kernel_over_roofline": row["kernel_per_s"] / cost.roofline,
-        }
-    yield row
-
-
-def path_rates(widths: tuple[int, ...], dtype: torch.dtype) -> Iterator[Row]:
-    """Evaluations (network and sample) a second along paths, whole calls."""
-    n, n_alphas, n_samples = PATHS
-    architecture = Architecture(widths)
-    a, b = (architecture.initial(n, seed, device=DEVICE) for seed in (1, 2))
-    problem = path_problem(architecture, a, b, torch.linspace(0, 1, n_alphas), data(widths, n_samples), dtype=dtype)
-    best = min(seconds_of(lambda: path_losses(problem)) for _ in range(3))
-    precision = str(dtype).removeprefix("torch.")
-    yield {"kind": "paths", "network": name(widths), "dtype": precision, "per_s": n * n_alphas * n_samples / best}
-
-
-def peer_rates(widths: tuple[int, ...]) -> Iterator[Row]:
-    """Network-steps a second of other tools; one that cannot run is named with its reason."""
-    n = NETWORKS // 4
-    x, y = (array.cuda() for array in data(widths, N_TIMED_SAMPLES))
-    params = Architecture(widths).initial(n, 1, device=DEVICE)
-    contenders: dict[str, Callable[[], Callable[[torch.Tensor], torch.Tensor]]] = {
-        "torch.bmm in a CUDA graph": lambda: steps_of(peers.graphed(partial(peers.bmm_step, widths, x, y), params)),
-        "torch.compile(vmap(grad))": lambda: steps_of(peers.repeated(peers.compiled_step(widths, x, y))),
-        "JAX jit(vmap(scan))": lambda: peers.jax_trainer(widths, PEER_STEPS, x, y),
-    }
-    for tool, make in contenders.items():
-        row: Row = {"kind": "peer", "network": name(widths), "tool": tool}
-        try:
-            with quiet():
-                run = make()
-                run(params)  # compiles
-                took = min(seconds_of(partial(run, params)) for _ in range(3))
-            yield row | {"per_s": n * PEER_STEPS / took}
-        except Exception as error:  # whatever a tool that is not ours raises
-            yield row | {"left_out": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
-
-
-def steps_of(trainer: Callable[[torch.Tensor, int], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """PEER_STEPS steps by a trainer of any number."""
-    return lambda params: trainer(params, PEER_STEPS)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing is logged: a compiler that fails logs pages, and its error is told in a line."""
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def sm_clock() -> float | None:
-    """The clock of the multiprocessors at this moment, GHz, as the driver says it; None where it says nothing."""
-    try:
-        return torch.cuda.clock_rate() / 1e3
-    except (ImportError, RuntimeError, AttributeError):  # it needs nvidia-ml-py
-        return None
-
-
-def seconds_of(action: Callable[[], object]) -> float:
-    """Wall-clock seconds until the device has done it."""
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    action()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> bool:
@@ -271,7 +117,7 @@ def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> b
         known = gpu_named(torch.cuda.get_device_name(0), capability, properties.multi_processor_count, clock)
         from kernels.gpu.compile import compile_ahead, target_here
 
-        problems = [problem for _, problem in todo] + [timed(widths, 2, 10, "cpu") for widths in TIMED]
+        problems = [problem for _, problem in todo] + [rates.timed(widths, 2, 10, "cpu") for widths in rates.TIMED]
         start = time.perf_counter()
         kernels = compile_ahead(problems, target_here(), processes=processes)
         tell({"kind": "compile", "kernels": kernels, "seconds": time.perf_counter() - start})
@@ -286,12 +132,12 @@ def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> b
     if not on_gpu:
         return agrees
     measurements: list[Callable[[], Iterable[Row]]] = []
-    for widths in TIMED:
-        measurements.append(partial(rates, widths, known))
-    for widths in TIMED[:2]:
-        measurements.append(partial(peer_rates, widths))
+    for widths in rates.TIMED:
+        measurements.append(partial(rates.training_rates, widths, known))
+    for widths in rates.TIMED[:2]:
+        measurements.append(partial(rates.peer_rates, widths))
         for dtype in (torch.float64, torch.float32):
-            measurements.append(partial(path_rates, widths, dtype))
+            measurements.append(partial(rates.path_rates, widths, dtype))
     for k, measure in enumerate(measurements):
         for told in measure():
             if time.monotonic() > deadline:

@@ -14,6 +14,7 @@ import torch
 from kernels import reference
 
 doctor = pytest.importorskip("kernels.gpu.doctor", reason="Triton is not installed")
+rates = doctor.rates
 
 
 @pytest.fixture
@@ -31,15 +32,16 @@ def seeming_gpu(monkeypatch):
     }.items():
         monkeypatch.setattr(torch.cuda, name, answer)
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self: self)
-    monkeypatch.setattr(doctor, "DEVICE", "cpu")
-    monkeypatch.setattr(doctor, "train", reference.train)
-    monkeypatch.setattr(doctor, "path_losses", reference.path_losses)
+    monkeypatch.setattr(rates, "DEVICE", "cpu")
+    for module in (doctor, rates):
+        monkeypatch.setattr(module, "train", reference.train)
+        monkeypatch.setattr(module, "path_losses", reference.path_losses)
     monkeypatch.setattr(calls.Call, "launch", lambda self: time.sleep(1e-4))
     monkeypatch.setattr(doctor, "CHECKED", ((2, 3, 1), (2, 20, 17, 1)))
-    monkeypatch.setattr(doctor, "TIMED", ((2, 3, 1), (2, 16, 16, 1), (40, 3, 1)))
-    monkeypatch.setattr(doctor, "NETWORKS", 16)
-    monkeypatch.setattr(doctor, "SECONDS", 1e-3)
-    monkeypatch.setattr(doctor, "PATHS", (4, 5, 8))
+    monkeypatch.setattr(rates, "TIMED", ((2, 3, 1), (2, 16, 16, 1), (40, 3, 1)))
+    monkeypatch.setattr(rates, "NETWORKS", 16)
+    monkeypatch.setattr(rates, "SECONDS", 1e-3)
+    monkeypatch.setattr(rates, "PATHS", (4, 5, 8))
 
 
 @pytest.mark.slow
@@ -48,7 +50,7 @@ def test_the_whole_examination(seeming_gpu, tmp_path, capsys):
     rows = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
     kinds = [row["kind"] for row in rows]
     assert kinds[:2] == ["machine", "compile"] and rows[0]["gpu"] == "NVIDIA H200"
-    assert rows[1]["kernels"] == 2 * 2 * 4 + 2 + len(doctor.TIMED)  # every check's and every timing's own
+    assert rows[1]["kernels"] == 2 * 2 * 4 + 2 + len(rates.TIMED)  # every check's and every timing's own
     assert kinds.count("check") == 2 * 2 * 4 + 2 and all(row["agrees"] for row in rows if row["kind"] == "check")
     trained = [row for row in rows if row["kind"] == "training"]
     assert [row["layout"] for row in trained] == ["lanes", "tiles", "memory"]
@@ -71,7 +73,7 @@ def test_a_run_that_is_cut_off_has_written_what_it_found(seeming_gpu, monkeypatc
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "rates", interrupt)
+    monkeypatch.setattr(rates, "training_rates", interrupt)
     with pytest.raises(KeyboardInterrupt):
         doctor.examine(doctor.teller(tmp_path / "gpu.jsonl"), minutes=20)
     rows = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
