@@ -279,6 +279,8 @@ def chosen(backend: str, problem: TrainingProblem | PathProblem) -> str:
         )
     if backend == "native" and (why := native.missing()):
         raise ValueError(f"backend 'native' is not available: {why} Backend 'reference' runs everywhere.")
+    if backend == "native" and (why := native.refusal(problem)):
+        raise ValueError(why)
     if backend == "gpu" and (why := gpu.missing()):
         raise ValueError(f"backend 'gpu' is not available: {why} Backends 'native' and 'reference' run on the CPU.")
     if backend == "gpu" and (why := gpu.refusal(problem)):
@@ -292,7 +294,7 @@ def chosen(backend: str, problem: TrainingProblem | PathProblem) -> str:
         and not gpu.refusal(problem)
     ):
         return "gpu"
-    return "native" if on_cpu and not native.missing() else "reference"
+    return "native" if on_cpu and not native.missing() and not native.refusal(problem) else "reference"
 
 
 def _work(problem: TrainingProblem | PathProblem) -> int:

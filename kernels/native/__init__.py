@@ -37,15 +37,40 @@ OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw")  # in the order of the enum Op
 LARGEST_COUNT = 2**32  # the random streams count samples and blocks in 32 bits
 
 
+def refusal(problem: TrainingProblem | PathProblem) -> str:
+    """Why the native kernel does not take this problem, in a sentence; empty where it does.
+
+    >>> from kernels.network import Architecture
+    >>> from kernels.problem import path_problem
+    >>> line, one = Architecture((1, 1), biases=False), torch.ones(1, 1)
+    >>> refusal(path_problem(line, one, one, [0, 1], (one, one))) if not missing() else ""
+    ''
+    """
+    networks = [problem.architecture] + [t for t in (problem.samples.teacher,) if t is not None]
+    for network in networks:
+        if _activation_code(network.activation) < 0:
+            return f"backend 'native' does not know the activation {network.activation!r}; backend 'reference' does."
+    blocks = _blocks(problem.architecture)
+    if isinstance(problem, TrainingProblem):
+        if max(problem.samples.n_samples, problem.batch_size * blocks) >= LARGEST_COUNT:
+            return (
+                "backend 'native': n_samples and batch_size × n_inputs / 4 must be below 2^32, "
+                "since the random streams count them in 32 bits."
+            )
+    elif problem.samples.teacher is not None and problem.samples.n_samples * blocks >= LARGEST_COUNT:
+        return (
+            "backend 'native': n_samples × n_inputs / 4 must be below 2^32, "
+            "since the random streams count blocks in 32 bits."
+        )
+    return ""
+
+
 def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> Trained:
     """What `kernels.reference.train` returns, computed by the native kernel."""
     training = problem.training
     n_networks = len(problem.params)
-    largest = max(problem.samples.n_samples, problem.batch_size * _blocks(problem.architecture))
-    if largest >= LARGEST_COUNT:
-        raise ValueError(
-            "n_samples and batch_size × n_inputs / 4 must be below 2^32: the random streams count them in 32 bits."
-        )
+    if why := refusal(problem):
+        raise ValueError(why)
     # numpy's arrays: torch would fill them with its own threads, which then spin for milliseconds beside the kernel's
     params = problem.params.numpy().copy()
     losses = np.full((n_networks, len(training.loss_steps)), np.nan, params.dtype)
@@ -113,9 +138,8 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
     """What `kernels.reference.path_losses` returns, computed by the native kernel."""
     n_pairs = len(problem.params_a)
     n_alphas = len(problem.alphas)
-    draws = problem.samples.teacher is not None
-    if draws and problem.samples.n_samples * _blocks(problem.architecture) >= LARGEST_COUNT:
-        raise ValueError("n_samples × n_inputs / 4 must be below 2^32: the random streams count blocks in 32 bits.")
+    if why := refusal(problem):
+        raise ValueError(why)
     mean = np.empty((n_pairs, n_alphas))
     standard_error = np.empty((n_pairs, n_alphas))
     skewness = np.empty((n_pairs, n_alphas))
@@ -233,11 +257,8 @@ def _network(architecture: Architecture, keep: list[np.ndarray]) -> NetworkSpec:
 
 @cache
 def _activation_code(name: str) -> int:
-    """The number by which the C++ knows an activation; ValueError where it was compiled without it."""
-    code = int(loaded().lmc_activation(name.encode()))
-    if code < 0:
-        raise ValueError(f"backend 'native' does not know the activation {name!r}; backend 'reference' does.")
-    return code
+    """The number by which the C++ knows an activation; negative where it was compiled without it."""
+    return int(loaded().lmc_activation(name.encode()))
 
 
 def _samples(samples: Samples, keep: list[np.ndarray]) -> SamplesSpec:

@@ -25,12 +25,15 @@ def resolve(backend: str, plan: Plan) -> str:
     What `auto` stands for is decided by the kernels, which are told of the work of all launches together: worth a GPU,
     it goes there if its kernels know all of the study's settings.
     """
-    if backend == "auto" and kernels.worth_a_gpu(work(plan)):
+    if backend != "auto":
+        return tried(backend, plan)
+    candidates = ["gpu"] if kernels.worth_a_gpu(work(plan)) else []
+    for candidate in [*candidates, "native"]:
         try:
-            return tried("gpu", plan)
+            return tried(candidate, plan)
         except StudyError:
             pass
-    return tried(backend, plan)
+    return tried("reference", plan)
 
 
 def work(plan: Plan) -> float:
@@ -42,12 +45,14 @@ def work(plan: Plan) -> float:
 
 
 def tried(backend: str, plan: Plan) -> str:
-    """The backend that takes all of the study's work for the kernels; StudyError with its sentence if none does."""
+    """The backend, if it takes all that the kernels are to do for the study; StudyError with its sentence if not."""
     try:
-        chosen = {kernels.chosen(backend, problem) for launch in plan.launches for problem in problems(launch)}
+        for launch in plan.launches:
+            for problem in problems(launch):
+                kernels.chosen(backend, problem)
     except ValueError as error:
         raise StudyError(str(error)) from None
-    return chosen.pop() if len(chosen) == 1 else "reference"
+    return backend
 
 
 def problems(launch: Launch) -> list[TrainingProblem | PathProblem]:

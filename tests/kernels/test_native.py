@@ -6,6 +6,7 @@ earns.
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -25,12 +26,14 @@ from kernels import (
     Teacher,
     Training,
     activations,
+    chosen,
+    native,
     network,
     path_losses,
     train,
 )
 from kernels.native import library
-from tests.kernels.problems import data, possible, relative_error
+from tests.kernels.problems import data, possible, problem, relative_error
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 STEPS = {torch.float64: 100, torch.float32: 20}
@@ -394,3 +397,12 @@ def test_threads_that_find_no_room_are_done_without(native_backend):
     """Stacks of 3,000 threads take 24 GB of addresses; those that can be had do all of the work."""
     done = subprocess.run([sys.executable, "-c", WITHOUT_ROOM], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr[-1000:]
+
+
+def test_what_it_cannot_count_is_refused_before_anything_runs():
+    """`chosen` says so too, so that a study is refused before a file is written, and `auto` takes another backend."""
+    far = dataclasses.replace(problem(batch="online", steps=3), batch_size=2**32)
+    assert "must be below 2^32" in native.refusal(far) and not native.refusal(problem())
+    with pytest.raises(ValueError, match=r"backend 'native': .* below 2\^32"):
+        chosen("native", far)
+    assert chosen("auto", far) == "reference"

@@ -96,7 +96,7 @@ def test_other_tritons(version):
         "        compile.compile_kernel(make(case), target)\n"
         "from benchmarks.gpu_cost import static_cost\n"
         f"for widths in {LANES!r}:\n    cost = static_cost(widths, 'H100')[0]\n"
-        "    assert cost.spills == 0 and cost.share > 0.7, (widths, cost)\n"
+        "    assert cost.spills == 0 and cost.issue_bound > 0.7 * cost.roofline and cost.share > 0.5, (widths, cost)\n"
     )
     environment = os.environ | {"PYTHONPATH": f"{Path(OTHER_TRITONS) / version}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)

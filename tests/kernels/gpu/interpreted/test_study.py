@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import polars as pl
 import pytest
 
 from kernels.gpu import launch
 from kernels.gpu.compile import kernel_name
+from testbed.ensemble import planes
 from testbed.ensemble.backend import problems
 from testbed.ensemble.plan import plan
 from testbed.run import run_study
@@ -42,13 +44,14 @@ PRUNED = TABLES | {"architecture": {"hidden": [3], "pruning": {"density": 0.5, "
 CLASSES = TABLES | {
     "data": {"kind": "circles", "n_train": 12},
     "training": TABLES["training"] | {"loss": "cross_entropy"},
-    "measure": {"alphas": 3, "theory": [], "alignment": ["activations"], "planes": 1},
+    "measure": {"alphas": 3, "test_samples": 16, "theory": [], "alignment": ["activations"], "planes": 1},
 }
 
 
 @pytest.mark.parametrize("tables", [TABLES, PRUNED, CLASSES])
-def test_the_kernels_of_a_study_are_known_beforehand(tables, launched, tmp_path):
+def test_the_kernels_of_a_study_are_known_beforehand(tables, launched, monkeypatch, tmp_path):
     """What `testbed.ensemble.backend.problems` names is what is launched: all of it can be compiled ahead."""
+    monkeypatch.setattr(planes, "plane", partial(planes.plane, resolution=3))
     study = Study.make(tables)
     outputs = 2 if tables is CLASSES else 1
     run_study(study, tmp_path / "run", backend="gpu")
