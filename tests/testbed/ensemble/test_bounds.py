@@ -75,7 +75,10 @@ def test_years_are_refused(tmp_path):
     """Memory that there is, but time that there is not."""
     for settings, field in (
         ({"architecture.pruning": {"density": 0.5, "rounds": 10**15}}, r"training\.steps"),
-        ({"measure.test_samples": 10**16}, r"ensemble\.independent_pairs, measure\.alphas or measure\.test_samples"),
+        (
+            {"measure.test_samples": 2**31, "measure.alphas": 10_001, "architecture.hidden": [5000]},
+            r"ensemble\.independent_pairs, measure\.alphas or measure\.test_samples",
+        ),
     ):
         with pytest.raises(StudyError, match=rf"would take about .* years on the backend '\w+', .*: lower {field}"):
             run_study(Study.make(tables_of(settings)), tmp_path / "run")
