@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import torch
 import tyro
 
 from kernels import SGD, Adam, Architecture, Training
+from kernels.cores import cores
 from kernels.gpu import launch, layouts, missing
 from kernels.gpu import plan as planning
 from kernels.gpu.calls import Call
@@ -147,7 +147,7 @@ def main() -> None:
         raise SystemExit(f"kernels/gpu/cost.py does not know the GPU {name}: add it to CAPABILITIES.")
     todo = list(variants())
     rows = []
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), mp_context=get_context("spawn")) as pool:
         for variant, known in zip(todo, pool.map(predicted, todo, [gpu] * len(todo)), strict=True):
             row: dict[str, Any] = {"gpu": name, **dataclasses.asdict(variant), **known}
             if "left_out" not in row:

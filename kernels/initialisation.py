@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from kernels import streams
 from kernels.activations import TABLE
+from kernels.cores import cores
 
 if TYPE_CHECKING:
     from kernels.network import Architecture
@@ -64,7 +64,7 @@ def _drawn(seeds: Tensor, deviation: np.ndarray, uniform: bool, dtype: torch.dty
     if len(parts) == 1:
         draw(parts[0])
         return initial
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(draw, parts))
     return initial
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import time
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kernels
+from kernels.cores import cores
 from testbed.run import environment
 
 
@@ -24,7 +24,7 @@ def examine(console: Console) -> None:
     compiler = next((found for name in ("g++", "clang++", "c++") if (found := shutil.which(name))), "none")
     rows = {
         **environment("reference" if why else "native"),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(cores()),
         "C++ compiler": compiler,
     }
     rows["native kernel"] = f"missing: {why}" if why else "present"

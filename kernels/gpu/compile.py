@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import CompiledKernel
 from triton.runtime.driver import driver
 
+from kernels.cores import cores
 from kernels.gpu import launch
 from kernels.gpu.cost import Cost, Gpu, cost
 from kernels.gpu.layouts import Layout
@@ -137,7 +137,7 @@ def _compiled(
             compile_kernel(problem, target)
             yield key
         return
-    workers = pool(min(processes or len(os.sched_getaffinity(0)), len(todo)))
+    workers = pool(min(processes or cores(), len(todo)))
     keys = {workers.submit(_compile, pickle.dumps(problem), target): key for key, problem in todo.items()}
     try:
         for future in as_completed(keys):

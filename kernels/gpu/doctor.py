@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 
 from kernels import reference
+from kernels.cores import cores
 from kernels.gpu import missing, path_losses, rates, train
 from kernels.gpu.cost import gpu_named
 from kernels.gpu.rates import Row, data, name
@@ -155,7 +155,7 @@ def machine() -> Row:
         "kind": "machine",
         "torch": torch.__version__,
         "triton": triton.__version__,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
     }
     if torch.cuda.is_available():
         row |= {"gpu": torch.cuda.get_device_name(0), "capability": list(torch.cuda.get_device_capability(0))}

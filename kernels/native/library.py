@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from collections.abc import Callable
 from ctypes import c_double, c_int32, c_int64
@@ -12,6 +11,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from kernels.checks import whole
+from kernels.cores import cores
 from kernels.native.structures import Monitor
 
 Progress = Callable[[int, int], None]
@@ -55,7 +55,7 @@ def thread_count(threads: int | None) -> int:
     """`threads`, checked; None stands for one thread a core that this process may use."""
     if threads is not None:
         return whole("threads", threads, least=1)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def call(

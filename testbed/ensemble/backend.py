@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -117,6 +116,7 @@ def prepared(plan: Plan, progress: Progress | None = None) -> list[dict[str, str
         from kernels.gpu.compile import compile_ahead, target_here
 
         compile_ahead(all_problems(), target_here(), progress, pool=processes)
-    else:  # interpreted
-        deque(all_problems(), maxlen=0)
+    else:  # interpreted: nothing is compiled
+        for _ in all_problems():
+            pass
     return list(layouts.values())

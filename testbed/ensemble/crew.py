@@ -6,7 +6,6 @@ a run gives the same bytes on any number of cores.
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 import loky
 import torch
 
+from kernels.cores import cores
 from testbed.ensemble.plan import Plan
 from testbed.ensemble.shards import extent
 from testbed.errors import StudyError
@@ -64,12 +64,11 @@ def one_thread() -> Iterator[Crew]:
 @contextmanager
 def crew(plan: Plan) -> Iterator[Crew]:
     """Those who predict for a study."""
-    cores = len(os.sched_getaffinity(0))
-    if cores == 1 or theory_work(plan) < WORTH_PROCESSES:
+    if cores() == 1 or theory_work(plan) < WORTH_PROCESSES:
         with one_thread() as thread:
             yield thread
         return
-    pool = processes(cores)
+    pool = processes(cores())
     try:
         pool.submit(_ready)  # they start while networks are trained
         yield Crew(pool)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from kernels.cores import cores
 from testbed import StudyError
 from testbed.ensemble import crew
 from testbed.ensemble.plan import plan
@@ -23,7 +24,7 @@ def study() -> Study:
     return Study.load("teacher_student", SMALL, quick=True)
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+@pytest.mark.skipif(cores() < 2, reason="one core")
 def test_processes_give_the_same_bytes(monkeypatch, tmp_path):
     begun = []
     processes = crew.processes

@@ -1,14 +1,4 @@
-"""Runs the PTX of a compiled kernel on numpy: what the compiler made of the source, with no GPU, one instruction
-after the other.
-
-All threads of all programs go in step, an instruction being one operation on arrays `[programs · threads]`; where
-programs branch apart, each side goes on by itself (programs do not speak to each other). Within a program a branch
-must be uniform. Every load and store is checked against the arrays that the kernel was given. Registers hold raw
-bits, as the machine's do. An instruction that is not known here raises NotImplementedError with its text.
-
-    run(ptx, arguments, programs, shared)       # arguments: numpy arrays, which the kernel changes, and whole
-    numbers, in its order
-"""
+"""Programs, their registers, and what every instruction does to these."""
 
 from __future__ import annotations
 
@@ -17,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-SIGNED = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
-FLOATING = {4: np.float32, 8: np.float64}
+from tests.kernels.gpu.ptx.arithmetic import arithmetic, convert
+from tests.kernels.gpu.ptx.code import Code, Instruction, list_of
+from tests.kernels.gpu.ptx.memory import Memory
+from tests.kernels.gpu.ptx.numbers import FLOATING, SIGNED, UNSIGNED
+
 REGISTERS = {"%p": np.bool_, "%rs": np.uint16, "%r": np.uint32, "%rd": np.uint64}
 SPECIAL = ("%tid.x", "%ctaid.x", "%ntid.x", "%nctaid.x", "%laneid", "%warpid")
 COMPARE = {
@@ -39,114 +31,6 @@ POISON = {
     "%r": 0x7FC0DEAD,
     "%rd": 0x7FF8DEAD7FC0DEAD,
 }  # of a register that nothing wrote: NaN, as a float
-GAP = 256  # bytes between two arrays, which no access may touch
-
-
-@dataclass
-class Instruction:
-    """`@!%p1 opcode.a.b operands`: guard, whether it is negated, parts of the opcode, operands, and the text."""
-
-    guard: str
-    negated: bool
-    parts: list[str]
-    operands: list[str]
-    text: str
-
-
-@dataclass
-class Code:
-    """A kernel: its parameters' names, threads of a program, instructions, and the instruction that each label stands
-    before.
-    """
-
-    parameters: list[str]
-    threads: int
-    instructions: list[Instruction]
-    labels: dict[str, int]
-
-
-def parse(ptx: str) -> Code:
-    """The one kernel of a PTX module."""
-    ptx = re.sub(r"//[^\n]*", "", ptx)
-    entry = re.search(r"\.entry\s+\w+\s*\(([^)]*)\)([^{]*)\{", ptx)
-    assert entry is not None
-    parameters = [line.split()[-1] for line in entry[1].split(",")]
-    threads = int(re.search(r"\.reqntid (\d+)", entry[2])[1])
-    instructions: list[Instruction] = []
-    labels: dict[str, int] = {}
-    for line in statements(ptx[entry.end() :]):
-        text = " ".join(line.split())
-        while label := re.match(r"([$\w]+):\s*", text):
-            labels[label[1]] = len(instructions)
-            text = text[label.end() :]
-        if not text or text.startswith("."):
-            continue
-        found = re.match(r"(?:@(!?)(%p\d+)\s+)?([\w.:]+)\s*(.*)$", text)
-        parts = found[3].split(".")
-        instructions.append(Instruction(found[2] or "", bool(found[1]), parts, operands(found[4]), text))
-    return Code(parameters, threads, instructions, labels)
-
-
-def statements(body: str):
-    """What ends with a semicolon or is a label, to the end of the kernel; `.loc` and `.section` lines left out."""
-    body = re.sub(r"^\s*\.(loc|file)\b[^\n]*\n", "", body, flags=re.MULTILINE)
-    depth, start = 0, 0
-    for index, character in enumerate(body):
-        if character == "{" and not body[start:index].strip():
-            start = index + 1  # a scope of its own
-        elif character == "{":
-            depth += 1
-        elif character == "}" and depth:
-            depth -= 1
-        elif character == "}":
-            if body[start:index].strip():
-                yield body[start:index]
-            if "}" not in body[index + 1 :].split(".entry")[0]:
-                return
-            start = index + 1
-        elif character == ";" and not depth:
-            yield body[start:index]
-            start = index + 1
-
-
-def operands(text: str) -> list[str]:
-    """What stands between commas outside of brackets."""
-    return [part.strip() for part in re.findall(r"(?:\{[^}]*\}|\[[^\]]*\]|[^,])+", text)] if text else []
-
-
-class Memory:
-    """Bytes that arrays lie in, with gaps between them; accesses outside of the arrays raise IndexError."""
-
-    def __init__(self, arrays: list[np.ndarray]) -> None:
-        self.arrays = arrays
-        self.begins = []
-        size = GAP
-        for array in arrays:
-            self.begins.append(size)
-            size += -(-array.nbytes // GAP) * GAP + GAP
-        self.bytes = np.zeros(size, np.uint8)
-        self.inside = np.zeros(size, bool)
-        for begin, array in zip(self.begins, arrays, strict=True):
-            self.bytes[begin : begin + array.nbytes] = np.frombuffer(array.tobytes(), np.uint8)
-            self.inside[begin : begin + array.nbytes] = True
-
-    def check(self, address: np.ndarray, size: int, text: str) -> None:
-        if address.size and not (address.max() + size <= len(self.bytes) and self.inside[address].all()):
-            raise IndexError(f"outside of the arrays: {text}")
-        if address.size and not (self.inside[address + size - 1].all() and (address % size == 0).all()):
-            raise IndexError(f"across the end of an array, or not aligned: {text}")
-
-    def load(self, address: np.ndarray, size: int, text: str) -> np.ndarray:
-        self.check(address, size, text)
-        return self.bytes.view(UNSIGNED[size])[address // size]
-
-    def store(self, address: np.ndarray, value: np.ndarray, size: int, text: str) -> None:
-        self.check(address, size, text)
-        self.bytes.view(UNSIGNED[size])[address // size] = value
-
-    def give_back(self) -> None:
-        for begin, array in zip(self.begins, self.arrays, strict=True):
-            array[...] = self.bytes[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
 
 
 @dataclass
@@ -434,123 +318,3 @@ class Machine:
         total = left @ right + matrix(c, c_places, rows, 8)
         for name, (row, column) in zip(to, c_places, strict=True):
             self.put(i, name, total[:, row, column].reshape(-1).astype(FLOATING[int(kind[1:]) // 8]))
-
-
-def list_of(operand: str) -> list[str]:
-    """Names between braces, or one without."""
-    return [name.strip() for name in operand.strip("{} ").split(",")]
-
-
-def arithmetic(i: Instruction, v: list[np.ndarray]) -> np.ndarray:
-    """The result of an instruction that works on numbers of one type."""
-    name, kind = i.parts[0], i.parts[-1]
-    floating = kind[0] == "f"
-    match name:
-        case "add":
-            return v[0] + v[1]
-        case "sub":
-            return v[0] - v[1]
-        case "mul" if "hi" in i.parts:
-            wide = np.int64 if kind[0] == "s" else np.uint64
-            assert kind[1:] == "32", i.text
-            return ((v[0].astype(wide) * v[1].astype(wide)) >> wide(32)).astype(v[0].dtype)
-        case "mul":
-            return v[0] * v[1]
-        case "mad":
-            return v[0] * v[1] + v[2]
-        case "fma":  # rounded once: 64 bits hold a product of two float32, and long double more than a float64 does
-            wide = np.float64 if kind == "f32" else np.longdouble
-            return (v[0].astype(wide) * v[1].astype(wide) + v[2].astype(wide)).astype(v[0].dtype)
-        case "div" if not floating:
-            quotient = np.abs(v[0].astype(np.int64)) // np.maximum(np.abs(v[1].astype(np.int64)), 1)
-            return (quotient * np.sign(v[0].astype(np.int64)) * np.sign(v[1].astype(np.int64))).astype(v[0].dtype)
-        case "rem":
-            return np.fmod(v[0], v[1])
-        case "div":
-            return v[0] / v[1]
-        case "rcp":
-            return 1 / v[0]
-        case "sqrt":
-            return np.sqrt(v[0])
-        case "rsqrt":
-            return 1 / np.sqrt(v[0])
-        case "ex2":
-            return np.exp2(v[0])
-        case "lg2":
-            return np.log2(v[0])
-        case "max" | "min" if floating and "NaN" not in i.parts:
-            return (np.fmax if name == "max" else np.fmin)(v[0], v[1])
-        case "max" | "min":
-            return (np.maximum if name == "max" else np.minimum)(v[0], v[1])
-        case "neg":
-            return -v[0]
-        case "abs":
-            return np.abs(v[0])
-        case "and":
-            return v[0] & v[1]
-        case "or":
-            return v[0] | v[1]
-        case "xor":
-            return v[0] ^ v[1]
-        case "not":
-            return ~v[0]
-        case "shl" | "shr":
-            return shifted(name, v[0], v[1])
-        case "bfe":
-            width = np.dtype(v[0].dtype).itemsize * 8
-            first, count = int(v[1]), int(v[2])
-            raised = v[0] << v[0].dtype.type(width - first - count)
-            return raised >> v[0].dtype.type(width - count)
-        case "prmt":
-            both = v[0].astype(np.uint64) | (v[1].astype(np.uint64) << np.uint64(32))
-            total = np.zeros((), np.uint32)
-            for k in range(4):
-                select = (v[2] >> np.uint32(4 * k)) & np.uint32(15)
-                assert (select < 8).all(), i.text
-                byte = (both >> (select.astype(np.uint64) * np.uint64(8))) & np.uint64(255)
-                total = total | (byte.astype(np.uint32) << np.uint32(8 * k))
-            return total
-    raise NotImplementedError(i.text)
-
-
-def shifted(name: str, value: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Shifts by as much as the width or more give 0, or copies of the sign."""
-    width = value.dtype.itemsize * 8
-    by = by.view(UNSIGNED[by.dtype.itemsize])
-    amount = np.minimum(by, width - 1).astype(value.dtype)
-    if name == "shl":
-        return np.where(by < width, value << amount, 0).astype(value.dtype)
-    if value.dtype.kind == "i":
-        return value >> amount
-    return np.where(by < width, value >> amount, 0).astype(value.dtype)
-
-
-def convert(value: np.ndarray, parts: list[str]) -> np.ndarray:
-    """cvt.….to.from."""
-    to = parts[-2]
-    if to == "tf32":  # ten bits behind the point, ties away from zero
-        assert "rna" in parts, parts
-        return ((value.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(value.dtype)
-    dtype = {"s": SIGNED, "f": FLOATING}.get(to[0], UNSIGNED)[int(to[1:]) // 8]
-    if value.dtype.kind == "f" and "rni" in parts:
-        value = np.rint(value)
-    elif value.dtype.kind == "f" and "rzi" in parts:
-        value = np.trunc(value)
-    return value.astype(dtype)
-
-
-def run(ptx: str, arguments: list, n_programs: int, shared: int = 0) -> None:
-    """Launch n_programs programs with `shared` bytes of shared memory each; the arrays among the arguments are
-    changed.
-    """
-    code = parse(ptx)
-    arrays = {
-        a.ctypes.data: a for a in arguments if isinstance(a, np.ndarray)
-    }  # one that is given twice lies in one place
-    memory = Memory(list(arrays.values()))
-    begins = dict(zip(arrays, memory.begins, strict=True))
-    values = [begins[a.ctypes.data] if isinstance(a, np.ndarray) else int(a) for a in arguments]
-    programs = np.arange(n_programs)
-    cells = np.zeros((n_programs, -(-max(shared, 16) // 16) * 16), np.uint8)
-    Machine(code, memory, values, n_programs).run(Threads(programs, 0, {}, cells))
-    memory.give_back()
