@@ -18,3 +18,8 @@ settings.register_profile("deep", deadline=None, max_examples=2000, suppress_hea
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 torch.set_num_threads(1)  # workers share the machine
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first, so that workers end together."""
+    items.sort(key=lambda item: "test_interpreted" not in item.nodeid)

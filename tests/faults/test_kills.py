@@ -103,7 +103,9 @@ def test_killed_at_100_random_moments(processes, tables, whole, tmp_path):
 def stopped_inside_training(processes, raw, tmp_path, trials) -> None:
     """A signal while the kernel trains ends the command within seconds, in one line, and it can be run again."""
     path = tmp_path / "study.toml"
-    path.write_text(tomli_w.dumps(raw({**SETTINGS, "training.steps": 2 * 10**7})))
+    path.write_text(
+        tomli_w.dumps(raw({**SETTINGS, "vary": {"architecture.hidden": [[64], [65]]}, "training.steps": 2 * 10**6}))
+    )
     rng = random.Random(1)
     for trial in range(trials):
         number = ENDINGS[trial % 3]

@@ -26,16 +26,23 @@ def study() -> Study:
 
 @pytest.mark.skipif(cores() < 2, reason="one core")
 def test_processes_give_the_same_bytes(monkeypatch, tmp_path):
-    begun = []
-    processes = crew.processes
-    monkeypatch.setattr(crew, "processes", lambda n: begun.append(n) or processes(n))
-    run_study(study(), tmp_path / "one")
-    assert not begun
-    monkeypatch.setattr(crew, "WORTH_PROCESSES", 0)
-    run_study(study(), tmp_path / "many")
-    assert begun
+    """Also in a script without a guard, which they do not run again."""
+    monkeypatch.setattr(crew, "processes", None)  # a little theory begins none
+    run_study(study(), tmp_path / "thread")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from testbed import Study, run_study\n"
+        "from testbed.ensemble import crew\n"
+        "crew.WORTH_PROCESSES = 0\n"
+        "begun, processes = [], crew.processes\n"
+        "crew.processes = lambda n: begun.append(n) or processes(n)\n"
+        f"run_study(Study.load('teacher_student', {SMALL!r}, quick=True), {str(tmp_path / 'processes')!r})\n"
+        "print(begun)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=os.getcwd())
+    assert (done.returncode, done.stdout) == (0, f"{[cores()]}\n"), done.stderr[-2000:]
     for name in ("pairs.parquet", "curves.parquet", "networks.parquet"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
+        assert (tmp_path / "thread" / name).read_bytes() == (tmp_path / "processes" / name).read_bytes()
 
 
 def test_only_much_theory_is_worth_processes():
@@ -55,17 +62,3 @@ def test_a_process_that_is_killed_is_a_sentence():
     with pytest.raises(StudyError, match="was killed, for memory perhaps; the same command continues"):
         crew.joined([part])
     pool.shutdown(kill_workers=True)
-
-
-def test_a_script_without_a_guard_runs_a_study(tmp_path):
-    """Its processes do not run the script again."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from testbed import Study, run_study\n"
-        "from testbed.ensemble import crew\n"
-        "crew.WORTH_PROCESSES = 0\n"
-        f"run_study(Study.load('teacher_student', {SMALL!r}, quick=True), {str(tmp_path / 'run')!r})\n"
-        "print('done')\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=os.getcwd())
-    assert done.returncode == 0 and done.stdout == "done\n", done.stderr[-2000:]
