@@ -6,7 +6,8 @@ Each raises ValueError with a sentence that names the field, what was found and 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +17,46 @@ from torch import Tensor
 
 MOST_WHOLE = 2**63 - 1
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # torch can hardly compute in these
+
+
+class Refused(ValueError):
+    """Several things that are wrong: a sentence of `args` for each."""
+
+    def __str__(self) -> str:
+        return " ".join(self.args)
+
+
+def sentences_of(error: Exception) -> list[str]:
+    """What an error says: several things if it is Refused.
+
+    >>> sentences_of(Refused("Too few.", "Too late.")), sentences_of(ValueError("Too few."))
+    (['Too few.', 'Too late.'], ['Too few.'])
+    """
+    return list(error.args) if isinstance(error, Refused) else [str(error)]
+
+
+@contextmanager
+def together() -> Iterator[Callable[..., None]]:
+    """Checks that are all made before any of them is raised.
+
+    >>> with together() as check:
+    ...     check(whole, "steps", -1)
+    ...     check(whole, "batch_size", 0, least=1)
+    Traceback (most recent call last):
+    kernels.checks.Refused: steps must be a whole number of at least 0, not -1. batch_size must be a whole number of \
+at least 1, not 0.
+    """
+    sentences: list[str] = []
+
+    def check(function: Callable[..., object], *arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        except ValueError as error:
+            sentences.extend(sentences_of(error))
+
+    yield check
+    if sentences:
+        raise ValueError(*sentences) if len(sentences) == 1 else Refused(*sentences)
 
 
 def described(value: Any) -> str:
@@ -123,6 +164,17 @@ def number(field: str, value: Any, least: float = -np.inf, below: float = np.inf
     if below < np.inf and not least <= float(value) < below:
         raise ValueError(f"{field} must lie in [{least:g}, {below:g}), not {value}.")
     finite(field, value, least)
+
+
+def true_or_false(field: str, value: Any) -> None:
+    """`value` is a bool.
+
+    >>> true_or_false("biases", 1)
+    Traceback (most recent call last):
+    ValueError: biases must be true or false, not 1.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{field} must be true or false, not {described(value)}.")
 
 
 def nearest(field: str, value: Any, known: Iterable[str]) -> str:

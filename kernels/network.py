@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from kernels import streams, torch_models
 from kernels.activations import ACTIVATIONS
-from kernels.checks import described, listed, nearest, number, whole
+from kernels.checks import described, listed, nearest, number, together, true_or_false, whole
 from kernels.initialisation import INITIALISATIONS, initial_parameters
 from kernels.torch_models import NORM_EPS
 
@@ -75,14 +76,14 @@ class Architecture:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        widths = tuple(whole("widths", w, least=1) for w in listed("widths", self.widths))
-        if len(widths) < 2:
-            raise ValueError(f"widths must hold at least the inputs and the outputs, such as (2, 16, 1), not {widths}.")
+        with together() as check:
+            check(_widths, "widths", self.widths)
+            check(nearest, "activation", self.activation, ACTIVATIONS)
+            for name in ("biases", "normalise", "residual"):
+                check(true_or_false, name, getattr(self, name))
+            check(number, "negative_slope", self.negative_slope, least=0, below=1)
+        widths = _widths("widths", self.widths)
         object.__setattr__(self, "widths", widths)
-        nearest("activation", self.activation, ACTIVATIONS)
-        for name in ("biases", "normalise", "residual"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}.")
         if self.normalise and 1 in widths[1:-1]:
             raise ValueError(
                 f"normalise needs at least two units in every hidden layer, not widths = {widths}: "
@@ -92,7 +93,6 @@ class Architecture:
             raise ValueError(
                 f"residual needs two hidden layers of one width that follow each other, not widths = {widths}."
             )
-        number("negative_slope", self.negative_slope, least=0, below=1)
 
     @property
     def n_inputs(self) -> int:
@@ -193,3 +193,11 @@ class Architecture:
         ValueError: layer 1 of the model is ReLU(), where this architecture has Tanh().
         """
         return torch_models.from_torch(self, model)
+
+
+def _widths(field: str, value: Any) -> tuple[int, ...]:
+    """`value` as at least two widths."""
+    widths = tuple(whole(field, width, least=1) for width in listed(field, value))
+    if len(widths) < 2:
+        raise ValueError(f"{field} must hold at least the inputs and the outputs, such as (2, 16, 1), not {widths}.")
+    return widths

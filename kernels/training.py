@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from torch import Tensor
 
-from kernels.checks import described, finite, instance, listed, nearest, number, numbers, whole
+from kernels.checks import described, finite, instance, listed, nearest, number, numbers, together, true_or_false, whole
 from kernels.network import Architecture
 
 PerNetwork: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
@@ -39,10 +39,10 @@ class SGD:
     weight_decay: PerNetwork = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("lr", "momentum", "weight_decay"):
-            finite(name, getattr(self, name), least=0)
-        if not isinstance(self.nesterov, bool):
-            raise ValueError(f"nesterov must be true or false, not {described(self.nesterov)}.")
+        with together() as check:
+            for name in ("lr", "momentum", "weight_decay"):
+                check(finite, name, getattr(self, name), least=0)
+            check(true_or_false, "nesterov", self.nesterov)
         if self.nesterov and not bool((numbers("momentum", self.momentum) > 0).all()):
             raise ValueError("nesterov needs a momentum above 0.")
 
@@ -66,13 +66,11 @@ class Adam:
     weight_decay: PerNetwork = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay"):
-            finite(name, getattr(self, name), least=0)
-        number("eps", self.eps, least=0)
-        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
-            raise ValueError(f"betas must be two numbers, not {described(self.betas)}.")
-        for beta in self.betas:
-            number("betas", beta, least=0, below=1)
+        with together() as check:
+            for name in ("lr", "weight_decay"):
+                check(finite, name, getattr(self, name), least=0)
+            check(number, "eps", self.eps, least=0)
+            check(_two_shares, "betas", self.betas)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +103,12 @@ class Schedule:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        nearest("schedule.kind", self.kind, SCHEDULES)
-        whole("schedule.warmup_steps", self.warmup_steps)
-        whole("schedule.step_size", self.step_size, least=1)
-        number("schedule.final_factor", self.final_factor, least=0)
-        number("schedule.gamma", self.gamma, least=0)
+        with together() as check:
+            check(nearest, "schedule.kind", self.kind, SCHEDULES)
+            check(whole, "schedule.warmup_steps", self.warmup_steps)
+            check(whole, "schedule.step_size", self.step_size, least=1)
+            check(number, "schedule.final_factor", self.final_factor, least=0)
+            check(number, "schedule.gamma", self.gamma, least=0)
 
     def factors(self, steps: int) -> np.ndarray:
         """The factor of every step, float64 `[steps]`."""
@@ -162,27 +161,27 @@ class Training:
     stop_below: float | None = None
 
     def __post_init__(self) -> None:
-        whole("steps", self.steps, least=0)
-        nearest("loss", self.loss, LOSSES)
-        nearest("sampling", self.sampling, SAMPLING)
-        if not isinstance(self.optimizer, SGD | Adam):
-            raise ValueError(f"optimizer must be an SGD, Adam or AdamW, not {described(self.optimizer)}.")
-        instance("schedule", self.schedule, Schedule, "Schedule('cosine')")
-        if self.batch_size is not None:
-            whole("batch_size", self.batch_size, least=1)
-        if self.record_every is not None:
-            whole("record_every", self.record_every, least=1)
-        snapshots = tuple(sorted({whole("snapshots", s) for s in listed("snapshots", self.snapshots)}))
+        with together() as check:
+            check(whole, "steps", self.steps)
+            check(nearest, "loss", self.loss, LOSSES)
+            check(nearest, "sampling", self.sampling, SAMPLING)
+            check(_is_optimizer, "optimizer", self.optimizer)
+            check(instance, "schedule", self.schedule, Schedule, "Schedule('cosine')")
+            for name in ("batch_size", "record_every"):
+                if getattr(self, name) is not None:
+                    check(whole, name, getattr(self, name), least=1)
+            check(_steps, "snapshots", self.snapshots)
+            check(number, "label_smoothing", self.label_smoothing, least=0, below=1)
+            if self.clip_norm is not None:
+                check(number, "clip_norm", self.clip_norm, least=0)
+            if self.stop_below is not None:
+                check(number, "stop_below", self.stop_below)
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError("label_smoothing goes with loss 'cross_entropy'.")
+        snapshots = _steps("snapshots", self.snapshots)
         if snapshots and snapshots[-1] > self.steps:
             raise ValueError(f"snapshots must be at most steps ({self.steps}), not {snapshots[-1]}.")
         object.__setattr__(self, "snapshots", snapshots)
-        number("label_smoothing", self.label_smoothing, least=0, below=1)
-        if self.label_smoothing and self.loss != "cross_entropy":
-            raise ValueError("label_smoothing goes with loss 'cross_entropy'.")
-        if self.clip_norm is not None:
-            number("clip_norm", self.clip_norm, least=0)
-        if self.stop_below is not None:
-            number("stop_below", self.stop_below)
 
     @property
     def loss_steps(self) -> range:
@@ -216,3 +215,21 @@ class Teacher:
                 f"not {list(params.shape)}."
             )
         object.__setattr__(self, "params", params)
+
+
+def _two_shares(field: str, value: Any) -> None:
+    """`value` is two numbers in [0, 1)."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{field} must be two numbers, not {described(value)}.")
+    for share in value:
+        number(field, share, least=0, below=1)
+
+
+def _is_optimizer(field: str, value: Any) -> None:
+    if not isinstance(value, SGD | Adam):
+        raise ValueError(f"{field} must be an SGD, Adam or AdamW, not {described(value)}.")
+
+
+def _steps(field: str, value: Any) -> tuple[int, ...]:
+    """`value`, numbers of steps, in rising order and each once."""
+    return tuple(sorted({whole(field, step) for step in listed(field, value)}))

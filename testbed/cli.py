@@ -25,7 +25,7 @@ class Ended(KeyboardInterrupt):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The console entry point. Exit code 2 and one sentence on stderr for what the user can put right.
+    """The console entry point. Exit code 2 and a sentence on stderr for each thing that the user can put right.
 
     Ctrl-C, SIGTERM and SIGHUP end it with one line that says how to go on, and with the exit code that shells expect.
     """
@@ -49,7 +49,7 @@ def _run(arguments: list[str] | None) -> int:
 
         commands.parse(arguments)()
     except StudyError as error:
-        return _refuse(str(error))
+        return _refuse(*error.args)
     except OSError as error:
         full = "the disk is full; free some space and run the same command again, it continues."
         return _refuse(full if error.errno == errno.ENOSPC else str(error))
@@ -77,8 +77,10 @@ def _raise_ended(number: int, frame: FrameType | None) -> None:
     raise Ended(number)
 
 
-def _refuse(sentence: str) -> int:
-    print(f"testbed: {sentence}", file=sys.stderr)
+def _refuse(*sentences: str) -> int:
+    """Print one sentence, or a list of them."""
+    lines = sentences if len(sentences) == 1 else (f"{len(sentences)} things to put right:", *sentences)
+    print("testbed: " + "\n  - ".join(lines), file=sys.stderr)
     return 2
 
 

@@ -1,16 +1,47 @@
-"""What a user did wrong, in one sentence that names the field; and how a pydantic error becomes such a sentence."""
+"""What a user did wrong, each thing in a sentence that names the field; how pydantic's errors become such sentences."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
 
+from kernels import checks
+from kernels.checks import Refused
 
-class StudyError(ValueError):
-    """A study, a data file or a run folder that cannot be used; its text is whole sentences, written for the user."""
+
+class StudyError(Refused):
+    """A study, a data file or a run folder that cannot be used: its `args` are sentences, written for the user."""
+
+
+def refuse(found: Iterable[str]) -> None:
+    """StudyError with these sentences, if there are any.
+
+    >>> refuse([])
+    """
+    args = tuple(found)
+    if args:
+        raise StudyError(*args)
+
+
+@contextmanager
+def together() -> Iterator[Callable[..., None]]:
+    """Checks that are all made before one StudyError says all that is wrong.
+
+    >>> with together() as check:
+    ...     check(refuse, ["steps must be at least 0."])
+    ...     check(refuse, ["seed must be at least 0."])
+    Traceback (most recent call last):
+    testbed.errors.StudyError: steps must be at least 0. seed must be at least 0.
+    """
+    try:
+        with checks.together() as check:
+            yield check
+    except ValueError as error:
+        raise StudyError(*checks.sentences_of(error)) from None
 
 
 _RIGHT = {
@@ -42,16 +73,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def sentences(error: ValidationError, known: set[str]) -> str:
-    """The errors of a study as sentences; `known` holds every dotted key that a study may have."""
-    parts: list[str] = []
+def sentences(error: ValidationError, known: set[str]) -> list[str]:
+    """The errors of a study, a sentence each; `known` holds every dotted key that a study may have."""
+    found: list[str] = []
     seen: set[str] = set()
     for item in error.errors():
         key = _dotted(item["loc"], known, last_is_unknown=item["type"] == "extra_forbidden")
         if key.partition("[")[0] not in seen:
-            parts.append(_sentence(item, key, known))
+            found += _sentences(item, key, known)
         seen.add(key.partition("[")[0])
-    return " ".join(parts)
+    return found
 
 
 def _dotted(location: tuple[int | str, ...], known: set[str], last_is_unknown: bool) -> str:
@@ -73,8 +104,15 @@ def _dotted(location: tuple[int | str, ...], known: set[str], last_is_unknown: b
     return key
 
 
+def _sentences(item: Any, key: str, known: set[str]) -> list[str]:
+    """One of pydantic's errors; one that a check of ours raised may say several things."""
+    if item["type"] == "value_error":
+        return [_own_sentence(message, key, known) for message in checks.sentences_of(item["ctx"]["error"])]
+    return [_sentence(item, key, known)]
+
+
 def _sentence(item: Any, key: str, known: set[str]) -> str:
-    """One of pydantic's errors, as a sentence that begins with the field."""
+    """One of pydantic's own errors, as a sentence that begins with the field."""
     kind = item["type"]
     value = item["input"]
     context = item.get("ctx", {})
@@ -88,8 +126,6 @@ def _sentence(item: Any, key: str, known: set[str]) -> str:
         return _not_one_of(f"{key}.kind", context["tag"], context["expected_tags"].split(", "))
     if kind == "literal_error":
         return _not_one_of(key, value, context["expected"].replace(" or ", ", ").split(", "))
-    if kind == "value_error":
-        return _own_sentence(str(context["error"]), key, known)
     for bound, words in (("ge", "at least"), ("le", "at most"), ("gt", "above"), ("lt", "below")):
         if bound in context:
             return f"{key} must be {words} {context[bound]}, not {value!r}."

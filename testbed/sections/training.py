@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 import kernels
 from testbed.section import Section
@@ -126,6 +126,16 @@ class TrainingSpec(Section):
             clip_norm=self.clip_norm,
             stop_below=self.stop_below,
         )
+
+    @field_validator(
+        "steps", "loss", "batch_size", "sampling", "label_smoothing", "clip_norm", "stop_below", "record_every"
+    )
+    @classmethod
+    def _check_alone(cls, value: Any, field: ValidationInfo) -> Any:
+        """What the kernels say of one field, whatever is wrong with the others."""
+        alone: dict[str, Any] = {"steps": 0, "loss": "cross_entropy", str(field.field_name): value}
+        kernels.Training(**alone)
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> TrainingSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -59,28 +60,28 @@ class Claim(Section):
             raise ValueError(f"levels must be two for 'smaller', the smaller one first, not {self.levels}.")
         return self
 
-    def check(self, factors: dict[str, list[Any]]) -> None:
-        """ValueError if the claim speaks of a factor or level that the study does not have, or of no column.
+    def refusals(self, factors: dict[str, list[Any]]) -> Iterator[str]:
+        """A sentence for each factor or level that the claim speaks of and the study does not have, or no column.
 
         >>> claim = Claim(claim="It falls.", source="nobody", expects="falls", factor="width")
-        >>> claim.check({"width": [2, 4]})
+        >>> list(claim.refusals({"depth": [2, 4]}))
+        ["claims: 'width' does not vary in this study; its factors are depth."]
         """
-        self._check_columns(factors)
+        yield from self._of_columns(factors)
         # what is neither a factor nor a dotted key is a column of the pairs
         asked = {key: [level] for key, level in self.where.items() if key in factors or "." in key}
         if self.factor is not None:
             asked[self.factor] = self.levels
         for key, levels in asked.items():
             if key not in factors:
-                raise ValueError(
-                    f"claims: {key!r} does not vary in this study; its factors are {', '.join(factors) or 'none'}."
-                )
+                yield f"claims: {key!r} does not vary in this study; its factors are {', '.join(factors) or 'none'}."
+                continue
             for level in levels:
                 if level not in factors[key]:
-                    raise ValueError(f"claims: {key} has no level {level!r}; it has {factors[key]}.")
+                    yield f"claims: {key} has no level {level!r}; it has {factors[key]}."
 
-    def _check_columns(self, factors: dict[str, list[Any]]) -> None:
-        """ValueError where the claim's column, or one that it looks at alone, is no column of numbers."""
+    def _of_columns(self, factors: dict[str, list[Any]]) -> Iterator[str]:
+        """Where the claim's column, or one that it looks at alone, is no column of numbers."""
         numbers = number_columns()
         asked = {"column": self.column}
         for key, value in self.where.items():
@@ -88,10 +89,10 @@ class Claim(Section):
                 continue
             asked[f"where.{key}"] = key
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"claims: where.{key} must be a number, not {value!r}.")
+                yield f"claims: where.{key} must be a number, not {value!r}."
         for field, column in asked.items():
             if column not in numbers:
-                raise ValueError(
+                yield (
                     f"claims: {field} must be a column of numbers of the pairs, such as "
                     f"{columns.barrier('test_loss')!r}, not {column!r}.{suggestion(column, numbers)}"
                 )

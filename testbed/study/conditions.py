@@ -5,6 +5,8 @@ What a measure, an alignment or a prediction asks of a study stands with it, and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.data.file import FileData
 from testbed.data.teacher_student import TeacherStudentData
@@ -14,126 +16,122 @@ from testbed.sections.setting import Setting
 from testbed.study.measure_section import MeasureSpec
 
 
-def check(setting: Setting, measure: MeasureSpec) -> None:
-    """ValueError where the sections of a study without vary do not fit each other."""
-    _check_samples(setting)
-    _check_siblings(setting)
-    _check_architecture(setting)
-    _check_permutations(setting, measure)
-    _check_alignments(setting, measure)
-    _check_measures(setting, measure)
-    _check_predictions(setting, measure)
+def refusals(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
+    """A sentence for each way in which the sections of a study without vary do not fit each other."""
+    yield from _of_samples(setting)
+    yield from _of_siblings(setting)
+    yield from _of_architecture(setting)
+    yield from _of_permutations(setting, measure)
+    yield from _of_alignments(setting, measure)
+    yield from _of_measures(setting, measure)
+    yield from _of_predictions(setting, measure)
 
 
-def _check_samples(setting: Setting) -> None:
+def _of_samples(setting: Setting) -> Iterator[str]:
     """Loss, batches and training set go with the data."""
     data = setting.data
     training = setting.training
     if isinstance(data, FileData):
         if training.online:
-            raise ValueError("training.online needs data of kind 'teacher_student', not 'file'.")
+            yield "training.online needs data of kind 'teacher_student', not 'file'."
         return
     right_loss = "mse" if isinstance(data, TeacherStudentData) else "cross_entropy"
     if training.loss != right_loss:
-        raise ValueError(f"training.loss must be {right_loss!r} for data of kind {data.kind!r}, not {training.loss!r}.")
+        yield f"training.loss must be {right_loss!r} for data of kind {data.kind!r}, not {training.loss!r}."
     if training.online:
-        _check_online(setting)
+        yield from _of_online(setting)
     elif data.n_train is None:
-        raise ValueError("data.n_train is missing: the number of training samples.")
+        yield "data.n_train is missing: the number of training samples."
     elif training.batch_size is not None and training.sampling == "epoch" and training.batch_size > data.n_train:
-        raise ValueError(f"training.batch_size ({training.batch_size}) must be at most data.n_train ({data.n_train}).")
+        yield f"training.batch_size ({training.batch_size}) must be at most data.n_train ({data.n_train})."
 
 
-def _check_online(setting: Setting) -> None:
+def _of_online(setting: Setting) -> Iterator[str]:
     """Fresh samples at every step come from a teacher."""
     data = setting.data
     if not isinstance(data, TeacherStudentData):
-        raise ValueError(f"training.online needs data of kind 'teacher_student', not {data.kind!r}.")
+        yield f"training.online needs data of kind 'teacher_student', not {data.kind!r}."
+        return
     if data.n_train is not None or data.noise or data.shared != 1 or data.shift:
-        raise ValueError(
-            "training.online draws fresh samples without noise: leave out data.n_train, noise, shared and shift."
-        )
+        yield ("training.online draws fresh samples without noise: leave out data.n_train, noise, shared and shift.")
     if setting.training.batch_size is None:
-        raise ValueError("training.batch_size must be a number when training is online: there is no full batch.")
+        yield "training.batch_size must be a number when training is online: there is no full batch."
 
 
-def _check_siblings(setting: Setting) -> None:
+def _of_siblings(setting: Setting) -> Iterator[str]:
     """Siblings have batches to differ in, and split before training ends."""
     training = setting.training
     ensemble = setting.ensemble
     if "siblings" not in ensemble.pairs:
         return
     if training.batch_size is None:
-        raise ValueError(
+        yield (
             "ensemble.pairs: siblings differ in their data order alone, and a full batch has none: "
             "set training.batch_size."
         )
     if ensemble.spawn_step > training.steps:
-        raise ValueError(
-            f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps})."
-        )
+        yield (f"ensemble.spawn_step ({ensemble.spawn_step}) must be at most training.steps ({training.steps}).")
 
 
-def _check_architecture(setting: Setting) -> None:
+def _of_architecture(setting: Setting) -> Iterator[str]:
     """What is frozen, pruned or leant is there."""
     architecture = setting.architecture
     training = setting.training
     n_layers = len(architecture.hidden) + 1
     if training.frozen_layers and max(training.frozen_layers) >= n_layers:
-        raise ValueError(
+        yield (
             f"training.frozen_layers must be below {n_layers}, the number of affine layers, "
             f"not {max(training.frozen_layers)}."
         )
     pruning = architecture.pruning
     if pruning is not None and pruning.rewind_step > training.steps:
-        raise ValueError(
+        yield (
             f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most "
             f"training.steps ({training.steps})."
         )
     teacher = setting.teacher
     if architecture.lean and (teacher is None or teacher.hidden[:1] != architecture.hidden[:1]):
-        raise ValueError(
+        yield (
             "architecture.lean needs data of kind 'teacher_student' whose teacher's first layer is as wide as "
             "the students'."
         )
 
 
-def _check_permutations(setting: Setting, measure: MeasureSpec) -> None:
+def _of_permutations(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
     """Students and teacher have one hidden layer of as many units, few enough to try all permutations."""
     if not measure.permutations:
         return
     hidden = setting.architecture.hidden
     teacher = setting.teacher
     if teacher is None or teacher.hidden != hidden or len(hidden) != 1 or hidden[0] > MOST_UNITS:
-        raise ValueError(
+        yield (
             f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher."
         )
 
 
-def _check_alignments(setting: Setting, measure: MeasureSpec) -> None:
+def _of_alignments(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
     if measure.alignment and not setting.architecture.hidden:
-        raise ValueError("measure.alignment permutes hidden units: architecture.hidden is empty.")
+        yield "measure.alignment permutes hidden units: architecture.hidden is empty."
+        return
     for name in measure.alignment:
         if why := ALIGNMENTS[name].lacks(setting):
-            raise ValueError(f"measure.alignment: {name!r} {why}.")
+            yield f"measure.alignment: {name!r} {why}."
 
 
-def _check_measures(setting: Setting, measure: MeasureSpec) -> None:
+def _of_measures(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
     online = setting.training.online
     if measure.also and online:
-        raise ValueError("measure.also needs a training set, and training.online has none.")
+        yield "measure.also needs a training set, and training.online has none."
     if measure.planes and online:
-        raise ValueError("measure.planes draws the training loss, and training.online has none.")
+        yield "measure.planes draws the training loss, and training.online has none."
     for name in measure.also:
         if why := MEASURES[name].lacks(setting):
-            raise ValueError(f"measure.also: {name!r} {why}.")
+            yield f"measure.also: {name!r} {why}."
 
 
-def _check_predictions(setting: Setting, measure: MeasureSpec) -> None:
+def _of_predictions(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
     if measure.theory and len(measure.between) < len(measure.alphas):
-        raise ValueError(
-            "measure.alphas: theory speaks of paths from 0 to 1; leave out the alphas beyond, or measure.theory."
-        )
+        yield ("measure.alphas: theory speaks of paths from 0 to 1; leave out the alphas beyond, or measure.theory.")
     for name in measure.theory:
         if why := PREDICTIONS[name].lacks(setting):
-            raise ValueError(f"measure.theory: {name!r} needs {why}.")
+            yield f"measure.theory: {name!r} needs {why}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.errors import StudyError
+from testbed.errors import StudyError, together
 from testbed.sha256 import sha256_of
 
 
@@ -37,8 +37,9 @@ def fill(raw: dict[str, Any], folder: Path) -> None:
     testbed.errors.StudyError: data.path: there is no file /nowhere/samples.npz.
     """
     named = [place for place in _named(raw) if isinstance(place.path, str)]
-    for place in named:
-        place.within[place.key] = str(_found(place, folder))
+    with together() as check:
+        for place in named:
+            check(_find, place, folder)
     if len(named) == 1 and named[0].within is raw.get("data"):
         data = raw["data"]
         data.setdefault("sha256", sha256_of(data["path"]))
@@ -81,11 +82,13 @@ def _pinned(place: _Named) -> str | None:
     return place.within.pop("data.sha256" if place.key == "data.path" else "sha256", None)
 
 
-def _found(place: _Named, folder: Path) -> Path:
+def _find(place: _Named, folder: Path) -> None:
+    """Make the path absolute."""
     try:
         path = (folder / place.path).resolve()
-        if path.is_file():
-            return path
+        is_file = path.is_file()
     except (OSError, ValueError):  # too long, or with a NUL
         raise StudyError(f"{place.place}: {place.path!r} is no path of a file.") from None
-    raise StudyError(f"{place.place}: there is no file {path}.")
+    if not is_file:
+        raise StudyError(f"{place.place}: there is no file {path}.")
+    place.within[place.key] = str(path)

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from testbed.data.families import DataSpec
 from testbed.data.file import FileData
-from testbed.errors import StudyError, sentences, suggestion
+from testbed.errors import StudyError, refuse, sentences, suggestion, together
 from testbed.section import Section, Seed
 from testbed.sections.architecture import ArchitectureSpec
 from testbed.sections.ensemble import EnsembleSpec
@@ -30,7 +30,7 @@ from testbed.sections.setting import Setting
 from testbed.sections.training import TrainingSpec
 from testbed.study import files
 from testbed.study.claim import Claim
-from testbed.study.conditions import check
+from testbed.study.conditions import refusals
 from testbed.study.dotted import check_tables, parse, parse_setting, set_dotted, tomllib
 from testbed.study.measure_section import MeasureSpec
 from testbed.study.sizes import enlarge, shrink
@@ -38,6 +38,7 @@ from testbed.study.sizes import enlarge, shrink
 SHIPPED = Path(__file__).resolve().parent.parent / "studies"
 BASELINE = "baseline"
 MOST_CELLS = 20_000  # each is checked as a study of its own, a millisecond or so
+MOST_SHOWN = 10  # sentences about cells
 NOT_FACTORS = ("vary", "component", "claims", "quick", "question", "seed", "files")  # tables and keys that cannot vary
 NOT_FACTORS_BELOW = ("measure.alphas", "measure.alignment")  # nor what begins so: one table holds all cells
 
@@ -86,7 +87,7 @@ class Study(Section):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise StudyError(sentences(error, KEYS)) from None
+            raise StudyError(*sentences(error, KEYS)) from None
 
     @classmethod
     def load(cls, source: str | Path, settings: Sequence[str] = (), quick: bool = False, scale: float = 1.0) -> Study:
@@ -102,14 +103,13 @@ class Study(Section):
             raw = parse(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise StudyError(f"{path} is not TOML: {error}.") from None
-        for setting in settings:
-            key, value = parse_setting(setting)
-            varies = raw.get("vary")
-            if isinstance(varies, dict) and key in varies:
-                raise StudyError(f"{key} varies in this study: set vary.'{key}' to a list, or take it out of [vary].")
-            set_dotted(raw, key, value, KEYS)
+        with together() as check:
+            for setting in settings:
+                check(_set, raw, setting)
         check_tables(raw)
-        files.fill(raw, path.parent)
+        with together() as check:
+            check(files.fill, raw, path.parent)
+            check(cls.make, raw)
         study = cls.make(raw)
         if quick:
             study = cls.make(raw := shrink(raw))
@@ -119,17 +119,14 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Study:
-        names = [name for group in self.component.values() for name in group]
-        if len({BASELINE, *names}) <= len(names):
-            raise ValueError(f"component: every component needs a name of its own, other than {BASELINE!r}.")
+        with together() as check:
+            check(refuse, self._factor_refusals())
+            for claim in self.claims:
+                check(refuse, claim.refusals(self.factors))
+            if not self.factors:
+                check(refuse, refusals(self.setting, self.measure))
         if self.factors:
-            levels = [json.dumps(list(cell.factors.values()), default=str) for cell in self.cells()]
-            if len(set(levels)) < len(levels):
-                raise ValueError("vary: a value stands twice in a list.")
-        else:
-            check(self.setting, self.measure)
-        for claim in self.claims:
-            claim.check(self.factors)
+            self.cells()
         return self
 
     @property
@@ -171,36 +168,43 @@ class Study(Section):
         return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
 
     def cells(self) -> list[Cell]:
-        """All combinations of what varies; one cell if nothing does. StudyError names one that is no study."""
-        self._check_factors()
+        """All combinations of what varies; one cell if nothing does. StudyError names those that are no study."""
         base = self.resolved() | {"vary": {}, "component": {}, "claims": []}
-        return [
-            self._cell(index, dict(zip(self.factors, levels, strict=True)), base)
-            for index, levels in enumerate(itertools.product(*self.factors.values()))
-        ]
+        cells: list[Cell] = []
+        refused: dict[str, list[dict[str, Any]]] = {}
+        for index, levels in enumerate(itertools.product(*self.factors.values())):
+            factors = dict(zip(self.factors, levels, strict=True))
+            try:
+                cells.append(Cell(index, factors, self._of_levels(factors, base)))
+            except StudyError as error:
+                for sentence in error.args:
+                    refused.setdefault(sentence, []).append(factors)
+        refuse(_of_cells(refused))
+        return cells
 
-    def _check_factors(self) -> None:
-        """StudyError where [vary] or a component names a key that cannot vary, or no value for it."""
+    def _factor_refusals(self) -> Iterator[str]:
+        """Where [vary] or a component names a key that cannot vary, or no value for it, or one twice."""
+        names = [name for group in self.component.values() for name in group]
+        if len({BASELINE, *names}) <= len(names):
+            yield f"component: every component needs a name of its own, other than {BASELINE!r}."
         named = {"vary": list(self.vary)}
         named |= {f"component {name!r}": list(settings) for name, settings in self.components.items()}
         for place, keys in named.items():
             for key in keys:
                 table = key.split(".")[0]
                 if key not in KEYS or table in NOT_FACTORS or key.startswith(NOT_FACTORS_BELOW):
-                    raise StudyError(
-                        f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}"
-                    )
+                    yield f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}"
         for key, values in self.vary.items():
             if not values:
-                raise StudyError(f"vary.{key!r} must hold at least one value.")
+                yield f"vary.{key!r} must hold at least one value."
+            if len({json.dumps(value, default=str) for value in values}) < len(values):
+                yield f"vary: a value stands twice in the list of {key!r}."
         n_cells = math.prod(len(levels) for levels in self.factors.values())
         if n_cells > MOST_CELLS:
-            raise StudyError(
-                f"vary: a study may have {MOST_CELLS:,} cells, and this one has {n_cells:,}; shorten a list."
-            )
+            yield f"vary: a study may have {MOST_CELLS:,} cells, and this one has {n_cells:,}; shorten a list."
 
-    def _cell(self, index: int, factors: dict[str, Any], base: dict[str, Any]) -> Cell:
-        """The cell of these levels; what a component sets is not varied besides."""
+    def _of_levels(self, factors: dict[str, Any], base: dict[str, Any]) -> Study:
+        """The study of the cell of these levels; what a component sets is not varied besides."""
         raw = copy.deepcopy(base)
         changed = self.components.get(factors.get("component", BASELINE), {})
         for key, value in changed.items():  # a whole table first, then what is set within it
@@ -208,13 +212,7 @@ class Study(Section):
         for key, value in factors.items():
             if key != "component" and key not in changed:
                 set_dotted(raw, key, value, KEYS)
-        try:
-            return Cell(index, factors, Study.make(raw))
-        except StudyError as error:
-            if not factors:
-                raise
-            levels = ", ".join(f"{key} = {json.dumps(value, default=str)}" for key, value in factors.items())
-            raise StudyError(f"In the cell {levels}: {error}") from None
+        return Study.make(raw)
 
 
 @dataclass(frozen=True)
@@ -227,6 +225,25 @@ class Cell:
     index: int
     factors: dict[str, Any]
     study: Study
+
+
+def _of_cells(refused: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Each sentence that was said of cells, with the first cell that it was said of, and how many others."""
+    for sentence, cells in itertools.islice(refused.items(), MOST_SHOWN):
+        levels = ", ".join(f"{key} = {json.dumps(value, default=str)}" for key, value in cells[0].items())
+        others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        yield f"In the cell {levels}{others}: {sentence}" if levels else sentence
+    if len(refused) > MOST_SHOWN:
+        yield f"{len(refused) - MOST_SHOWN} more sentences of this kind are left out."
+
+
+def _set(raw: dict[str, Any], setting: str) -> None:
+    """Put one `key=value` in place of a file's."""
+    key, value = parse_setting(setting)
+    varies = raw.get("vary")
+    if isinstance(varies, dict) and key in varies:
+        raise StudyError(f"{key} varies in this study: set vary.'{key}' to a list, or take it out of [vary].")
+    set_dotted(raw, key, value, KEYS)
 
 
 def find(source: str | Path) -> Path:

@@ -280,3 +280,58 @@ def test_dates_are_no_levels(raw):
 def test_a_byte_order_mark_is_no_part_of_a_study(raw, tmp_path):
     (tmp_path / "a.toml").write_text(tomli_w.dumps(raw()), encoding="utf-8-sig")
     assert Study.load(tmp_path / "a.toml") == Study.make(raw())
+
+
+def test_all_that_is_wrong_is_said_at_once(raw, tmp_path, capsys):
+    """Fields of one section and of several, what does not fit together, a file that is not there, claims, cells."""
+    several = raw({"training.steps": -1, "training.batch_size": 0, "training.optimizer.lr": -1.0, "seed": "one"})
+    with pytest.raises(StudyError) as fields:
+        Study.make(several)
+    found = ["training.steps", "training.batch_size", "training.optimizer.lr", "seed"]
+    assert sorted(sentence.split(" ")[0] for sentence in fields.value.args) == sorted(found)
+
+    apart = raw({"training.batch_size": 100, "ensemble.spawn_step": 41, "training.frozen_layers": [7]})
+    with pytest.raises(StudyError) as fit:
+        Study.make(apart)
+    assert [sentence.split(" ")[0] for sentence in fit.value.args] == [
+        "training.batch_size",
+        "ensemble.spawn_step",
+        "training.frozen_layers",
+    ]
+
+    file = {"kind": "file", "path": "none.npz"}
+    tables = raw({"seed": -1, "vary": {"data.path": ["some.npz", "more.npz"]}}) | {"data": file}
+    path = tmp_path / "a.toml"
+    path.write_text(tomli_w.dumps(tables))
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(path), "--out", str(tmp_path / "run")])
+    assert ended.value.code == 2
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == "testbed: 4 things to put right:"
+    assert [line.split(" ")[3].rstrip(":") for line in others] == [
+        "data.path",
+        "vary.'data.path'[0]",
+        "vary.'data.path'[1]",
+        "seed",
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_cells_that_are_no_studies_are_all_named(raw):
+    tables = raw({"vary": {"architecture.hidden": [[2], [0], [3]], "training.steps": [5, 20, 6]}})
+    with pytest.raises(StudyError) as refused:
+        Study.make(tables)
+    assert refused.value.args == (
+        "In the cell architecture.hidden = [2], training.steps = 5 and 1 more: "
+        "ensemble.spawn_step (10) must be at most training.steps (5).",
+        "In the cell architecture.hidden = [2], training.steps = 6 and 1 more: "
+        "ensemble.spawn_step (10) must be at most training.steps (6).",
+        "In the cell architecture.hidden = [0], training.steps = 5 and 2 more: "
+        "architecture.hidden[0] must be at least 1, not 0.",
+    )
+
+
+def test_settings_that_are_wrong_are_all_named():
+    with pytest.raises(StudyError) as refused:
+        Study.load("teacher_student", ["training.steps", "data.kind=spirals", "seed=1"])
+    assert [sentence.split(" ")[0] for sentence in refused.value.args] == ["--set", "--set"]
