@@ -124,7 +124,9 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         stopped_at=address(stopped_at),
         monitor=ctypes.addressof(monitor),
     )
-    call(loaded().lmc_train, spec, monitor, n_networks * training.steps, progress)
+    arrays = (problem, keep, factors, correction_1, correction_2, snapshot_steps)
+    results = (params, losses, snapshots, diverged_at, stopped_at)
+    call(loaded().lmc_train, spec, monitor, n_networks * training.steps, (arrays, results), progress)
     return Trained(
         params=torch.from_numpy(params),
         losses=torch.from_numpy(losses),
@@ -164,7 +166,8 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
         error=address(error),
         monitor=ctypes.addressof(monitor),
     )
-    call(loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, progress)
+    arrays = (problem, keep, mean, standard_error, skewness, error)
+    call(loaded().lmc_path_losses, spec, monitor, n_pairs * n_alphas, arrays, progress)
     return PathMoments(
         mean=torch.from_numpy(mean),
         standard_error=torch.from_numpy(standard_error),
@@ -186,7 +189,7 @@ def assign(scores: np.ndarray, threads: int | None = None) -> np.ndarray:
         columns=address(columns),
         monitor=ctypes.addressof(monitor),
     )
-    call(loaded().lmc_assign, spec, monitor, n)
+    call(loaded().lmc_assign, spec, monitor, n, (scores, columns))
     return columns
 
 

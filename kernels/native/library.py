@@ -63,9 +63,12 @@ def call(
     spec: ctypes.Structure,
     monitor: Monitor,
     total: int,
+    arrays: object,
     progress: Progress | None = None,
 ) -> None:
     """Call `function(spec)` and wait until it is done; MemoryError where memory ran out.
+
+    arrays: what the addresses in `spec` point into.
 
     It runs in a thread of its own, during which ctypes releases the interpreter: this thread tells `progress` how much
     of `total` is done, and an exception here (Ctrl-C) stops the call before it is raised again. It waits for an event
@@ -74,20 +77,22 @@ def call(
     status: list[int] = []
     finished = threading.Event()
 
-    def work() -> None:
+    def work(owned: object) -> None:  # by the thread, until it ends: an exception may come before anyone waits for it
         try:
             status.append(function(ctypes.byref(spec)))
         finally:
             finished.set()
 
-    threading.Thread(target=work, name="lmc-native").start()
+    thread = threading.Thread(target=work, name="lmc-native", args=((arrays, monitor),))
     try:
+        thread.start()
         while not finished.wait(WAIT_SECONDS if progress is None else POLL_SECONDS):
             if progress is not None:
                 progress(min(monitor.done, total), total)
     except BaseException:
         monitor.cancel = 1
-        _outlast(finished)
+        if thread.ident is not None:  # it runs
+            _outlast(finished)
         raise
     if progress is not None:
         progress(monitor.done, total)
