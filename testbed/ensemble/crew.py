@@ -6,13 +6,17 @@ a run gives the same bytes on any number of cores.
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 
 import loky
 import torch
@@ -25,6 +29,7 @@ from testbed.kinds import Predicted
 from testbed.measures.registry import PREDICTIONS
 from testbed.pair_set import PairSet
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # by Ctrl-C, a scheduler, a terminal that closes
 PART = 64  # pairs that are predicted at a time
 WORTH_PROCESSES = 2e10  # multiply-adds of theory: several seconds of one core, and processes take three to start
 
@@ -70,15 +75,33 @@ def crew(plan: Plan) -> Iterator[Crew]:
         return
     pool = processes(cores())
     try:
-        pool.submit(_ready)  # they start while networks are trained
         yield Crew(pool)
     finally:
         pool.shutdown(wait=False, kill_workers=True)
 
 
 def processes(n: int) -> loky.ProcessPoolExecutor:
-    """So many processes, which do not import the script that runs the study, as multiprocessing's would."""
-    return loky.ProcessPoolExecutor(n, initializer=_begin)
+    """So many processes, which do not import the script that runs the study, as multiprocessing's would.
+
+    They start at once, beside what the caller does next. Ctrl-C and the like are the caller's business: a signal goes
+    to all processes of a terminal, and those that hear it print tracebacks of their own.
+    """
+    with _deaf():
+        pool = loky.ProcessPoolExecutor(n, initializer=_begin, initargs=(os.getpid(),))
+        resource_tracker.ensure_running()  # it unblocks Ctrl-C once it runs, hence the second time
+    with _deaf():
+        pool.submit(_ready)
+    return pool
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Signals wait meanwhile, and children that start do not hear them at all."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def theory_work(plan: Plan) -> float:
@@ -90,10 +113,16 @@ def theory_work(plan: Plan) -> float:
     )
 
 
-def _begin() -> None:
-    """A process of its own core; Ctrl-C is its parent's business."""
+def _begin(parent: int) -> None:
+    """A process takes one core, and ends when its parent is killed, which it would not hear of."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_without, args=(parent,), daemon=True).start()
+
+
+def _leave_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _ready() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 import testbed.run
 from testbed import Study
 from testbed.cli import main
-from testbed.ensemble import shards
+from testbed.ensemble import crew, shards
 
 SETTINGS = {  # a few shards of networks and of pairs, in half a second
     "vary": {"architecture.hidden": [[2], [3]]},
@@ -79,13 +80,41 @@ def killed_at(raw: dict[str, Any], out: Path, moment: int, done: Path) -> None:
     done.write_text(str(calls))
 
 
+def heeding() -> None:
+    """Signals do what they do by default: under nohup, or behind an `&`, children are born deaf to some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def command(arguments: list[str], said: Path) -> None:
     """The command line, what it says on stderr into a file; the process ends with its exit code."""
+    heeding()
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT)
     os.dup2(descriptor, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    faulthandler.enable(descriptor)
     shards.SHARD_WORK = SHARD_WORK
     main(arguments)
+
+
+def command_of_many(arguments: list[str], said: Path) -> None:
+    """The same as the first of a session of its own, with theory in processes however little there is."""
+    os.setsid()
+    crew.WORTH_PROCESSES = 0
+    command(arguments, said)
+
+
+def of_session(leader: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            pid, _, rest = stat.read_text().partition(" (")
+            state, _, _, session = rest.rpartition(") ")[2].split(" ")[:4]
+            if session == str(leader) and state != "Z":
+                found.append(int(pid))
+    return found
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.faults.children import SETTINGS, command, contents, killed_at, small_run
+from kernels.cores import cores
+from tests.faults.children import (
+    SETTINGS,
+    command,
+    command_of_many,
+    contents,
+    heeding,
+    killed_at,
+    of_session,
+    small_run,
+)
 from tests.testbed.conftest import tables_of
 
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -133,12 +143,61 @@ def test_stopped_inside_training_50_times(processes, raw, tmp_path):
     stopped_inside_training(processes, raw, tmp_path, 50)
 
 
+def stopped_beside_processes(processes, raw, tmp_path, numbers) -> None:
+    """Processes that compute theory end with the one that began them, and say nothing: a terminal's signals go to all
+    of them, also while they start, and of SIGKILL none but the first hears.
+    """
+    path = tmp_path / "study.toml"
+    path.write_text(
+        tomli_w.dumps(raw({"architecture.hidden": [32], "ensemble.families": 400, "ensemble.independent_pairs": 10**5}))
+    )
+    rng = random.Random(2)
+    for trial, number in enumerate(numbers):
+        out = tmp_path / f"many-{trial}"
+        said = tmp_path / f"many-said-{trial}"
+        process = processes.Process(target=command_of_many, args=(["run", str(path), "--out", str(out)], said))
+        process.start()
+        while process.is_alive() and len(of_session(process.pid)) < 3:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 4))
+        assert process.is_alive(), said.read_text()
+        if number is signal.SIGKILL:
+            process.kill()
+        else:
+            os.killpg(process.pid, number)
+        process.join(30)
+        assert process.exitcode == (-number if number is signal.SIGKILL else 128 + number), said.read_text()
+        end = time.monotonic() + 10
+        while (left := of_session(process.pid)) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert left == []
+        if number is not signal.SIGKILL:
+            assert said.read_text() == f"testbed: stopped by {number.name}; the same command continues.\n"
+            assert not list(out.rglob("*.partial"))
+
+
+@pytest.mark.skipif(cores() < 2, reason="one core")
+def test_stopped_beside_processes(processes, raw, tmp_path):
+    stopped_beside_processes(processes, raw, tmp_path, [signal.SIGHUP, signal.SIGKILL])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(cores() < 2, reason="one core")
+def test_stopped_beside_processes_40_times(processes, raw, tmp_path):
+    stopped_beside_processes(processes, raw, tmp_path, 10 * [*ENDINGS, signal.SIGKILL])
+
+
 @pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
 def test_stopped_while_it_imports(number):
     """Torch takes seconds to load; a signal meanwhile ends in one line."""
     program = "from testbed.cli import main; print('ready', flush=True); main(['fields', 'measure'])"
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path.cwd(),
+        preexec_fn=heeding,
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     time.sleep(0.2)
