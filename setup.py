@@ -66,6 +66,7 @@ class BuildNative(build_ext):
 SAYS = Path("kernels/gpu/__init__.py").read_text(encoding="utf-8")
 OLDEST, UNKNOWN = re.findall(r'^TRITON = \("(.+)", "(.+)"\)', SAYS, re.MULTILINE)[0]
 GPU = f"triton>={OLDEST},<{UNKNOWN}; platform_system == 'Linux'"
+CLUSTER = ["dask-jobqueue>=0.9", "distributed>=2024.1"]
 
 setup(
     name="lmc-testbed",
@@ -111,8 +112,9 @@ setup(
         "tyro>=0.9",
     ],
     extras_require={
+        "cluster": CLUSTER,
         "gpu": [GPU],
-        "test": [GPU, "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
+        "test": [GPU, *CLUSTER, "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
         "peers": ["jax>=0.4.30"],
     },
     entry_points={"console_scripts": ["testbed = testbed.cli:main"]},

@@ -41,6 +41,10 @@ class Run:
     """Shrink the study to a few seconds: a tenth of the families, a twentieth of the steps, and so on."""
     scale: float = 1.0
     """So many times as many families and pairs: 100 makes a study for two cores one for a GPU."""
+    cluster: str | None = None
+    """Address of a Dask cluster that trains and measures: tcp://HOST:PORT of its scheduler; local:4, processes of this
+    machine with a share of its cores (or a GPU) each; slurm:PARTITION:8, jobs.
+    """
 
     def __call__(self) -> None:
         """Run the study."""
@@ -48,7 +52,7 @@ class Run:
         quick = "-quick" if self.quick else ""
         times = f"-times-{self.scale:g}" if self.scale != 1 else ""
         out = self.out or Path("runs") / f"{find(self.study).stem}{quick}{times}"
-        report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty())
+        report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty(), cluster=self.cluster)
         _summary(report)
 
 

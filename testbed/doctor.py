@@ -13,7 +13,7 @@ from rich.table import Table
 
 import kernels
 from kernels.cores import cores
-from testbed.run import environment
+from testbed.environment import environment
 
 
 def examine(console: Console) -> None:

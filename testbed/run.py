@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
@@ -18,21 +16,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import kernels
 from testbed.ensemble import backend as backends
-from testbed.ensemble import bounds, planes
+from testbed.ensemble import bounds, cluster_shards, planes
+from testbed.ensemble.cluster import connected
 from testbed.ensemble.crew import crew
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, measure
 from testbed.ensemble.plan import Plan, plan
 from testbed.ensemble.shards import Shard, network_shards, pair_shards
 from testbed.ensemble.training import train
+from testbed.environment import environment
 from testbed.errors import StudyError
 from testbed.results import meanings, tables
 from testbed.results.store import DRAWN, Damaged, Store
 from testbed.study import Study
 
+if TYPE_CHECKING:
+    from distributed import Client
 
-def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress: bool = False) -> Path:
+
+def run_study(
+    study: Study, out: str | Path, *, backend: str = "auto", progress: bool = False, cluster: str | None = None
+) -> Path:
     """Run a study into the folder `out` and return the path of its report.
+
+    cluster: address of a Dask cluster that trains and measures (`testbed.ensemble.cluster`); None: this process does. A
+    script that asks for `local:4` does so below `if __name__ == "__main__":`, since its processes import it.
 
     A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
     with nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file
@@ -53,7 +61,8 @@ def run_study(study: Study, out: str | Path, *, backend: str = "auto", progress:
         what = "it is written" if name == "study.toml" else "the run is computed"
         _say(console, f"{store.folder / name} is damaged or missing: {what} anew.")
     if set(damage) - {"study.toml"} or not store.finished():
-        _Runner(study, store, backend, console, progress).run("manifest.json" in damage)
+        with nullcontext() if cluster is None else connected(cluster) as client:
+            _Runner(study, store, backend, console, progress, client).run("manifest.json" in damage)
     with store.begin(study):
         store.drop_shards()
         with console.status("figures and report") if progress else nullcontext():
@@ -67,29 +76,18 @@ def write_report(folder: Path) -> Path:
     return write_report(folder)
 
 
-def environment(backend: str) -> dict[str, str]:
-    """Everything that the bytes of a run depend on besides the study: versions, backend, kind of machine."""
-    versions = {name: _version(name) for name in ("lmc-testbed", "torch", "numpy", "scipy", "polars", "safetensors")}
-    vector = f", {8 * kernels.native.vector_bytes()}-bit vectors" if backend == "native" else ""
-    note = {"threads": "results do not depend on the number of threads"} if backend == "native" else {}
-    if backend == "gpu":
-        note = {"gpu": kernels.gpu.name(), "triton": _version("triton")}
-    return {
-        "backend": backend,
-        "machine": f"{platform.system()} {platform.machine()}{vector}",
-        **note,
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
 class _Runner:
     """One study on its way into one folder: every shard that is not there yet, then the tables."""
 
-    def __init__(self, study: Study, store: Store, backend: str, console: Console, progress: bool) -> None:
+    def __init__(
+        self, study: Study, store: Store, backend: str, console: Console, progress: bool, client: Client | None
+    ) -> None:
         self.store = store
         self.plan: Plan = plan(study)
-        self.backend = backends.resolve(backend, self.plan)
+        self.client = client
+        self.order = cluster_shards.ordered(client, study, backend) if client is not None else None
+        self.backend = backends.resolve(backend, self.plan) if self.order is None else self.order.backend
+        self.environment = environment(self.backend) if self.order is None else dict(self.order.environment)
         cells = [cell for launch in self.plan.launches for cell in launch.cells.values()]
         bounds.check_memory(cells, self.backend)
         bounds.check_time(cells, self.backend)
@@ -100,7 +98,7 @@ class _Runner:
             "study_sha256": study.sha256,
             "seed": study.seed,
             "quick": study.quick,
-            "environment": environment(self.backend),
+            "environment": self.environment,
         }
 
     def run(self, without_manifest: bool = False) -> None:
@@ -126,7 +124,7 @@ class _Runner:
 
     def _check_environment(self, earlier: dict[str, str]) -> None:
         """StudyError where the folder was begun with other versions, another backend or machine."""
-        for key, now in environment(self.backend).items():
+        for key, now in self.environment.items():
             before = earlier.get(key)
             if before != now:
                 raise StudyError(
@@ -135,14 +133,51 @@ class _Runner:
                 )
 
     def _write_shards(self) -> None:
-        with self.bar, crew(self.plan) as self.crew:
-            if self.backend == "gpu":
-                self._compile()
-            self.networks_done = self.bar.add_task("networks", total=len(self.plan.networks))
-            self.pairs_done = self.bar.add_task("pairs", total=len(self.plan.pairs))
-            for launch in self.plan.launches:
-                self._train(launch)
-                self._measure(launch)
+        with self.bar:
+            if self.client is not None:
+                self._compute_elsewhere(self.client)
+                return
+            with crew(self.plan) as self.crew:
+                if self.backend == "gpu":
+                    self._compile()
+                self._begin_bars()
+                for launch in self.plan.launches:
+                    self._train(launch)
+                    self._measure(launch)
+
+    def _begin_bars(self) -> None:
+        self.networks_done = self.bar.add_task("networks", total=len(self.plan.networks))
+        self.pairs_done = self.bar.add_task("pairs", total=len(self.plan.pairs))
+
+    def _compute_elsewhere(self, client: Client) -> None:
+        """All shards that are not there, by a cluster."""
+        assert self.order is not None
+        if self.backend == "gpu":
+            with self._timed("compiling"):
+                self.manifest["layouts"] = cluster_shards.layouts(client, self.order)
+        self._begin_bars()
+        work = cluster_shards.Work([], [], self._trained_shard)
+        about: dict[str, dict[str, Any]] = {}
+        for launch in self.plan.launches:
+            for shard in network_shards(launch, self.backend):
+                about[shard.name] = self._about(shard, launch.architecture)
+                if self._has(shard, about[shard.name]):
+                    self.bar.advance(self.networks_done, len(shard))
+                else:
+                    work.networks.append((launch, shard))
+            for shard in pair_shards(launch, self.backend):
+                about[shard.name] = self._about(shard)
+                if self._has(shard, about[shard.name]):
+                    self.bar.advance(self.pairs_done, len(shard))
+                else:
+                    work.pairs.append((launch, shard))
+        of_networks = {shard.name for _, shard in work.networks}
+        with self._timed("training, measuring and theory"):
+            for shard, found in cluster_shards.computed(client, self.order, work):
+                trained = shard.name in of_networks
+                tensors = found if trained else found | {"n_pairs": torch.tensor(len(shard))}
+                self.store.write_tensors(shard.name, tensors, about[shard.name])
+                self.bar.advance(self.networks_done if trained else self.pairs_done, len(shard))
 
     def _compile(self) -> None:
         task = self.bar.add_task("kernels", total=None)
@@ -181,8 +216,10 @@ class _Runner:
             self.bar.advance(self.pairs_done, len(shard))
 
     def _trained_shards(self, launch: Launch) -> list[dict[str, torch.Tensor]]:
-        shards = network_shards(launch, self.backend)
-        return [self.store.read_tensors(shard.name, self._about(shard, launch.architecture)) for shard in shards]
+        return [self._trained_shard(launch, shard) for shard in network_shards(launch, self.backend)]
+
+    def _trained_shard(self, launch: Launch, shard: Shard) -> dict[str, torch.Tensor]:
+        return self.store.read_tensors(shard.name, self._about(shard, launch.architecture))
 
     def _about(self, shard: Shard | str, architecture: kernels.Architecture | None = None) -> dict[str, Any]:
         """What a file of tensors says of itself: the study, its own name, and where a network's parameters are."""
@@ -246,10 +283,3 @@ class _Runner:
 
 def _say(console: Console, sentence: str) -> None:
     console.print(f"testbed: {sentence}", soft_wrap=True, markup=False, highlight=False, emoji=False)
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -86,19 +86,19 @@ def processes(n: int) -> loky.ProcessPoolExecutor:
     They start at once, beside what the caller does next. Ctrl-C and the like are the caller's business: a signal goes
     to all processes of a terminal, and those that hear it print tracebacks of their own.
     """
-    with _deaf():
+    with deaf():
         pool = loky.ProcessPoolExecutor(n, initializer=_begin, initargs=(os.getpid(),))
-        resource_tracker.ensure_running()  # it unblocks Ctrl-C once it runs, hence the second time
-    with _deaf():
         pool.submit(_ready)
     return pool
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Signals wait meanwhile, and children that start do not hear them at all."""
+def deaf() -> Iterator[None]:
+    """Signals wait meanwhile, and processes that start do not hear them at all."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
+        resource_tracker.ensure_running()  # a process too; it unblocks Ctrl-C once it runs
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -167,7 +167,7 @@ def stopped_beside_processes(processes, raw, tmp_path, numbers) -> None:
             os.killpg(process.pid, number)
         process.join(30)
         assert process.exitcode == (-number if number is signal.SIGKILL else 128 + number), said.read_text()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60  # those that start have imports to end first
         while (left := of_session(process.pid)) and time.monotonic() < end:
             time.sleep(0.1)
         assert left == []
