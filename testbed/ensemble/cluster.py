@@ -92,7 +92,9 @@ def _local(n: int) -> Any:
 
     quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with deaf():
-        return LocalCluster(n_workers=n, threads_per_worker=1, memory_limit=0, **quiet)
+        cluster = LocalCluster(n_workers=n, threads_per_worker=1, memory_limit=0, **quiet)
+        cluster.adapt(minimum=n, maximum=n, interval="1s")  # one that dies while it starts is not started again else
+    return cluster
 
 
 def _slurm(partition: str, jobs: str) -> Any:
@@ -123,7 +125,7 @@ def _share_of_cores(n: int) -> Any:
 
         def setup(self, worker: Any) -> None:
             number = int(worker.name)
-            mine = sorted(os.sched_getaffinity(0))[number % cores() :: n]
+            mine = sorted(os.sched_getaffinity(0))[number % min(n, cores()) :: n]
             os.sched_setaffinity(0, mine)
             take_gpu(number)
 

@@ -99,6 +99,7 @@ def test_20_workers_are_killed(client, study, expected, tmp_path):
     print("20 workers killed, all runs ended in the same bytes")
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_computed_again(client, study, expected, monkeypatch, tmp_path):
     """A run that one process began, a cluster ends; and shards of pairs take networks that are there."""
     folder = tmp_path / "cut"
@@ -131,6 +132,7 @@ def started(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_is_a_sentence_and_another_continues(study, expected, tmp_path):
     file = tmp_path / "scheduler.json"
     where = ("--scheduler-file", str(file))
