@@ -20,7 +20,11 @@ UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # torch can hardly comput
 
 
 class Refused(ValueError):
-    """Several things that are wrong: a sentence of `args` for each."""
+    """Several things that are wrong: a sentence of `args` for each.
+
+    >>> str(Refused("steps must be at least 0.", "loss must be 'mse'."))
+    "steps must be at least 0. loss must be 'mse'."
+    """
 
     def __str__(self) -> str:
         return " ".join(self.args)
