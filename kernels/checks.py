@@ -31,12 +31,13 @@ class Refused(ValueError):
 
 
 def sentences_of(error: Exception) -> list[str]:
-    """What an error says: several things if it is Refused.
+    """What an error says: several things if its `args` are several sentences.
 
     >>> sentences_of(Refused("Too few.", "Too late.")), sentences_of(ValueError("Too few."))
     (['Too few.', 'Too late.'], ['Too few.'])
     """
-    return list(error.args) if isinstance(error, Refused) else [str(error)]
+    are_sentences = bool(error.args) and all(isinstance(part, str) for part in error.args)
+    return list(error.args) if are_sentences else [str(error)]
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""What the command `testbed` can do: run, report, verify, list studies and fields, derive, examine this machine."""
+"""What the command `testbed` can do: run, report, verify, list studies and fields, derive, examine this machine.
+
+Each command imports what it needs when it is called: help and the list of studies wait for nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,6 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 from rich.table import Table
-
-from testbed import columns, doctor
-from testbed.errors import StudyError
-from testbed.report import answers, write_report
-from testbed.results.comparison import group_means, interval
-from testbed.results.results import Results
-from testbed.results.store import Store
-from testbed.results.verify import verify
-from testbed.run import run_study
-from testbed.study import Study, fields
-from testbed.study.study import SHIPPED, find
 
 
 @dataclass(frozen=True)
@@ -48,6 +40,10 @@ class Run:
 
     def __call__(self) -> None:
         """Run the study."""
+        from testbed.run import run_study
+        from testbed.shipped import find
+        from testbed.study import Study
+
         study = Study.load(self.study, self.set, self.quick, self.scale)
         quick = "-quick" if self.quick else ""
         times = f"-times-{self.scale:g}" if self.scale != 1 else ""
@@ -65,6 +61,8 @@ class Report:
 
     def __call__(self) -> None:
         """Write the report."""
+        from testbed.report import write_report
+
         _summary(write_report(self.folder))
 
 
@@ -77,6 +75,9 @@ class Verify:
 
     def __call__(self) -> None:
         """Print the files and what was found. Exit code 1 if one is damaged or missing."""
+        from testbed.results.store import Store
+        from testbed.results.verify import verify
+
         checked = verify(self.folder)
         table = Table("file", "", box=None)
         for file in checked:
@@ -96,9 +97,11 @@ class Studies:
 
     def __call__(self) -> None:
         """Print the list."""
+        from testbed.shipped import questions
+
         table = Table("study", "question", box=None)
-        for path in sorted(SHIPPED.glob("*.toml")):
-            table.add_row(path.stem, Study.load(path).question)
+        for name, question in questions().items():
+            table.add_row(name, question)
         _console(soft_wrap=False).print(table)
 
 
@@ -111,6 +114,8 @@ class Fields:
 
     def __call__(self) -> None:
         """Print the tables."""
+        from testbed.study import fields
+
         console = _console()
         for described in fields.described(self.table):
             of_kind = f" of kind {described.kind}" if described.kind else ""
@@ -139,6 +144,8 @@ class Doctor:
 
     def __call__(self) -> None:
         """Print the tables. Exit code 1 if a GPU kernel disagrees with the reference."""
+        from testbed import doctor
+
         doctor.examine(_console(soft_wrap=False))
         if self.gpu and not doctor.examine_gpu(_console(), self.minutes, self.out):
             sys.exit(1)
@@ -153,6 +160,7 @@ class Derive:
 
     def __call__(self) -> None:
         """Print the derivation, or the list."""
+        from testbed.errors import StudyError
         from theory.symbolic import DERIVATIONS, derive  # sympy takes half a second to import
 
         if self.name:
@@ -174,6 +182,11 @@ def _console(soft_wrap: bool = True) -> Console:
 
 def _summary(report: Path) -> None:
     """The answer, mean barriers by the first factor, and where the report is."""
+    from testbed import columns
+    from testbed.report import answers
+    from testbed.results.comparison import group_means, interval
+    from testbed.results.results import Results
+
     results = Results.load(report.parent)
     console = _console()
     for sentence in answers(results):

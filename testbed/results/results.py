@@ -13,9 +13,9 @@ from testbed.errors import StudyError
 from testbed.results.comparison import with_families
 from testbed.results.store import Damaged, Store
 from testbed.study import Study
-from testbed.study.dotted import tomllib
 from testbed.study.levels import levels
 from testbed.study.study import BASELINE
+from testbed.toml import tomllib
 
 LABELS = {
     "architecture.hidden": "hidden width (units)",

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from testbed.errors import StudyError, suggestion
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
-
+from testbed.toml import tomllib
 
 DEEPEST = 50  # tables and lists within each other; a study has fewer than ten
 TOO_DEEP = f"Tables or lists are nested more than {DEEPEST} deep: a study has fields of at most a few levels."

@@ -22,20 +22,22 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from testbed.data.families import DataSpec
 from testbed.data.file import FileData
-from testbed.errors import StudyError, refuse, sentences, suggestion, together
+from testbed.errors import StudyError, refuse, suggestion, together
 from testbed.section import Section, Seed
 from testbed.sections.architecture import ArchitectureSpec
 from testbed.sections.ensemble import EnsembleSpec
 from testbed.sections.setting import Setting
 from testbed.sections.training import TrainingSpec
+from testbed.shipped import find
 from testbed.study import files
 from testbed.study.claim import Claim
 from testbed.study.conditions import refusals
-from testbed.study.dotted import check_tables, parse, parse_setting, set_dotted, tomllib
+from testbed.study.dotted import check_tables, parse, parse_setting, set_dotted
 from testbed.study.measure_section import MeasureSpec
+from testbed.study.sentences import sentences
 from testbed.study.sizes import enlarge, shrink
+from testbed.toml import tomllib
 
-SHIPPED = Path(__file__).resolve().parent.parent / "studies"
 BASELINE = "baseline"
 MOST_CELLS = 20_000  # each is checked as a study of its own, a millisecond or so
 MOST_SHOWN = 10  # sentences about cells
@@ -244,24 +246,6 @@ def _set(raw: dict[str, Any], setting: str) -> None:
     if isinstance(varies, dict) and key in varies:
         raise StudyError(f"{key} varies in this study: set vary.'{key}' to a list, or take it out of [vary].")
     set_dotted(raw, key, value, KEYS)
-
-
-def find(source: str | Path) -> Path:
-    """The file of a study: a path, or the name of a shipped one; StudyError with the nearest name if there is none.
-
-    >>> find("teacher_student").name
-    'teacher_student.toml'
-    """
-    path = Path(source)
-    if path.is_file():
-        return path
-    if path.suffix != ".toml" and (shipped := SHIPPED / f"{source}.toml").is_file():
-        return shipped
-    names = [p.stem for p in sorted(SHIPPED.glob("*.toml"))]
-    raise StudyError(
-        f"There is no study {str(source)!r}: give the path of a TOML file or one of {', '.join(names)}."
-        f"{suggestion(str(source), names)}"
-    )
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:

@@ -20,7 +20,7 @@ with atheris.instrument_imports(
     include=["testbed.study", "testbed.errors", "testbed.sections", "testbed.data", "tomllib"]
 ):
     from testbed import Study, StudyError
-    from testbed.study.study import SHIPPED
+    from testbed.shipped import SHIPPED
     from tests.faults.test_study_parser import check_sentences
 
 FOLDER = Path(tempfile.mkdtemp())

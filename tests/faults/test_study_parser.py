@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from testbed import Study, StudyError, memory
 from testbed.ensemble.plan import plan
-from testbed.study.dotted import tomllib
 from testbed.study.study import KEYS
+from testbed.toml import tomllib
 
 BASES: tuple[dict[str, Any], ...] = (
     {

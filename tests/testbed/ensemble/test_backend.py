@@ -9,8 +9,8 @@ pytest.importorskip("triton", reason="Triton is not installed")
 from kernels.gpu.compile import kernel_name
 from testbed.ensemble.backend import problems
 from testbed.ensemble.plan import plan
+from testbed.shipped import SHIPPED
 from testbed.study import Study
-from testbed.study.study import SHIPPED
 
 KERNELS = {  # with --quick
     "aligned_width": 36,

@@ -10,8 +10,8 @@ import tomli_w
 
 from testbed import Study, StudyError
 from testbed.cli import main
+from testbed.shipped import SHIPPED
 from testbed.study.dotted import parse_setting
-from testbed.study.study import SHIPPED
 
 REFUSED = [
     ({"trainning": {}}, r"Unknown key 'trainning'\. Did you mean 'training'\?"),
