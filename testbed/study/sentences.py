@@ -87,6 +87,8 @@ def _sentence(item: Any, key: str, known: set[str]) -> str:
 def _unknown_key(item: Any, key: str, known: set[str]) -> str:
     """A key that is not one of its table, with the nearest: of the same last part, of the same table, or of all."""
     parent, _, last = key.rpartition(".")
+    if "." in str(item["loc"][-1]) and key in known:
+        return f"{key!r} in quotes is one name, not a key of a table: write it without the quotes, or below [vary]."
     if key in known:
         return f"{key!r} is not a key of {parent} of kind {item['loc'][-2]!r}."
     names = sorted(known)

@@ -317,6 +317,12 @@ def test_all_that_is_wrong_is_said_at_once(raw, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dotted_key_in_quotes_is_one_name(raw):
+    """As where [vary] above it was lost."""
+    with pytest.raises(StudyError, match=r"'architecture\.hidden' in quotes is one name, .* or below \[vary\]"):
+        Study.make(raw() | {"architecture.hidden": [[4], [8]]})
+
+
 def test_cells_that_are_no_studies_are_all_named(raw):
     tables = raw({"vary": {"architecture.hidden": [[2], [0], [3]], "training.steps": [5, 20, 6]}})
     with pytest.raises(StudyError) as refused:
