@@ -175,11 +175,23 @@ class Architecture:
         """
         return torch_models.to_torch(self, params)
 
+    @classmethod
+    def of_torch(cls, model: nn.Module) -> Architecture:
+        """The architecture of a torch model, read off its layers (`from_torch` reads its parameters).
+
+        ValueError names the first layer that no architecture of this family has.
+
+        >>> Architecture.of_torch(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))).widths
+        (2, 3, 1)
+        """
+        return torch_models.architecture_of(model)
+
     def from_torch(self, model: nn.Module) -> Float[Tensor, " n_parameters"]:
         """The parameter vector `[n_parameters]` of a model that computes what this architecture does.
 
-        model: a torch.nn.Sequential, nested or not, of the layers that `to_torch` makes; Identity, Flatten and Dropout
-            in evaluation may stand between them. A layer's weight and bias are those it computes with: after pruning,
+        model: a torch.nn.Sequential, nested or not, of the layers that `to_torch` makes, or a module whose forward()
+            calls such layers (or torch.relu and the like) one after the other; Identity, Flatten and Dropout in
+            evaluation may stand between them. A layer's weight and bias are those it computes with: after pruning,
             weight or spectral normalisation and other parametrisations, as in evaluation.
 
         On the model's device and in its dtype; float16 and bfloat16 become float32, which holds them exactly. The

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from kernels.activations import TABLE
 from kernels.checks import described, numbers
+from kernels.model_layers import Place, Residual, placed_layers
 
 if TYPE_CHECKING:
     from kernels.network import Architecture
@@ -25,21 +25,6 @@ DISTINGUISHED = {  # what two layers of one kind may differ in, besides their we
     nn.LeakyReLU: ("negative_slope",),
     nn.GELU: ("approximate",),
 }
-
-
-class Residual(nn.Module):
-    """x + block(x).
-
-    >>> Residual(nn.Identity())(torch.ones(2))
-    tensor([2., 2.])
-    """
-
-    def __init__(self, *block: nn.Module) -> None:
-        super().__init__()
-        self.block = nn.Sequential(*block)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.block(x)
 
 
 def to_torch(architecture: Architecture, params: Tensor) -> nn.Sequential:
@@ -83,6 +68,43 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear
 
 
+def architecture_of(model: nn.Module) -> Architecture:
+    """The architecture of a model, read off its layers; ValueError if it is none of this family.
+
+    >>> architecture_of(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))).widths
+    (2, 3, 1)
+    """
+    from kernels.network import Architecture
+
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, not {described(model)}.")
+    layers = [place.layer for place in placed_layers(model)]
+    linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    if not linears:
+        raise ValueError("the model has no Linear layer.")
+    others = [layer for layer in layers if not isinstance(layer, nn.Linear | nn.LayerNorm | Residual)]
+    activation, slope = _activation_of(others[0]) if others else ("identity", 0.01)
+    found = Architecture(
+        (linears[0].in_features, *(layer.out_features for layer in linears)),
+        activation,
+        biases=linears[0].bias is not None,
+        negative_slope=slope,
+        normalise=any(isinstance(layer, nn.LayerNorm) for layer in layers),
+        residual=any(isinstance(layer, Residual) for layer in layers),
+    )
+    _compare(placed_layers(model), placed_layers(to_torch(found, torch.zeros(found.n_parameters))))
+    return found
+
+
+def _activation_of(layer: nn.Module) -> tuple[str, float]:
+    """The name of the activation that a layer computes, and its negative slope."""
+    slope = float(layer.negative_slope) if isinstance(layer, nn.LeakyReLU) else 0.01
+    for name, activation in TABLE.items():
+        if _alike(Place("", layer, 0), Place("", activation.module(slope), 0)):
+            return name, slope
+    raise ValueError(f"the model has a layer {layer}, which is no activation of this family: {', '.join(TABLE)}.")
+
+
 def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
     """The parameters `[n_parameters]` of a model with this architecture, as `Architecture.from_torch` says.
 
@@ -92,9 +114,9 @@ def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
     tensor([3., 4.])
     """
     if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Sequential, not {described(model)}.")
-    placed = _placed_layers(model)
-    _compare(placed, _placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters))))
+        raise ValueError(f"model must be a torch.nn.Module, not {described(model)}.")
+    placed = placed_layers(model)
+    _compare(placed, placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters))))
     linears = [place.layer for place in placed if isinstance(place.layer, nn.Linear)]
     dtype, device = _only_dtype_and_device(model)
     generator = torch.Generator().manual_seed(0)
@@ -112,46 +134,6 @@ def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
             "a hook or a forward() of its own changes them."
         )
     return params if dtype in (torch.float32, torch.float64) else params.float()
-
-
-@dataclass(frozen=True)
-class Place:
-    """A layer that does something, its name in the model, and how many Residuals it stands in.
-
-    >>> Place("0.1", nn.ReLU(), 1).text
-    'ReLU() inside a Residual'
-    """
-
-    name: str
-    layer: nn.Module
-    depth: int
-
-    @property
-    def text(self) -> str:
-        """What the layer is, in words."""
-        inside = " inside a Residual" if self.depth else ""
-        return f"{type(self.layer).__name__}({self.layer.extra_repr()}){inside}"
-
-
-def _placed_layers(module: nn.Module, name: str = "", depth: int = 0) -> list[Place]:
-    """The layers of a model in the order in which they act; one that is used twice stands there twice.
-
-    What does nothing to samples `[n, units]` is left out: Identity, Flatten, Dropout in evaluation.
-    """
-    if isinstance(module, nn.Sequential):
-        children = [(f"{name}.{key}" if name else key, child) for key, child in module._modules.items()]
-        return [place for key, child in children if child is not None for place in _placed_layers(child, key, depth)]
-    if isinstance(module, Residual):
-        return [Place(name, module, depth), *_placed_layers(module.block, f"{name}.block", depth + 1)]
-    if isinstance(module, nn.Identity) or (isinstance(module, nn.Flatten) and module.start_dim == 1):
-        return []
-    if isinstance(module, nn.Dropout | nn.AlphaDropout):
-        if module.training and module.p > 0:
-            raise ValueError(
-                f"layer {name} of the model is {module} in training, whose outputs are random: call model.eval() first."
-            )
-        return []
-    return [Place(name, module, depth)]
 
 
 def _compare(found: list[Place], wanted: list[Place]) -> None:

@@ -4,7 +4,8 @@
     → comparison ← theory curves ← parameters → store → figures, report.html
 
 `run_study(Study.load("teacher_student"), out)` is the whole of it; `testbed run teacher_student` is the same from a
-shell. docs/architecture.md says which wing holds what.
+shell; `load(out)` reads a run; `barrier(model_a, model_b, (x, y))` is for two networks of one's own.
+docs/architecture.md says which wing holds what.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ def _check_neighbours() -> None:
 _check_neighbours()
 
 if TYPE_CHECKING:
+    from testbed.barriers import Barriers, barrier
     from testbed.errors import StudyError
     from testbed.pair_set import PairSet
+    from testbed.results.results import load
     from testbed.run import run_study, write_report
     from testbed.study import Study
 
-__all__ = ["PairSet", "Study", "StudyError", "run_study", "write_report"]
+__all__ = ["Barriers", "PairSet", "Study", "StudyError", "barrier", "load", "run_study", "write_report"]
 HOMES = {
+    "Barriers": "testbed.barriers",
+    "barrier": "testbed.barriers",
+    "load": "testbed.results.results",
     "PairSet": "testbed.pair_set",
     "Study": "testbed.study",
     "StudyError": "testbed.errors",

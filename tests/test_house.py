@@ -95,7 +95,7 @@ def test_measuring_needs_no_matplotlib():
 
 def test_the_code_of_the_readme_runs():
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     code = "\n".join(blocks).replace("steps=1000", "steps=20").replace('backend="native"', 'backend="auto"')
     scope: dict = {}
     exec(compile(code, "README.md", "exec"), scope)

@@ -45,7 +45,17 @@ PER_INPUT = {  # training.clock = "inputs"
 }
 
 
-@dataclass(frozen=True, eq=False)
+def load(folder: str | Path) -> Results:
+    """A finished run, read back from its folder; StudyError if there is none, Damaged if a file is not as it was.
+
+    >>> load("nowhere")
+    Traceback (most recent call last):
+    testbed.errors.StudyError: nowhere is not a run folder: it has no study.toml.
+    """
+    return Results.load(folder)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Results:
     """A finished run, read back.
 
@@ -62,6 +72,16 @@ class Results:
     curves: pl.DataFrame
     losses: pl.DataFrame
     planes: pl.DataFrame | None
+
+    def __repr__(self) -> str:
+        """The question, what varied, and how much there is."""
+        varied = ", ".join(f"{key} ({len(levels)})" for key, levels in self.study.factors.items()) or "nothing"
+        return (
+            f"Results of {self.folder}: {self.study.question}\n"
+            f"  varied: {varied}\n"
+            f"  {len(self.networks):,} networks, {len(self.pairs):,} pairs: .networks, .pairs, .curves, .losses; "
+            f".columns says what every column means"
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:

@@ -201,7 +201,7 @@ def test_a_hook_that_changes_outputs_is_found_out():
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ([nn.Linear(4, 3)], "model must be a torch.nn.Sequential, not .Linear.in_features"),
+        ([nn.Linear(4, 3)], r"model must be a torch\.nn\.Module, not \[Linear\(in_features"),
         (nn.ModuleList([nn.Linear(4, 3)]), r"layer 0 of the model is ModuleList\(\), where .* has Linear"),
         (ARCHITECTURE.to_torch(torch.zeros(43)).to("meta"), "not torch.float32 on meta"),
     ],

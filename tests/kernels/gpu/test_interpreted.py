@@ -18,8 +18,9 @@ def test_interpreted(module):
 
 
 @pytest.mark.slow
-def test_interpreted_settings_together():
-    interpret("test_memory.py", "slow")
+@pytest.mark.parametrize("module", ["test_memory.py", "test_training.py"])
+def test_interpreted_at_length(module):
+    interpret(module, "slow")
 
 
 def interpret(module: str, marked: str) -> None:

@@ -54,7 +54,7 @@ def test_optimizers(optimizer, masked):
 
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-@pytest.mark.parametrize("n_datasets", [1, 2])
+@pytest.mark.parametrize("n_datasets", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches(batch, loss, n_datasets):
     p = problem((5, 3, 3), "erf", loss=loss, batch=batch, n_samples=11, n_datasets=n_datasets)
     check(gpu.train(p), reference.train(p), 1e-10)
@@ -97,6 +97,7 @@ def test_a_linear_teacher():
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
+@pytest.mark.slow
 def test_a_long_run_in_double():
     p = problem((2, 3, 1), "tanh", "momentum", n_samples=4, steps=100, n=3, record_every=7, snapshots=(10,))
     check(gpu.train(p), reference.train(p), 1e-10)
