@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # by a scheduler, by `kill`, by a terminal that closes
@@ -42,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str] | None) -> int:
     """Run the command; the exit code."""
+    if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        print(f"lmc-testbed {version('lmc-testbed')}")
+        return 0
     from testbed.errors import StudyError
 
     try:

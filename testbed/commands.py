@@ -8,11 +8,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from testbed.study import Study
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Run:
     machine with a share of its cores (or a GPU) each; slurm:PARTITION:8, jobs.
     """
 
+    dry_run: bool = False
+    """Only say how many networks and pairs it would be, and about how long and how much memory it would take."""
+
     def __call__(self) -> None:
         """Run the study."""
         from testbed.run import run_study
@@ -45,10 +51,13 @@ class Run:
         from testbed.study import Study
 
         study = Study.load(self.study, self.set, self.quick, self.scale)
+        if self.dry_run:
+            _forecast(study, self.backend)
+            return
         quick = "-quick" if self.quick else ""
         times = f"-times-{self.scale:g}" if self.scale != 1 else ""
         out = self.out or Path("runs") / f"{find(self.study).stem}{quick}{times}"
-        report = run_study(study, out, backend=self.backend, progress=sys.stderr.isatty(), cluster=self.cluster)
+        report = run_study(study, out, backend=self.backend, progress=True, cluster=self.cluster)
         _summary(report)
 
 
@@ -178,6 +187,28 @@ class Derive:
 def _console(soft_wrap: bool = True) -> Console:
     """Prints everything as it stands: a name in a study may hold what rich would take for markup."""
     return Console(soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+
+def _forecast(study: Study, backend: str) -> None:
+    """What a run of the study would take."""
+    from testbed import memory
+    from testbed.ensemble import backend as backends
+    from testbed.ensemble import bounds
+    from testbed.ensemble.plan import plan
+
+    made = plan(study)
+    chosen = backends.resolve(backend, made)
+    cells = [cell for launch in made.launches for cell in launch.cells.values()]
+    minutes = sum(bounds.seconds_needed(cells, chosen).values()) / 60
+    table = Table("", "", box=None, show_header=False)
+    table.add_row("cells", f"{len(made.cells):,}")
+    table.add_row("networks", f"{len(made.networks):,}, in {len(made.launches):,} launches")
+    table.add_row("pairs", f"{len(made.pairs):,}")
+    table.add_row("backend", chosen)
+    time = "under a minute" if minutes < 1 else f"about {minutes:,.0f} minutes, within a factor of two or three,"
+    table.add_row("time", f"{time} on two cores")
+    table.add_row("memory", f"about {memory.readable(sum(bounds.bytes_needed(cells, chosen).values()))}")
+    _console().print(table)
 
 
 def _summary(report: Path) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import kernels
 from testbed.ensemble import backend as backends
@@ -26,6 +25,7 @@ from testbed.ensemble.shards import Shard, network_shards, pair_shards
 from testbed.ensemble.training import train
 from testbed.environment import environment
 from testbed.errors import StudyError
+from testbed.progress import Stages
 from testbed.results import meanings, tables
 from testbed.results.store import DRAWN, Damaged, Store
 from testbed.study import Study
@@ -39,8 +39,9 @@ def run_study(
 ) -> Path:
     """Run a study into the folder `out` and return the path of its report.
 
-    cluster: address of a Dask cluster that trains and measures (`testbed.ensemble.cluster`); None: this process does. A
-    script that asks for `local:4` does so below `if __name__ == "__main__":`, since its processes import it.
+    progress: bars in a terminal, else a line every ten seconds. cluster: address of a Dask cluster that trains and
+    measures (`testbed.ensemble.cluster`); None: this process does. A script that asks for `local:4` does so below
+    `if __name__ == "__main__":`, since its processes import it.
 
     A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
     with nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file
@@ -65,7 +66,7 @@ def run_study(
             _Runner(study, store, backend, console, progress, client).run("manifest.json" in damage)
     with store.begin(study):
         store.drop_shards()
-        with console.status("figures and report") if progress else nullcontext():
+        with console.status("figures and report") if progress and console.is_terminal else nullcontext():
             return write_report(store.folder)
 
 
@@ -92,8 +93,7 @@ class _Runner:
         bounds.check_memory(cells, self.backend)
         bounds.check_time(cells, self.backend)
         self.timings: dict[str, float] = {}
-        columns = (TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bar = Progress(*columns, console=console, disable=not progress)
+        self.stages = Stages(console, progress)
         self.manifest: dict[str, Any] = {
             "study_sha256": study.sha256,
             "seed": study.seed,
@@ -133,7 +133,7 @@ class _Runner:
                 )
 
     def _write_shards(self) -> None:
-        with self.bar:
+        with self.stages:
             if self.client is not None:
                 self._compute_elsewhere(self.client)
                 return
@@ -146,8 +146,8 @@ class _Runner:
                     self._measure(launch)
 
     def _begin_bars(self) -> None:
-        self.networks_done = self.bar.add_task("networks", total=len(self.plan.networks))
-        self.pairs_done = self.bar.add_task("pairs", total=len(self.plan.pairs))
+        self.stages.add("networks", len(self.plan.networks))
+        self.stages.add("pairs", len(self.plan.pairs))
 
     def _compute_elsewhere(self, client: Client) -> None:
         """All shards that are not there, by a cluster."""
@@ -162,13 +162,13 @@ class _Runner:
             for shard in network_shards(launch, self.backend):
                 about[shard.name] = self._about(shard, launch.architecture)
                 if self._has(shard, about[shard.name]):
-                    self.bar.advance(self.networks_done, len(shard))
+                    self.stages.advance("networks", len(shard))
                 else:
                     work.networks.append((launch, shard))
             for shard in pair_shards(launch, self.backend):
                 about[shard.name] = self._about(shard)
                 if self._has(shard, about[shard.name]):
-                    self.bar.advance(self.pairs_done, len(shard))
+                    self.stages.advance("pairs", len(shard))
                 else:
                     work.pairs.append((launch, shard))
         of_networks = {shard.name for _, shard in work.networks}
@@ -177,13 +177,13 @@ class _Runner:
                 trained = shard.name in of_networks
                 tensors = found if trained else found | {"n_pairs": torch.tensor(len(shard))}
                 self.store.write_tensors(shard.name, tensors, about[shard.name])
-                self.bar.advance(self.networks_done if trained else self.pairs_done, len(shard))
+                self.stages.advance("networks" if trained else "pairs", len(shard))
 
     def _compile(self) -> None:
-        task = self.bar.add_task("kernels", total=None)
+        self.stages.add("kernels", None)
 
         def tell(done: int, total: int) -> None:
-            self.bar.update(task, completed=done, total=total)
+            self.stages.set("kernels", done, total)
 
         with self._timed("compiling"):
             self.manifest["layouts"] = backends.prepared(self.plan, tell)
@@ -191,18 +191,18 @@ class _Runner:
 
     def _train(self, launch: Launch) -> None:
         for shard in network_shards(launch, self.backend):
-            before = self.bar.tasks[self.networks_done].completed
+            before = self.stages.done("networks")
             size = len(shard)
             about = self._about(shard, launch.architecture)
             if not self._has(shard, about):
 
                 def within(done: int, total: int, before: float = before, size: int = size) -> None:
-                    self.bar.update(self.networks_done, completed=before + size * done / max(total, 1))  # no steps: 0
+                    self.stages.set("networks", before + size * done / max(total, 1))  # no steps: 0
 
                 with self._timed("training"):
                     networks = launch.networks[shard.start : shard.stop]
                     self.store.write_tensors(shard.name, train(launch, networks, self.backend, within), about)
-            self.bar.update(self.networks_done, completed=before + size)
+            self.stages.set("networks", before + size)
 
     def _measure(self, launch: Launch) -> None:
         trained = Trained.joined(self._trained_shards(launch))
@@ -213,7 +213,7 @@ class _Runner:
                     pairs = launch.pairs[shard.start : shard.stop]
                     found = measure(launch, trained, pairs, self.backend, self.crew)
                     self.store.write_tensors(shard.name, found | {"n_pairs": torch.tensor(len(shard))}, about)
-            self.bar.advance(self.pairs_done, len(shard))
+            self.stages.advance("pairs", len(shard))
 
     def _trained_shards(self, launch: Launch) -> list[dict[str, torch.Tensor]]:
         return [self._trained_shard(launch, shard) for shard in network_shards(launch, self.backend)]
@@ -236,7 +236,7 @@ class _Runner:
         try:
             self.store.read_tensors(shard.name, about)
         except Damaged as error:
-            _say(self.bar.console, str(error))
+            _say(self.stages.console, str(error))
             return False
         return True
 

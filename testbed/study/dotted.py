@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from testbed.errors import StudyError, suggestion
 from testbed.toml import tomllib
 
+WORD = re.compile(r"[A-Za-z_][\w./-]*")  # that needs no quotes on the command line
 DEEPEST = 50  # tables and lists within each other; a study has fewer than ten
 TOO_DEEP = f"Tables or lists are nested more than {DEEPEST} deep: a study has fields of at most a few levels."
 
@@ -56,10 +58,10 @@ def _within(key: str, value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
-    """`key=value`, the value read as TOML; StudyError if it is not.
+    """`key=value`, the value read as TOML, or a bare word as a text; StudyError if it is neither.
 
-    >>> parse_setting("training.steps=100")
-    ('training.steps', 100)
+    >>> parse_setting("training.steps=100"), parse_setting("data.kind=spirals")
+    (('training.steps', 100), ('data.kind', 'spirals'))
     """
     key, equals, value = setting.partition("=")
     key = key.strip()
@@ -69,6 +71,8 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     try:
         return key, parse(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
+        if WORD.fullmatch(value):
+            return key, value
         raise StudyError(
             f"--set {key}: {value!r} is not a TOML value; a text needs quotes, as in {key}='\"text\"'."
         ) from None

@@ -132,8 +132,11 @@ def test_alphas_as_a_count_or_a_list(study):
 def test_settings_are_toml():
     assert parse_setting('data.kind="spirals"') == ("data.kind", "spirals")
     assert parse_setting("architecture.hidden=[4, 4]") == ("architecture.hidden", [4, 4])
+    assert parse_setting("data.kind=spirals") == ("data.kind", "spirals")
+    assert parse_setting("data.path=samples/mine-2.npz") == ("data.path", "samples/mine-2.npz")
+    assert parse_setting("architecture.biases=false") == ("architecture.biases", False)
     with pytest.raises(StudyError, match="a text needs quotes"):
-        parse_setting("data.kind=spirals")
+        parse_setting("question=Does it run?")
     with pytest.raises(StudyError, match="key=value"):
         parse_setting("data.kind")
 
@@ -339,5 +342,5 @@ def test_cells_that_are_no_studies_are_all_named(raw):
 
 def test_settings_that_are_wrong_are_all_named():
     with pytest.raises(StudyError) as refused:
-        Study.load("teacher_student", ["training.steps", "data.kind=spirals", "seed=1"])
+        Study.load("teacher_student", ["training.steps", "data.kind=[spirals]", "seed=1"])
     assert [sentence.split(" ")[0] for sentence in refused.value.args] == ["--set", "--set"]

@@ -1,0 +1,62 @@
+"""What the command says before it does anything, and while it runs."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from testbed import progress
+from testbed.cli import main
+from testbed.progress import Stages
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["studies"], ["--version"]])
+def test_what_needs_no_networks_imports_no_torch(arguments):
+    program = (
+        "import sys; from testbed.cli import main\n"
+        f"try: main({arguments})\n"
+        "except SystemExit as end: assert not end.code, end\n"
+        "finally: print({'torch', 'polars', 'scipy', 'matplotlib', 'sympy'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "set()\n")
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out.startswith("lmc-testbed 0.")
+
+
+def test_a_dry_run_says_what_a_run_would_be(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["run", "teacher_student", "--dry-run"])
+    said = capsys.readouterr().out
+    assert "2,160, in 6 launches" in said
+    assert "10,320" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_lines_stand_in_a_pipe_and_none_where_nobody_asked(monkeypatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    for shown in (True, False):
+        out = io.StringIO()
+        with Stages(Console(file=out), shown) as stages:
+            stages.add("networks", 2000)
+            stages.add("pairs", 10)
+            stages.advance("networks", 1500)
+            stages.set("pairs", 3)
+        lines = "testbed: networks 1,500 of 2,000, pairs 0 of 10\ntestbed: networks 1,500 of 2,000, pairs 3 of 10\n"
+        assert out.getvalue() == (lines if shown else "")
+
+
+def test_bars_stand_in_a_terminal():
+    out = io.StringIO()
+    with Stages(Console(file=out, force_terminal=True, width=100), shown=True) as stages:
+        stages.add("pairs", 10)
+        stages.advance("pairs", 10)
+    assert "10/10" in out.getvalue()
+    assert "testbed:" not in out.getvalue()
