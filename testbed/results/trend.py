@@ -1,0 +1,196 @@
+"""How a mean depends on a factor, and how sure that is: every level against every other, all comparisons at once.
+
+Families of networks (and data sets, where these vary) are drawn with replacement as in `comparison`; the interval of
+every difference is so wide that with 95 % all of them hold together. Its half width is the bootstrap's standard error
+times its 95 % quantile of the largest of all |draw − mean|/error (Westfall & Young 1993), and times
+
+    √(n/(n − 1)) · t(n − 1)/z,
+
+n the smallest number of families at a level (of data sets, where these vary): a bootstrap of n things finds a variance
+that is too small by (n − 1)/n, and knows it as badly as n things tell it; t and z are the 97.5 % quantiles of Student's
+distribution and of the normal. So corrected, all intervals held in 93 % to 98 % of simulated studies of 5 to 12
+families or 3 to 6 data sets at 6 or 13 levels (uncorrected in 31 % to 80 %), and in 85 % with 4 families, which are
+therefore too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from testbed.results.comparison import CONFIDENCE, FEWEST, bootstrap_means
+
+SMALL = 0.1  # of the largest mean: differences below it are called none
+ROUNDING = 1e-12  # barriers below it are rounding
+FEWEST_FAMILIES = 5  # with which the intervals hold as often as they say
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """Differences of the means of K groups, mean[j] − mean[i] at `[i, j]`, with intervals that hold together.
+
+    mean `[K]`; low, high `[K, K]`, NaN where a group has too few families, or the difference was not asked for.
+    line: the interval of the difference of last and first along the straight line (least squares) through the means
+    against the number of the level; NaN where the groups have no order.
+    """
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    line: tuple[float, float] = (np.nan, np.nan)
+
+    @property
+    def above(self) -> np.ndarray:
+        """`[i, j]`: whether mean[j] surely lies above mean[i]."""
+        return self.low > ROUNDING
+
+    @property
+    def bound(self) -> float:
+        """What no difference exceeds, in either direction; NaN where one has no interval."""
+        asked = np.isfinite(self.low)
+        if not asked.any():
+            return float("nan")
+        return float(max(-self.low[asked].min(), self.high[asked].max()))
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What a mean does along the levels of a factor.
+
+    what: `rises`, `falls`, `rises then falls`, `falls then rises`, `goes up and down` (ordered levels), `differs`
+    (others), `same` (no two levels differ by `bound`, which is small), or `unknown`; each but the last 95 % sure.
+    at: numbers of the levels that show it, in their order; of `same` and `unknown` the first and the last.
+    bound: what no two levels' means differ by, 95 % sure; NaN where there are too few families to know.
+    """
+
+    what: str
+    at: tuple[int, ...]
+    bound: float
+
+
+def differences(
+    groups: Sequence[pl.DataFrame], column: str, ordered: bool = False, against: int | None = None
+) -> Differences:
+    """Differences of a column's mean between groups of pairs that share no network, with simultaneous 95 % intervals.
+
+    groups: tables of pairs, with families; pairs of a data set that groups have in common (`data.seed`) are compared
+    with each other. ordered: whether the groups have an order, in which there may be a trend. against: the one group
+    that the others are compared with; None: each with each.
+
+    >>> few = pl.DataFrame({"family_a": range(5), "family_b": range(5), "barrier": [1.0, 1.1, 0.9, 1.0, 1.1]})
+    >>> many = few.with_columns(pl.col("barrier") + 5)
+    >>> differences([few, many], "barrier").above.tolist()
+    [[False, True], [False, False]]
+    """
+    n = len(groups)
+    drawn = [bootstrap_means(group, column, seed=k, common_data=True) for k, group in enumerate(groups)]
+    mean = np.array([value for value, _ in drawn])
+    draws = np.array([draw for _, draw in drawn])
+    units = np.array([_n_units(group) for group in groups])
+    usable = np.isfinite(draws).any(1) & [_n_units(group) >= _fewest(group) for group in groups]
+    low, high = np.full((2, n, n), np.nan)
+    contrasts = [
+        (i, j)
+        for i in (range(n) if against is None else [against])
+        for j in range(n)
+        if usable[i] and usable[j] and (i < j if against is None else i != j)
+    ]
+    if not contrasts:
+        return Differences(mean, low, high)
+    i, j = np.array(contrasts).T
+    weights = np.zeros((len(contrasts), n))
+    weights[np.arange(len(i)), i] = -1
+    weights[np.arange(len(j)), j] = 1
+    has_line = ordered and n > 2 and bool(usable.all())
+    if has_line:
+        weights = np.vstack([weights, _line(n)])
+    draws[~usable] = 0.0  # they have no weight
+    half = _half_widths(weights @ draws, int(units[usable].min()))
+    change = weights @ np.where(usable, mean, 0.0)
+    low[i, j], high[i, j] = (change - half)[: len(i)], (change + half)[: len(i)]
+    low[j, i], high[j, i] = -high[i, j], -low[i, j]
+    line = (float(change[-1] - half[-1]), float(change[-1] + half[-1])) if has_line else (np.nan, np.nan)
+    return Differences(mean, low, high, line)
+
+
+def trend(found: Differences, ordered: bool, least: float = 0.0) -> Trend:
+    """What the means do along the levels, read off their differences alone: it holds where these do.
+
+    ordered: whether the levels have an order. Means are called the same where no two differ by a tenth of the largest,
+    or by `least`.
+
+    >>> none = np.full((2, 2), np.nan)
+    >>> trend(Differences(np.array([1.0, 2.0]), none, none), ordered=True).what
+    'unknown'
+    """
+    above, bound, last = found.above, found.bound, len(found.mean) - 1
+    rises, falls = np.triu(above), np.triu(above.T)
+    goes_up = bool(rises.any() or found.line[0] > ROUNDING)
+    goes_down = bool(falls.any() or found.line[1] < -ROUNDING)
+    if not goes_up and not goes_down:
+        known = np.isfinite(found.low) | np.eye(last + 1, dtype=bool)
+        small = max(SMALL * float(np.nanmax(abs(found.mean))), least, ROUNDING)
+        return Trend("same" if known.all() and bound <= small else "unknown", (0, last), bound)
+    if not ordered:
+        return Trend("differs", _widest(found, rises | falls), bound)
+    if not goes_down:
+        return Trend("rises", _widest(found, rises), bound)
+    if not goes_up:
+        return Trend("falls", _widest(found, falls), bound)
+    peak, trough = int(np.nanargmax(found.mean)), int(np.nanargmin(found.mean))
+    peaks = bool(rises[0, peak] and falls[peak, last])
+    dips = bool(falls[0, trough] and rises[trough, last])
+    if peaks != dips:
+        return Trend("rises then falls" if peaks else "falls then rises", (0, peak if peaks else trough, last), bound)
+    return Trend("goes up and down", tuple(sorted({0, peak, trough, last})), bound)
+
+
+def _line(n: int) -> np.ndarray:
+    """The weights of n means in the difference of last and first along the straight line through them."""
+    place = np.arange(n) - (n - 1) / 2
+    return (n - 1) * place / (place**2).sum()
+
+
+def _half_widths(draws: np.ndarray, n_units: int) -> np.ndarray:
+    """Half widths of simultaneous intervals of differences with bootstrap draws `[n, replicates]`."""
+    error = np.nanstd(draws, axis=1)
+    spread = error > ROUNDING
+    if not spread.any():
+        return error
+    drawn = draws[spread][:, np.isfinite(draws[spread]).all(0)]  # a draw without any pair of a level says nothing
+    largest = (abs(drawn - drawn.mean(1, keepdims=True)) / error[spread, None]).max(0)
+    quantile = float(np.quantile(largest, CONFIDENCE))
+    tail = (1 - CONFIDENCE) / 2
+    few = (n_units / (n_units - 1)) ** 0.5 * stats.t.isf(tail, n_units - 1) / stats.norm.isf(tail)
+    return few * quantile * error
+
+
+def _has_data_sets(pairs: pl.DataFrame) -> bool:
+    """Whether data sets are drawn, and not only families."""
+    return "data.seed" in pairs.columns and pairs["data.seed"].n_unique() >= FEWEST
+
+
+def _n_units(pairs: pl.DataFrame) -> int:
+    """How many independent things stand behind a mean: data sets where these vary, else families."""
+    if _has_data_sets(pairs):
+        return pairs["data.seed"].n_unique()
+    return len(set(pairs["family_a"]) | set(pairs["family_b"]))
+
+
+def _fewest(pairs: pl.DataFrame) -> int:
+    """How many of them an interval needs."""
+    return FEWEST if _has_data_sets(pairs) else FEWEST_FAMILIES
+
+
+def _widest(found: Differences, sure: np.ndarray) -> tuple[int, int]:
+    """The first and the last level, or the two that surely differ most where these do not and others do."""
+    last = len(found.mean) - 1
+    if sure[0, last] or not sure.any():
+        return 0, last
+    size = np.where(sure, abs(found.mean[None, :] - found.mean[:, None]), -np.inf)
+    i, j = np.unravel_index(int(np.argmax(size)), size.shape)
+    return int(i), int(j)
