@@ -2,89 +2,165 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
+from markupsafe import Markup
 
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
-from testbed.results.comparison import bootstrap_means, group_means, interval, mean_interval, number
+from testbed.report.learnt import stuck
+from testbed.report.svg import BAR, Axis, bars
+from testbed.report.verdicts import KINDS, SURE, least_of_interest, name_of
+from testbed.results.comparison import group_means, interval, number
 from testbed.results.results import Results
+from testbed.results.trend import ROUNDING, SMALL, differences
 from testbed.study.study import BASELINE
 
-NAMES = {"siblings": "Sibling", "independent": "Independent"}
+NAMED = 3  # components in a sentence; the figure has them all
+SURENESS = {  # of the difference from the baseline's barrier; the first three hold for all components at once
+    "raises": f"raise it ({SURE} of all at once)",
+    "lowers": f"lower it ({SURE} of all at once)",
+    "same": f"change it by less than {{bound}} ({SURE} of all at once)",
+    "alone": f"change it where each is looked at alone ({SURE} of each, not of all)",
+    "unknown": "cannot be told from it",
+}
+SHORT = {"raises": "raises", "lowers": "lowers", "same": "the same", "alone": "alone", "unknown": "cannot tell"}
 HOW_IT_TRAINED = tuple(columns.ends(name) for name in ("train_loss", "train_error", "test_error"))
 
 
-def sentences(results: Results, kind: str) -> list[str]:
-    """Which components break connectivity, against the baseline, and which do not."""
+@dataclass(frozen=True)
+class Effect:
+    """What one component does to the barrier, held against the baseline's.
+
+    change, low, high: the difference with its 95 % interval, taken alone; bound: what it does not exceed in either
+    direction, for all components at once. sure: `raises`, `lowers` or `same` where that holds for all components at
+    once with 95 %; `alone` where its own interval lies on one side of 0 and no more; else `unknown`.
+    """
+
+    component: str
+    mean: float
+    change: float
+    low: float
+    high: float
+    bound: float
+    sure: str
+
+
+def effects(results: Results, kind: str) -> list[Effect]:
+    """Every component that was measured, the baseline apart, from the largest barrier down."""
     if not results.groups_of_components:
         return []
-    barrier = results.ranked_by
-    pairs = results.measured.filter(kind=kind)
-    baseline, _ = bootstrap_means(pairs.filter(component=BASELINE), barrier)
-    raised: list[tuple[float, str]] = []
-    lowered: list[tuple[float, str]] = []
-    for name in results.groups_of_components:
-        some = pairs.filter(component=name)
-        if name == BASELINE or not len(some):
-            continue
-        change = _change(pairs, name, barrier)
-        mean, _ = bootstrap_means(some, barrier, seed=1)
-        if change["low"] > 0:
-            raised.append((mean, name))
-        elif change["high"] < 0:
-            lowered.append((mean, name))
-    listed = {
-        "raised": ", ".join(f"{name} ({mean:.3g})" for mean, name in sorted(raised, reverse=True)),
-        "lowered": ", ".join(f"{name} ({mean:.3g})" for mean, name in sorted(lowered)),
-    }
-    return [
-        f"{NAMES[kind]} pairs, {columns.readable(barrier)}: the baseline has {baseline:.3g}. Components that raise it, "
-        f"the interval of the difference above 0: {listed['raised'] or 'none'}. Components that lower it: "
-        f"{listed['lowered'] or 'none'}."
-    ]
+    column = results.ranked_by
+    pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(column).is_not_null())
+    there = set(pairs["component"])
+    names = [name for name in results.groups_of_components if name in there and name != BASELINE]
+    if BASELINE not in there or not names:
+        return []
+    baseline = pairs.filter(component=BASELINE)
+    groups = [baseline, *(pairs.filter(component=name) for name in names)]
+    together = differences(groups, column, against=0)
+    small = max(SMALL * float(together.mean.max()), least_of_interest(results, baseline, column), ROUNDING)
+    found = []
+    for k, name in enumerate(names, 1):
+        alone = differences([baseline, groups[k]], column)
+        interval = (float(alone.low[0, 1]), float(alone.high[0, 1]))
+        bound = float(max(-together.low[0, k], together.high[0, k]))
+        sure = _sure((together.low[0, k], together.high[0, k]), interval, small)
+        mean = float(together.mean[k])
+        found.append(Effect(name, mean, mean - float(together.mean[0]), *interval, bound, sure))
+    return sorted(found, key=lambda effect: -effect.mean)
 
 
-def table(results: Results) -> dict[str, Any] | None:
-    """One row a component and kind of pairs, from the one that breaks connectivity most: a header and rows of text.
+def _sure(together: tuple[float, float], alone: tuple[float, float], small: float) -> str:
+    """What the intervals say of a difference: that which holds with all others, and its own."""
+    if together[0] > ROUNDING:
+        return "raises"
+    if together[1] < -ROUNDING:
+        return "lowers"
+    if max(-together[0], together[1]) <= small:
+        return "same"
+    return "alone" if alone[0] > ROUNDING or alone[1] < -ROUNDING else "unknown"
 
-    How it trained, its barriers, and the difference from the baseline. None for a study without components.
+
+def sentence(results: Results, kind: str, found: list[Effect]) -> str:
+    """How many components break connectivity, against the baseline, and how many do not; the worst by name."""
+    column = results.ranked_by
+    baseline = float(results.measured.filter(kind=kind, component=BASELINE)[column].mean())  # type: ignore[arg-type]
+    by = {sure: [effect for effect in found if effect.sure == sure] for sure in SURENESS}
+    bound = number(max((effect.bound for effect in by["same"]), default=0.0))
+    several = [f"{len(by[sure])} {text.format(bound=bound)}" for sure, text in SURENESS.items() if by[sure]]
+    said = f"{KINDS[kind]}: the {name_of(column)} of the baseline is {number(baseline)}. "
+    said += f"Of {len(found)} components, {'; '.join(several)}."
+    for sure, text in (("raises", "It rises most with"), ("lowers", "It falls most with")):
+        most = sorted(by[sure], key=lambda effect: -abs(effect.change))[:NAMED]
+        if most:
+            said += f" {text} {', '.join(f'{effect.component} ({number(effect.mean)})' for effect in most)}."
+    return said
+
+
+def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
+    """One row a component, from the one with the largest barrier down: a header, and rows of text and of SVG.
+
+    Its barrier as trained and after each alignment, drawn and in numbers; how its networks trained; the difference
+    from the baseline, and what is sure of it.
     """
-    if not results.groups_of_components:
-        return None
+    barriers = _barriers(results)
     trained = [name for name in HOW_IT_TRAINED if results.has(name)]
-    barriers = [name for name in _barriers(results) if results.has(name)]
+    pairs = results.measured.filter(kind=kind)
+    effects = {effect.component: effect for effect in found}
+    unlearnt = {one.level for one in stuck(results, "component", list(results.groups_of_components))}
+    ends = {row["component"]: row for row in pairs.group_by("component").agg(pl.col(trained).mean()).to_dicts()}
+    means = {name: _by_component(pairs, name) for name in barriers}
+    scale = Axis(0.0, max(row["high"] for of in means.values() for row in of.values()) or 1.0, 4.0, BAR - 4.0)
     rows = []
-    for kind in results.kinds:
-        pairs = results.measured.filter(kind=kind)
-        ends = pairs.group_by("component").agg(pl.col(trained).mean())
-        ranked = group_means(pairs, ["component"], results.ranked_by).sort("mean", descending=True)
-        for row in ranked.join(ends, on="component", maintain_order="left").to_dicts():
-            name = row["component"]
-            some = pairs.filter(component=name)
-            means = [
-                interval(dict(zip(("mean", "low", "high"), mean_interval(some, barrier), strict=True)))
-                for barrier in barriers
-            ]
-            has_baseline = name != BASELINE and len(pairs.filter(component=BASELINE)) > 0
-            change = interval(_change(pairs, name, results.ranked_by)) if has_baseline else "–"
-            head = [kind, results.groups_of_components[name], name, f"{row['n']:,}"]
-            rows.append([*head, *(number(row[column]) for column in trained), *means, change])
-    names = [columns.readable(name) for name in (*trained, *barriers)]
-    return {"header": ["pairs", "group", "component", "n", *names, "less the baseline's"], "rows": rows}
+    for name, row in sorted(means[results.ranked_by].items(), key=lambda item: -item[1]["mean"]):
+        effect = effects.get(name)
+        sure = "" if effect is None else effect.sure
+        drawn = [of[name] for of in means.values() if name in of]
+        bar = Markup(bars(drawn, means[results.ranked_by].get(BASELINE), scale, sure))
+        shown = [interval(of[name]) if name in of else "–" for of in means.values()]
+        change = "–" if effect is None else interval(_as_row(effect))
+        learnt = "no" if name in unlearnt else "yes"
+        numbers = [number(ends[name][column]) for column in trained]
+        group = results.groups_of_components[name]
+        rows.append([name, bar, SHORT.get(sure, "–"), *shown, learnt, *numbers, change, group, f"{row['n']:,}"])
+    shown = [name_of(results.ranked_by), *(ALIGNMENTS[name].phrase for name in ALIGNMENTS if _after(results, name))]
+    header = ["component", "interval", "surely?", *shown, "learnt?", *map(columns.readable, trained)]
+    return {"header": [*header, "less the baseline's", "group", "pairs"], "rows": rows}
+
+
+def caption(results: Results) -> str:
+    """What the rows show."""
+    aligned = len(_barriers(results)) > 1
+    hollow = "; hollow: after alignment" if aligned else ""
+    return (
+        "From the component with the largest barrier down: means with 95 % bootstrap intervals over families and data "
+        f"sets, each taken alone{hollow}. The line is the baseline's barrier, the band its interval. "
+        "Orange is surely above it, blue surely below, green surely within a tenth of the largest, black apart from it "
+        "only where looked at alone, and grey cannot be told from it."
+    )
+
+
+def _by_component(pairs: pl.DataFrame, column: str) -> dict[str, dict[str, Any]]:
+    """Mean, interval and n of a column, by component."""
+    return {str(row["component"]): row for row in group_means(pairs, ["component"], column).to_dicts()}
 
 
 def _barriers(results: Results) -> list[str]:
-    """The barrier that components are ranked by, along every path, and that of the test loss."""
-    ranked = [f"{path}_{results.ranked_by}" if path else results.ranked_by for path in ("", *ALIGNMENTS)]
-    return [*ranked, columns.barrier(f"{results.part}_loss")]
+    """The barrier that components are ranked by, along every path that was measured."""
+    return [
+        results.ranked_by,
+        *(columns.along(results.ranked_by, path) for path in ALIGNMENTS if _after(results, path)),
+    ]
 
 
-def _change(pairs: pl.DataFrame, component: str, barrier: str) -> dict[str, float]:
-    """The mean of a component less the baseline's, with its 95 % interval."""
-    baseline, baseline_draws = bootstrap_means(pairs.filter(component=BASELINE), barrier)
-    mean, draws = bootstrap_means(pairs.filter(component=component), barrier, seed=1)
-    low, high = np.nanquantile(draws - baseline_draws, [0.025, 0.975])
-    return {"mean": mean - baseline, "low": low, "high": high}
+def _after(results: Results, path: str) -> bool:
+    """Whether that barrier was measured after an alignment."""
+    return results.has(columns.along(results.ranked_by, path))
+
+
+def _as_row(effect: Effect) -> dict[str, float]:
+    """A difference and its interval, as tables show them."""
+    return {"mean": effect.change, "low": effect.low, "high": effect.high}

@@ -1,4 +1,4 @@
-"""The report: figures as PNG and PDF, and one report.html that needs no network."""
+"""The report: one report.html that needs no network, and the figures as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 import jinja2
 import matplotlib as mpl
+from markupsafe import Markup
 
-from testbed.report import ranking, sentences, tables
+from testbed.report import sentences, svg, tables
+from testbed.report.blocks import Block, blocks
 from testbed.report.figures.draw import STYLE, Drawn, draw
+from testbed.report.legend import legend
 from testbed.results.results import Results
 from testbed.results.store import Store
 
@@ -19,54 +22,82 @@ TEMPLATES = Path(__file__).with_name("templates")
 FORMATS: dict[str, dict[str, None]] = {  # and what is not written into them: no clock in what is reproducible
     "png": {"Software": None},
     "pdf": {"CreationDate": None},
+    "svg": {"Date": None, "Creator": None},
 }
-PAGE_WIDTH = 6.6  # inches
+IN_FOLDER = ("png", "pdf")  # the page holds the SVG
+CHECKS = ("predicted", "z", "grid")
+ANSWERS = ("ranking", "barrier_")  # on the page these are drawn as the blocks of the answer
 
 
 def write_report(folder: str | Path) -> Path:
     """Draw the figures and write report.html of a finished run; returns its path. StudyError if it is not finished."""
     results = Results.load(folder)
     store = Store(folder)
-    figures = [_written(store, name, drawn) for name, drawn in draw(results).items()]
+    figures = {name: _written(store, name, drawn) for name, drawn in draw(results).items()}
+    store.write("report.html", page(results, figures).encode())
+    store.add_drawn()
+    return store.folder / "report.html"
+
+
+def page(results: Results, figures: dict[str, dict[str, Any]]) -> str:
+    """The page as HTML. figures: by name their caption, alt text and SVG."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    html = environment.get_template("report.html.j2").render(
+    environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+    shown = {name: figure for name, figure in figures.items() if not name.startswith(ANSWERS)}
+    return environment.get_template("report.html.j2").render(
         study=results.study,
         manifest=results.manifest,
-        answers=sentences.answers(results),
-        figures=figures,
+        drawn=list(figures),
+        blocks=[_drawn(results, block) for block in blocks(results)],
+        claims=tables.claims_with_measures(results),
+        further=sentences.further(results),
+        counted=sentences.count(results),
+        figures=[figure for name, figure in shown.items() if name not in CHECKS],
+        checks=[figure for name, figure in shown.items() if name in CHECKS],
+        checked=sentences.checks(results),
         z_rows=tables.z_rows(results),
-        barriers=tables.barrier_table(results),
-        grid=tables.grid_numbers(results),
+        tables=tables.titled(results),
         columns=results.columns,
-        claims=tables.claims_table(results),
-        components=ranking.table(results),
-        effects=tables.effects_table(results),
-        measures=tables.measures_table(results),
         unit=results.unit,
         n_families=results.networks["family"].n_unique(),
         kinds={kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},
         toml=results.study.toml(),
     )
-    store.write("report.html", html.encode())
-    store.add_drawn()
-    return store.folder / "report.html"
+
+
+def _drawn(results: Results, block: Block) -> dict[str, Any]:
+    """A block with its panels as SVG and their legend."""
+    drawn = [
+        {
+            "title": panel.title,
+            "y": panel.y_label,
+            "svg": None if panel.is_zero else Markup(svg.draw(panel)),
+        }
+        for panel in block.panels
+    ]
+    return {"block": block, "panels": drawn, "legend": legend(results, block.panels)}
 
 
 def _written(store: Store, name: str, drawn: Drawn) -> dict[str, Any]:
-    """A figure saved in every format; its name, caption, width as a share of the page, and PNG for the page."""
+    """A figure saved in every format; its name, caption, alt text, width in pixels, and SVG for the page."""
     images = {}
+    on_page = not name.startswith(ANSWERS)
     for kind, metadata in FORMATS.items():
+        if kind not in IN_FOLDER and not on_page:
+            continue
         buffer = io.BytesIO()
         with mpl.rc_context(fname=STYLE):
-            drawn.figure.savefig(buffer, format=kind, metadata=metadata)
+            drawn.figure.savefig(buffer, format=kind, metadata=metadata, transparent=kind == "svg")
         drawn.figure.set_layout_engine("none")  # the layout is found; finding it again costs as much as drawing
-        store.write(f"figures/{name}.{kind}", buffer.getvalue())
         images[kind] = buffer.getvalue()
+        if kind in IN_FOLDER:
+            store.write(f"figures/{name}.{kind}", images[kind])
     return {
         "name": name,
         "caption": drawn.caption,
-        "width": drawn.figure.get_size_inches()[0] / PAGE_WIDTH,
-        "png": base64.b64encode(images["png"]).decode(),
+        "alt": drawn.alt,
+        "width": round(96 * drawn.figure.get_size_inches()[0]),
+        "svg": base64.b64encode(images.get("svg", b"")).decode(),
     }

@@ -6,8 +6,8 @@ import polars as pl
 
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
-from testbed.report import ranking
-from testbed.report.tables import claims_table, grid_numbers
+from testbed.report.tables import grid_numbers
+from testbed.report.verdicts import name_of
 from testbed.results.comparison import group_means, interval, nearest_alpha, z_summary
 from testbed.results.results import Results
 from testbed.results.tables import GAPS
@@ -17,32 +17,58 @@ STABLE = 0.02  # Frankle's rule, of the test error barrier
 FOUND = 1e-9  # a gap below: the best of all permutations is found
 
 
-def answers(results: Results) -> list[str]:
-    """The answer in sentences: barriers by kind of pairs, claims, comparison with theory, counts."""
+def overall(results: Results, kind: str) -> list[str]:
+    """The mean barrier of a kind of pairs, and how many of them are connected."""
+    name = NAMES[kind]
+    barrier = results.main_barrier
+    pairs = results.measured.filter(kind=kind)
+    if not results.has(barrier):
+        return []
+    ends = columns.ends(f"{results.part}_loss")
+    at_ends = f"; mean {results.part} loss at the ends {_mean(pairs, ends)}" if results.has(ends) else ""
+    said = [
+        f"The mean {name_of(barrier)} of {name} is {_mean(pairs, barrier)} "
+        f"({results.unit}; {len(pairs):,} pairs, 95 % interval over families{at_ends})."
+    ]
+    error = columns.barrier(f"{results.part}_error", "mean_endpoints")
+    if results.has(error):
+        stable = float((pairs[error] < STABLE).mean())  # type: ignore[arg-type]
+        said.append(
+            f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under "
+            f"{100 * STABLE:.0f} %."
+        )
+    return said
+
+
+def further(results: Results) -> list[str]:
+    """What is true of all pairs of the study together, and how far measurement and theory agree."""
     said = []
     for kind in results.kinds:
-        if results.groups_of_components:
-            said += ranking.sentences(results, kind) + gap_sentences(results, kind)
+        if not results.groups_of_components:
+            said += overall(results, kind) + aligned_sentences(results, kind)
         else:
-            said += _barrier_sentences(results, kind)
-    for claim, source, found, agrees in claims_table(results):
-        said.append(f"{claim} ({source}) Here: {found}. Agrees: {agrees}.")
+            said += gap_sentences(results, kind)
     said += _permutation_sentences(results)
-    said += _z_sentences(results)
-    said += _grid_sentences(results)
-    return [*said, _count_sentence(results)]
+    return [*dict.fromkeys(said), *checks(results)]
+
+
+def checks(results: Results) -> list[str]:
+    """How far measured and predicted agree."""
+    return _z_sentences(results) + _grid_sentences(results)
 
 
 def aligned_sentences(results: Results, kind: str) -> list[str]:
     """What alignment leaves of the barrier."""
-    said = []
+    by_mean: dict[str, list[str]] = {}
     pairs = results.measured.filter(kind=kind)
     for name, alignment in ALIGNMENTS.items():
         barrier = columns.barrier(f"{results.part}_loss", path=name)
         if results.has(barrier):
-            said.append(
-                f"The mean {results.part} loss barrier of {NAMES[kind]}, {alignment.phrase} is {_mean(pairs, barrier)}."
-            )
+            by_mean.setdefault(_mean(pairs, barrier), []).append(alignment.phrase)
+    said = [
+        f"The mean {results.part} loss barrier of {NAMES[kind]}, {', '.join(phrases)}, is {mean}."
+        for mean, phrases in by_mean.items()
+    ]
     return said + gap_sentences(results, kind)
 
 
@@ -59,38 +85,6 @@ def gap_sentences(results: Results, kind: str) -> list[str]:
                 f"its mean gap to it is {_mean(pairs, gap)}."
             )
     return said
-
-
-def _barrier_sentences(results: Results, kind: str) -> list[str]:
-    """The mean barrier, how it goes with each factor, and what alignment leaves of it."""
-    name = NAMES[kind]
-    barrier = results.main_barrier
-    pairs = results.measured.filter(kind=kind)
-    predicted = barrier == columns.barrier("population")
-    source = "exact population loss" if predicted else f"measured {results.part} loss"
-    said = [
-        f"The mean barrier of {name} is {_mean(pairs, barrier)} "
-        f"({results.unit}; {source}, linear definition, {len(pairs):,} pairs, 95 % interval over families)."
-    ]
-    for key in results.groups(kind):
-        rows = group_means(pairs, [key], barrier).to_dicts()
-        if len(rows) < 2 or key == "component":
-            continue
-        first, last = rows[0], rows[-1]
-        top = max(rows, key=lambda row: row["mean"])
-        peak = "" if top in (first, last) else f", with its largest value, {interval(top)}, at {top[key]}"
-        said.append(
-            f"By {results.label(key)}, {name}: from {interval(first)} at {first[key]} to {interval(last)} at "
-            f"{last[key]}{peak}."
-        )
-    error = columns.barrier(f"{results.part}_error", "mean_endpoints")
-    if results.has(error):
-        stable = float((pairs[error] < STABLE).mean())  # type: ignore[arg-type]
-        said.append(
-            f"{stable:.0%} of {name} are stable by Frankle's rule: {results.part} error barrier (mean_endpoints) under "
-            f"{100 * STABLE:.0f} %."
-        )
-    return said + aligned_sentences(results, kind)
 
 
 def _permutation_sentences(results: Results) -> list[str]:
@@ -132,7 +126,8 @@ def _grid_sentences(results: Results) -> list[str]:
     ]
 
 
-def _count_sentence(results: Results) -> str:
+def count(results: Results) -> str:
+    """How many networks were trained, and how many pairs are left out."""
     counts = results.manifest["counts"]
     trained = f"{counts['networks']:,} networks were trained"
     if not counts["diverged"]:

@@ -10,6 +10,8 @@ import polars as pl
 from testbed import columns
 from testbed.columns import DEFINITIONS
 from testbed.measures.registry import MEASURES
+from testbed.report.figures.marks import PAIRS
+from testbed.report.verdicts import name_of
 from testbed.results.claims import judge
 from testbed.results.comparison import effects, group_means, interval, mean_interval, nearest_alpha, number, z_summary
 from testbed.results.results import Results
@@ -24,6 +26,15 @@ def claims_table(results: Results) -> list[list[str]]:
     """Rows of claim, source, what was found here, and whether it agrees."""
     verdicts = [(claim, judge(claim, results.pairs, results.shown)) for claim in results.study.claims]
     return [[claim.claim, claim.source, verdict.found, verdict.agrees] for claim, verdict in verdicts]
+
+
+def claims_with_measures(results: Results) -> list[list[str]]:
+    """Rows of claim, source, of what it is judged, what was found, and whether it agrees."""
+    rows = zip(results.study.claims, claims_table(results), strict=True)
+    return [
+        [said, source, f"{name_of(claim.column)}, {PAIRS[claim.pairs]}", found, agrees]
+        for claim, (said, source, found, agrees) in rows
+    ]
 
 
 def z_rows(results: Results) -> list[dict[str, Any]]:
@@ -41,24 +52,27 @@ def z_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def barrier_table(results: Results) -> dict[str, Any]:
-    """Mean barriers of every group of pairs: a header and rows of text."""
+    """Mean losses at the ends and mean barriers of every group of pairs: a header and rows of text."""
     quantities = (f"{results.part}_loss", f"{results.part}_error")
     aligned = [columns.along(quantity, path) for path in PATHS if path for quantity in quantities]
     sources = [name for name in (*SOURCES, *aligned) if results.has(columns.barrier(name))]
     main = next((name for name in MAIN if name in sources), "")
     definitions = [name for name in DEFINITIONS[1:] if results.has(columns.barrier(main, name))]
     barriers = [columns.barrier(name) for name in sources] + [columns.barrier(main, name) for name in definitions]
+    ends = [columns.ends(name) for name in columns.QUANTITIES if results.has(columns.ends(name))]
     rows = []
     for kind in results.kinds:
         by = ["kind", *results.groups(kind)]
         pairs = results.measured.filter(kind=kind)
-        averages = pairs.group_by(by).agg(pl.col(barriers).mean())
+        averages = pairs.group_by(by).agg(pl.col([*ends, *barriers]).mean())
         means = group_means(pairs, by, columns.barrier(main)).join(averages, on=by, maintain_order="left")
         for row in means.to_dicts():
             levels = [str(row[key]) if key in by else "all" for key in results.factors]
             numbers = [interval(row) if name == columns.barrier(main) else number(row[name]) for name in barriers]
-            rows.append([kind, *levels, f"{row['n']:,}", *numbers])
+            at_ends = [number(row[name]) for name in ends]
+            rows.append([kind, *levels, f"{row['n']:,}", *at_ends, *numbers])
     header = ["pairs", *(results.label(key) for key in results.factors), "n"]
+    header += [columns.readable(name) for name in ends]
     header += [f"{columns.readable(name)}, linear" for name in sources]
     header += [f"{columns.readable(main)}, {name}" for name in definitions]
     return {"header": header, "rows": rows}
@@ -133,3 +147,30 @@ def _with_unit(column: str, unit: str, results: Results) -> str:
     """A column's name for a header, and its unit if it has one; that of the loss by its name."""
     unit = unit.replace("loss", results.unit)
     return columns.readable(column) + (f" ({unit})" if unit else "")
+
+
+def titled(results: Results) -> list[dict[str, Any]]:
+    """The tables that fold away, each with a title and what its numbers are; those that there are."""
+    n_alphas = len(results.study.measure.alphas)
+    found = (
+        (
+            "Barriers of every group of pairs",
+            f"Means over the pairs of each group, in {results.unit} (errors: shares), with 95 % bootstrap intervals "
+            "over families where two ends are given; before them the mean losses at the ends. Measured barriers are "
+            f"maxima over the grid of {n_alphas} alphas; population and exact training barriers over all of [0, 1].",
+            barrier_table(results),
+        ),
+        (
+            "Effects",
+            f"Differences of mean barriers ({results.unit}) from the first level of each factor, over all levels of "
+            "the others, with 95 % bootstrap intervals over families and data sets, each taken alone.",
+            effects_table(results),
+        ),
+        (
+            "Beside the barrier",
+            "Means over pairs, with 95 % bootstrap intervals over families; what each column means stands at the end "
+            "of the page.",
+            measures_table(results),
+        ),
+    )
+    return [{"title": title, "text": text, "table": table} for title, text, table in found if table and table["rows"]]

@@ -14,7 +14,6 @@ REPLICATES = 1000  # of the bootstrap
 REPLICATES_AT_A_TIME = 100  # bounds the memory
 FEWEST = 3  # families, or data sets, from which an interval can be had
 ROUNDING = 1e-12  # of exact population losses, with room
-COMMON = 2**32  # the seed of draws of data sets that groups have in common
 MOST_SKEWNESS = 0.6  # of samples, times √n: beyond, a handful of them carries the mean
 
 
@@ -94,17 +93,14 @@ def nearest_alpha(curves: pl.DataFrame, alpha: float) -> float:
     return float(grid[np.argmin(abs(grid - alpha))])
 
 
-def bootstrap_means(
-    pairs: pl.DataFrame, column: str, seed: int = 0, common_data: bool = False
-) -> tuple[float, np.ndarray]:
+def bootstrap_means(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, np.ndarray]:
     """Mean of a column over pairs, and the bootstrap's draws of it, `[REPLICATES]`; NaN with fewer than 3 families.
 
     pairs: with family_a and family_b. Pairs that share a network are not independent, so families are drawn with
     replacement, not pairs: a pair of families i and j weighs w_i w_j, one within family i weighs w_i, where w counts
     how often a family was drawn (the pigeonhole bootstrap, Owen 2007; Davezies, D'Haultfœuille & Guyonvarch 2021 for
     pairs). Where data sets differ among the pairs (a column `data.seed` with three or more values), data sets are
-    drawn likewise, and the families within them. common_data: their draws do not depend on `seed`, so that two groups
-    of pairs on the same data sets are drawn with the same of them, and a difference is one on equal data.
+    drawn likewise, and the families within them.
 
     >>> pairs = pl.DataFrame({"family_a": [0, 1, 2], "family_b": [1, 2, 0], "barrier": [1.0, 2.0, 3.0]})
     >>> mean, draws = bootstrap_means(pairs, "barrier")
@@ -126,8 +122,7 @@ def bootstrap_means(
     if "data.seed" in pairs.columns:
         seeds, dataset = np.unique(pairs["data.seed"].to_numpy(), return_inverse=True)
         enough = len(seeds) >= FEWEST
-        of_data = np.random.default_rng(COMMON) if common_data else rng
-        dataset_counts = _counts(of_data, len(seeds)) if enough else np.ones((REPLICATES, len(seeds)))
+        dataset_counts = _counts(rng, len(seeds)) if enough else np.ones((REPLICATES, len(seeds)))
     means = np.empty(REPLICATES)
     for start in range(0, REPLICATES, REPLICATES_AT_A_TIME):
         some = slice(start, start + REPLICATES_AT_A_TIME)
@@ -208,12 +203,13 @@ def number(value: float | None) -> str:
 
 
 def interval(row: dict[str, Any]) -> str:
-    """mean [low, high]; the mean alone where there is no interval.
+    """mean [low, high]; the mean alone where there is no interval, or every pair has 0.
 
-    >>> interval({"mean": 1.0, "low": 0.5, "high": 1.5})
-    '1 [0.5, 1.5]'
+    >>> interval({"mean": 1.0, "low": 0.5, "high": 1.5}), interval({"mean": 0.0, "low": 0.0, "high": 0.0})
+    ('1 [0.5, 1.5]', '0')
     """
-    ends = "" if np.isnan(row["low"]) else f" [{number(row['low'])}, {number(row['high'])}]"
+    all_zero = row["mean"] == row["low"] == row["high"] == 0
+    ends = "" if np.isnan(row["low"]) or all_zero else f" [{number(row['low'])}, {number(row['high'])}]"
     return number(row["mean"]) + ends
 
 

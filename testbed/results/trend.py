@@ -1,16 +1,13 @@
 """How a mean depends on a factor, and how sure that is: every level against every other, all comparisons at once.
 
-Families of networks (and data sets, where these vary) are drawn with replacement as in `comparison`; the interval of
-every difference is so wide that with 95 % all of them hold together. Its half width is the bootstrap's standard error
-times its 95 % quantile of the largest of all |draw − mean|/error (Westfall & Young 1993), and times
-
-    √(n/(n − 1)) · t(n − 1)/z,
-
-n the smallest number of families at a level (of data sets, where these vary): a bootstrap of n things finds a variance
-that is too small by (n − 1)/n, and knows it as badly as n things tell it; t and z are the 97.5 % quantiles of Student's
-distribution and of the normal. So corrected, all intervals held in 93 % to 98 % of simulated studies of 5 to 12
-families or 3 to 6 data sets at 6 or 13 levels (uncorrected in 31 % to 80 %), and in 85 % with 4 families, which are
-therefore too few.
+Families of networks are drawn with replacement as in `comparison`. Where data sets vary, these are drawn, the same for
+every level, and the families within them: a level is compared with another on equal data. The interval of every
+difference is so wide that with 95 % all of them hold together. Its half width is the bootstrap's standard error times
+its 95 % quantile of the largest of all |draw − mean|/error (Westfall & Young 1993); but a bootstrap of n things finds a
+variance that is too small by (n − 1)/n, and knows it as badly as n things tell it. So the quantile, one of a normal
+distribution, is exchanged for that with the same tail of Student's t, times √(n/(n − 1)). Degrees of freedom are those
+of a difference: n − 1 over n data sets in common, 2 (n − 1) between two times n families. Of fewer than 6 things the
+bootstrap does not know the quantile: then it is Bonferroni's, with n − 1.
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from testbed.results.comparison import CONFIDENCE, FEWEST, bootstrap_means
+from testbed.results.comparison import CONFIDENCE, FEWEST, REPLICATES, bootstrap_means
 
 SMALL = 0.1  # of the largest mean: differences below it are called none
 ROUNDING = 1e-12  # barriers below it are rounding
-FEWEST_FAMILIES = 5  # with which the intervals hold as often as they say
+ENOUGH = 6  # families, or data sets, that tell the quantile of the largest of several differences
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +84,9 @@ def differences(
     [[False, True], [False, False]]
     """
     n = len(groups)
-    drawn = [bootstrap_means(group, column, seed=k, common_data=True) for k, group in enumerate(groups)]
-    mean = np.array([value for value, _ in drawn])
-    draws = np.array([draw for _, draw in drawn])
+    mean, draws = _means(groups, column)
     units = np.array([_n_units(group) for group in groups])
-    usable = np.isfinite(draws).any(1) & [_n_units(group) >= _fewest(group) for group in groups]
+    usable = np.isfinite(draws).any(1)
     low, high = np.full((2, n, n), np.nan)
     contrasts = [
         (i, j)
@@ -109,12 +104,22 @@ def differences(
     if has_line:
         weights = np.vstack([weights, _line(n)])
     draws[~usable] = 0.0  # they have no weight
-    half = _half_widths(weights @ draws, int(units[usable].min()))
+    half = _half_widths(weights @ draws, int(units[usable].min()), all(_has_data_sets(group) for group in groups))
     change = weights @ np.where(usable, mean, 0.0)
     low[i, j], high[i, j] = (change - half)[: len(i)], (change + half)[: len(i)]
     low[j, i], high[j, i] = -high[i, j], -low[i, j]
     line = (float(change[-1] - half[-1]), float(change[-1] + half[-1])) if has_line else (np.nan, np.nan)
     return Differences(mean, low, high, line)
+
+
+def independent_things(groups: Sequence[pl.DataFrame]) -> tuple[int, str]:
+    """How many of what stand behind each mean of groups of pairs, at least: families of networks, or data sets.
+
+    >>> independent_things([pl.DataFrame({"family_a": [0, 1], "family_b": [1, 2]})])
+    (3, 'families')
+    """
+    what = "data sets" if all(_has_data_sets(group) for group in groups) else "families"
+    return min(_n_units(group) for group in groups), what
 
 
 def trend(found: Differences, ordered: bool, least: float = 0.0) -> Trend:
@@ -155,18 +160,48 @@ def _line(n: int) -> np.ndarray:
     return (n - 1) * place / (place**2).sum()
 
 
-def _half_widths(draws: np.ndarray, n_units: int) -> np.ndarray:
-    """Half widths of simultaneous intervals of differences with bootstrap draws `[n, replicates]`."""
+def _means(groups: Sequence[pl.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each group `[K]`, and its draws `[K, replicates]`; NaN where there are too few families."""
+    if not all(_has_data_sets(group) for group in groups):
+        drawn = [bootstrap_means(group, column, seed=k) for k, group in enumerate(groups)]
+        return np.array([mean for mean, _ in drawn]), np.array([draws for _, draws in drawn])
+    seeds = sorted({seed for group in groups for seed in group["data.seed"]})
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), REPLICATES)
+    mean, draws = np.empty(len(groups)), np.empty((len(groups), REPLICATES))
+    for k, group in enumerate(groups):
+        weights, values = np.zeros((len(seeds), REPLICATES)), np.zeros((len(seeds), REPLICATES))
+        for d, seed in enumerate(seeds):
+            pairs = group.filter(pl.col("data.seed") == seed)
+            if not len(pairs):
+                continue
+            of_set, of_draws = bootstrap_means(pairs, column, seed=k * len(seeds) + d)
+            weights[d] = len(pairs) * counts[:, d]
+            values[d] = np.where(np.isfinite(of_draws), of_draws, of_set)
+        total = weights.sum(0)
+        mean[k] = float(group[column].mean())  # type: ignore[arg-type]
+        draws[k] = np.divide((weights * values).sum(0), total, out=np.full(REPLICATES, np.nan), where=total > 0)
+    return mean, draws
+
+
+def _half_widths(draws: np.ndarray, n_units: int, paired: bool) -> np.ndarray:
+    """Half widths of simultaneous intervals of differences with bootstrap draws `[n, replicates]`.
+
+    paired: whether the units, n_units of them, are the same in all groups.
+    """
     error = np.nanstd(draws, axis=1)
     spread = error > ROUNDING
     if not spread.any():
         return error
     drawn = draws[spread][:, np.isfinite(draws[spread]).all(0)]  # a draw without any pair of a level says nothing
     largest = (abs(drawn - drawn.mean(1, keepdims=True)) / error[spread, None]).max(0)
-    quantile = float(np.quantile(largest, CONFIDENCE))
-    tail = (1 - CONFIDENCE) / 2
-    few = (n_units / (n_units - 1)) ** 0.5 * stats.t.isf(tail, n_units - 1) / stats.norm.isf(tail)
-    return few * quantile * error
+    if n_units < ENOUGH:
+        tail = (1 - CONFIDENCE) / 2 / len(draws)
+        students = float(stats.t.isf(tail, n_units - 1))
+    else:
+        tail = float(stats.norm.sf(np.quantile(largest, CONFIDENCE)))
+        students = float(stats.t.isf(tail, n_units - 1 if paired else 2 * (n_units - 1)))
+    return students * (n_units / (n_units - 1)) ** 0.5 * error
 
 
 def _has_data_sets(pairs: pl.DataFrame) -> bool:
@@ -179,11 +214,6 @@ def _n_units(pairs: pl.DataFrame) -> int:
     if _has_data_sets(pairs):
         return pairs["data.seed"].n_unique()
     return len(set(pairs["family_a"]) | set(pairs["family_b"]))
-
-
-def _fewest(pairs: pl.DataFrame) -> int:
-    """How many of them an interval needs."""
-    return FEWEST if _has_data_sets(pairs) else FEWEST_FAMILIES
 
 
 def _widest(found: Differences, sure: np.ndarray) -> tuple[int, int]:

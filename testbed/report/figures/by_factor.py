@@ -1,72 +1,48 @@
-"""Barriers against a factor of the study: means at each of its levels, before and after alignment."""
+"""Barriers against a factor of the study, for papers: the panels of the page, drawn by matplotlib."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import polars as pl
 from matplotlib.figure import Figure
 
-from testbed import columns
-from testbed.report.figures.marks import COLORS, MARKERS, PAIRS, aligned_paths, color_of, other_paths, plain
-from testbed.results.comparison import group_means
+from testbed.report.facets import facets
+from testbed.report.figures.marks import COLORS, color_of, plain
+from testbed.report.panels import Panel, Series, panels
+from testbed.report.panels import caption as panels_caption
 from testbed.results.results import Results
 
-CAPTION = (
-    "Mean barrier at each level: points measured, lines the exact population loss where it is known, bars 95 % "
-    "bootstrap intervals over families of networks (not over pairs, which share networks)."
-)
-SMALL = 1 / 8  # of the barrier before alignment: smaller ones after it have a panel of their own
+COLUMNS = 2
+CROWDED = 28  # characters along an axis
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """What one panel shows: a quantity, of one kind of pairs, or what alignment leaves of it alone.
-
-    key: the factor along the axis, levels its values; split: the factor that tells series apart (None: one series).
-    """
-
-    quantity: str
-    kind: str
-    aligned_alone: bool
-    key: str
-    levels: list[Any]
-    split: str | None
-
-    @property
-    def by(self) -> list[str]:
-        """What means are taken for."""
-        return [self.key] if self.split is None else [self.split, self.key]
-
-    def x(self, rows: pl.DataFrame) -> np.ndarray:
-        """The place of each row along the axis."""
-        return np.array([self.levels.index(value) for value in rows[self.key]])
+def shown(results: Results, key: str) -> list[Panel]:
+    """The panels of every facet of a factor that are drawn."""
+    return [panel for facet in facets(results, key) for panel in panels(results, facet) if not panel.is_zero]
 
 
 def figure(results: Results, key: str) -> Figure | None:
-    """Mean barrier at each level of a factor, with 95 % intervals over families; the population's as a line beside it.
-
-    What alignment leaves has a panel of its own where it is too small to be seen beside the rest.
-    """
-    panels = _panels(results, key)
-    if not panels:
+    """Mean barrier at each level of a factor, with 95 % intervals over families; below, the loss at the ends."""
+    drawn = shown(results, key)
+    if not drawn:
         return None
-    n_kinds = len({panel.kind for panel in panels})
-    n_columns = n_kinds if n_kinds > 1 else min(2, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    figure = Figure(figsize=(max(3.6, 3.3 * n_columns), 0.4 + 2.7 * n_rows))
-    axes = figure.subplots(n_rows, n_columns, squeeze=False)
-    for ax in axes.flat[len(panels) :]:
+    n_columns = min(COLUMNS, len(drawn))
+    n_rows = -(-len(drawn) // n_columns)
+    figure = Figure(figsize=(max(3.6, 3.3 * n_columns), 0.5 + 3.1 * n_rows))
+    axes = figure.subplots(2 * n_rows, n_columns, squeeze=False, gridspec_kw={"height_ratios": [4, 1] * n_rows})
+    for ax in axes.flat:
         ax.set_visible(False)
-    for place, (ax, panel) in enumerate(zip(axes.flat, panels, strict=False)):
-        _draw(ax, results, panel)
-        _label(ax, results, panel, outer=place % n_columns == 0 or n_kinds == 1)
+    for place, panel in enumerate(drawn):
+        row, column = divmod(place, n_columns)
+        upper, lower = axes[2 * row : 2 * row + 2, column]
+        _draw(upper, panel)
+        _ends(lower, panel)
+        _label(upper, lower, panel)
     labels = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in axes.flat]
     handles = {label: handle for pairs in labels for handle, label in pairs}
-    split = panels[-1].split
+    split = next((panel.split for panel in drawn if panel.split), None)
     figure.legend(
         handles.values(),
         handles.keys(),
@@ -79,108 +55,70 @@ def figure(results: Results, key: str) -> Figure | None:
     return figure
 
 
-def _panels(results: Results, key: str) -> list[_Panel]:
-    """A panel for each quantity and kind of pairs; none where the factor has one level alone."""
-    kinds = [kind for kind in results.kinds if key in results.groups(kind)]
-    levels = results.pairs[key].unique().sort().to_list()
-    if len(levels) < 2:
-        return []
-    quantities = [name for name in _quantities(results) if results.has(columns.barrier(name))]
-    shown = [(quantity, kind, False) for quantity in quantities for kind in kinds]
-    shown += [(quantity, kind, True) for quantity in quantities if _hidden(results, quantity) for kind in kinds]
-    panels = []
-    for quantity, kind, aligned_alone in shown:
-        others = [other for other in results.groups(kind) if other != key]
-        split = max(others, key=lambda other: results.pairs[other].n_unique(), default=None)
-        panels.append(_Panel(quantity, kind, aligned_alone, key, levels, split))
-    return panels
+def caption(results: Results, key: str) -> str:
+    """What the figure shows."""
+    return panels_caption(shown(results, key))
 
 
-def _quantities(results: Results) -> list[str]:
-    """What there may be panels of: the training loss where another path than the straight one was measured on it."""
-    names = [f"{results.part}_loss", f"{results.part}_error", "train_error"]
-    if any(results.has(columns.barrier("train_loss", path=path)) for path in other_paths()):
-        names.append("train_loss")
-    return list(dict.fromkeys(names))
-
-
-def _hidden(results: Results, quantity: str) -> bool:
-    """Whether the mean barrier after every alignment is a small part of the one before."""
-    aligned = [columns.barrier(quantity, path=path) for path in aligned_paths()]
-    aligned = [name for name in aligned if results.has(name)]
-    if not aligned or not quantity.endswith("loss"):
-        return False
-    before, *after = results.measured.select(pl.col([columns.barrier(quantity), *aligned]).mean()).row(0)
-    return max(after) < SMALL * before
-
-
-def _draw(ax: mpl.axes.Axes, results: Results, panel: _Panel) -> None:
-    pairs = results.measured.filter(kind=panel.kind)
-    measured = group_means(pairs, panel.by, columns.barrier(panel.quantity))
-    series = [None] if panel.split is None else measured[panel.split].unique().sort().to_list()
-    if not panel.aligned_alone:
-        predicted = None
-        if panel.quantity == "test_loss" and results.has(columns.barrier("population")):
-            predicted = group_means(pairs, panel.by, columns.barrier("population"))
-        _as_trained(ax, panel, series, measured, predicted)
-    paths = {
-        path: mark
-        for path, mark in (aligned_paths() | other_paths()).items()
-        if results.has(columns.barrier(panel.quantity, path=path))
-    }
-    for place, (path, mark) in enumerate(paths.items(), 1):
-        means = group_means(pairs, panel.by, columns.barrier(panel.quantity, path=path))
-        for i, level in enumerate(series):
-            rows = _of_level(means, panel, level)
-            color = "0.2" if panel.split is None else color_of(i, series)
-            style: dict[str, Any] = {"fmt": mark.marker, "ms": 3.5, "lw": 0.8, "color": color, "mfc": "none"}
-            x = panel.x(rows) + 0.08 * place
-            ax.errorbar(x, rows["mean"].to_numpy(), _errors(rows), label=mark.label if i == 0 else None, **style)
+def _draw(ax: mpl.axes.Axes, panel: Panel) -> None:
+    """Points with their intervals, and lines of what is predicted."""
+    ax.set_visible(True)
+    paths = list(dict.fromkeys(series.label for series in panel.series if series.role == "path"))
+    named: set[str] = set()
+    for series in panel.series:
+        if not series.points:
+            continue
+        aside = 0.0 if series.color is None or series.n_colors == 1 else series.color / (series.n_colors - 1) - 0.5
+        shift = 0.18 * aside + (0.08 * (paths.index(series.label) + 1) if series.role == "path" else 0.0)
+        at = np.array([point.at for point in series.points]) + shift
+        mean = np.array([point.mean for point in series.points])
+        label = None if series.label in named else plain(series.label)
+        named.add(series.label)
+        if series.role == "predicted":
+            ax.plot(at, mean, color=_color(panel, series), lw=1, label=label)
+            continue
+        ends = np.array([(point.mean - point.low, point.high - point.mean) for point in series.points]).T
+        style: dict[str, Any] = {"fmt": series.mark.marker, "ms": 3.5, "lw": 1, "color": _color(panel, series)}
+        if series.role == "path":
+            style["mfc"] = "none"
+        ax.errorbar(at, mean, abs(np.nan_to_num(ends)), label=label, **style)
+        stuck = [place for place, point in zip(at, series.points, strict=True) if not point.learnt]
+        if stuck:
+            heights = [point.mean for point in series.points if not point.learnt]
+            ax.plot(stuck, heights, "x", ms=7, color="0.4", label=None if "stuck" in named else "did not learn")
+            named.add("stuck")
     low, high = ax.get_ylim()
-    ax.set_ylim(min(0, low), high)
-    if panel.aligned_alone:
-        ax.set_yscale("symlog", linthresh=high / 1000, linscale=0.5)
-        ax.set_ylim(-high / 2000, high)
+    ax.set_ylim(min(0.0, low) if panel.bottom < 0 else 0.0, high)
 
 
-def _as_trained(
-    ax: mpl.axes.Axes, panel: _Panel, series: list[Any], measured: pl.DataFrame, predicted: pl.DataFrame | None
-) -> None:
-    """Points of the measured barriers, and lines of the predicted ones, a colour for each series."""
-    for i, level in enumerate(series):
-        rows = _of_level(measured, panel, level)
-        color = COLORS[panel.kind] if panel.split is None else color_of(i, series)
-        aside = 0.0 if len(series) == 1 else 0.18 * (i / (len(series) - 1) - 0.5)
-        x = panel.x(rows) + aside
-        style: dict[str, Any] = {"fmt": MARKERS[panel.kind], "ms": 3.5, "lw": 1, "color": color}
-        label = "measured" if level is None else plain(level)
-        ax.errorbar(x, rows["mean"].to_numpy(), _errors(rows), label=label, **style)
-        if predicted is not None:
-            line = _of_level(predicted, panel, level)
-            ax.plot(x, line["mean"], color=color, lw=1, label="predicted" if level is None else None)
+def _ends(ax: mpl.axes.Axes, panel: Panel) -> None:
+    """The strip: the same quantity at the ends of the paths."""
+    if not panel.has_ends:
+        return
+    ax.set_visible(True)
+    for series in [series for series in panel.series if series.role == "measured"] or panel.series:
+        points = [point for point in series.points if point.end is not None]
+        ends = [float(point.end or 0.0) for point in points]
+        ax.plot([point.at for point in points], ends, "-", lw=1, color=_color(panel, series))
+    ax.set_ylim(0, 1.15 * (ax.get_ylim()[1] or 1.0))
+    ax.set_title(panel.end_label, fontsize=6.5, pad=2)
 
 
-def _label(ax: mpl.axes.Axes, results: Results, panel: _Panel, outer: bool) -> None:
-    """Title, ticks and axes' names; the vertical axis is named at the outer panels."""
-    pooled = [results.short(other) for other in results.groups(panel.kind) if other not in (panel.key, panel.split)]
-    note = f", pooled over {', '.join(pooled)}" if pooled else ""
-    ax.set_title(PAIRS[panel.kind] + (", after alignment" if panel.aligned_alone else note))
-    ticks = [plain(level) for level in panel.levels]
-    ax.set_xticks(range(len(ticks)), ticks)
-    crowded = sum(len(tick) + 1 for tick in ticks) > 28 or any(len(tick) > 6 for tick in ticks)
-    if crowded:
-        ax.set_xticks(range(len(ticks)), ticks, rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_xlabel(results.label(panel.key))
-    if outer:
-        unit = results.unit if panel.quantity.endswith("loss") else "share misclassified"
-        ax.set_ylabel(f"{columns.readable(panel.quantity)} barrier, linear\n({unit})")
+def _label(upper: mpl.axes.Axes, lower: mpl.axes.Axes, panel: Panel) -> None:
+    """Title, ticks and axes' names; ticks stand below the lower axes, if these are there."""
+    upper.set_title(panel.title)
+    upper.set_ylabel(panel.y_label.replace(" (", "\n("))
+    ticks = [plain(tick) for tick in panel.facet.ticks]
+    crowded = sum(len(tick) + 1 for tick in ticks) > CROWDED or any(len(tick) > 6 for tick in ticks)
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    bottom = lower if panel.has_ends else upper
+    for ax in (upper, lower):
+        ax.set_xlim(-0.5, len(ticks) - 0.5)
+        ax.set_xticks(range(len(ticks)), [""] * len(ticks))
+    bottom.set_xticks(range(len(ticks)), ticks, **turned)
+    bottom.set_xlabel(panel.facet.axis)
 
 
-def _of_level(means: pl.DataFrame, panel: _Panel, level: Any) -> pl.DataFrame:
-    """The rows of one series."""
-    return means if panel.split is None else means.filter(pl.col(panel.split) == level)
-
-
-def _errors(rows: pl.DataFrame) -> np.ndarray:
-    """How far the ends of the interval are from the mean, `[2, n]`; 0 where there is none."""
-    return np.nan_to_num(np.abs(rows.select("low", "high").to_numpy().T - rows["mean"].to_numpy()))
+def _color(panel: Panel, series: Series) -> Any:
+    """The colour of a series: of its level, or of its kind of pairs."""
+    return COLORS[panel.kind] if series.color is None else color_of(series.color, range(series.n_colors))

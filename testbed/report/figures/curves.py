@@ -12,10 +12,6 @@ from testbed import columns
 from testbed.report.figures.marks import plain
 from testbed.results.results import Results
 
-CAPTION = (
-    "Loss along the straight path between two networks, for pairs of small (10 % quantile), median and the largest "
-    "barrier of each kind. Points are measured, lines predicted; nothing is fitted."
-)
 QUANTILES = (0.1, 0.5, 1.0)
 PARTS = (("test", "population", "C0"), ("train", "exact_training", "C2"))  # measured, predicted, colour
 
@@ -46,6 +42,16 @@ def figure(results: Results) -> Figure | None:
         handlelength=1.5,
     )
     return figure
+
+
+def caption(results: Results) -> str:
+    """What the figure shows: lines only where something was predicted."""
+    said = (
+        "Loss along the straight path between two networks, for pairs of small (10 % quantile), median and the largest "
+    )
+    said += "barrier of each kind. Points are measured"
+    predicted = any(columns.predicted_loss(name) in results.curves.columns for _, name, _ in PARTS)
+    return f"{said}, lines predicted; nothing is fitted." if predicted else f"{said}."
 
 
 def _curve(ax: mpl.axes.Axes, curve: pl.DataFrame) -> None:

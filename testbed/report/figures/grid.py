@@ -32,5 +32,5 @@ def figure(results: Results) -> Figure | None:
     n = len(results.study.measure.alphas)
     ax.set(xscale="log", yscale="log", ylim=(5e-7, 2), xlabel=f"exact training barrier ({results.unit})")
     ax.set_ylabel(f"share that {n} alphas miss\n(below 10⁻⁶ drawn there)")
-    ax.legend(loc="upper right", markerscale=2)
+    figure.legend(loc="outside lower center", markerscale=2, ncols=2)
     return figure

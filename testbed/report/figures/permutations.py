@@ -30,6 +30,14 @@ def figure(results: Results) -> Figure | None:
     for ax, kind in zip(panels, results.kinds, strict=True):
         _shares(ax, results, kind)
     figure.axes[0].set_ylabel("share in different permutations")
+    labels = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in panels]
+    handles = {label: handle for pairs in labels for handle, label in pairs}
+    if handles:
+        split = next(key for kind in results.kinds for key in results.groups(kind)[1:2])
+        title = results.label(split)
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", title=title, title_fontsize=8, ncols=4
+        )
     return figure
 
 
@@ -52,5 +60,3 @@ def _shares(ax: mpl.axes.Axes, results: Results, kind: str) -> None:
     ax.set_xticks(range(len(levels)), [plain(level) for level in levels])
     ax.set(xlabel=results.label(key), title=PAIRS[kind])
     ax.set_ylim(bottom=-0.01)
-    if split is not None:
-        ax.legend(title=results.label(split), title_fontsize=8, ncols=2)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import matplotlib as mpl
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
 from testbed.report.figures.marks import plain
+from testbed.report.ticks import labels
 from testbed.results.results import Results
 
 CAPTION = (
@@ -40,8 +43,23 @@ def figure(results: Results) -> Figure | None:
         _networks(ax, plane)
         ax.set_title(f"{_pair(results, plane['pair'][0])}\nC: {plane['third'][0]}", fontsize=7)
         ax.set(xlabel="distance along θB − θA", ylabel="distance towards C")
-    figure.colorbar(filled, ax=panels, label=f"training loss ({results.unit})", format="%.1g", shrink=0.8)
+    at = round_numbers(low, high)
+    bar = figure.colorbar(filled, ax=panels, label=f"training loss ({results.unit})", shrink=0.8, ticks=at)
+    bar.set_ticklabels(labels(at))
+    bar.minorticks_off()
     return figure
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of 10 from low to high; the ends where there are fewer than two.
+
+    >>> round_numbers(0.08, 0.6)
+    [0.1, 0.2, 0.5]
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    numbers = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    between = [value for value in numbers if low <= value <= high]
+    return between if len(between) > 1 else [low, high]
 
 
 def _contours(ax: mpl.axes.Axes, plane: pl.DataFrame, low: float, high: float) -> mpl.contour.QuadContourSet:

@@ -27,7 +27,7 @@ def figure(results: Results) -> Figure | None:
             sides.append((on_grid, exact, title))
     if not sides:
         return None
-    figure = Figure(figsize=(3.4 * len(sides), 3.4))
+    figure = Figure(figsize=(3.4 * len(sides), 3.7))
     axes = figure.subplots(1, len(sides), squeeze=False)[0]
     for ax, (on_grid, exact, title) in zip(axes, sides, strict=True):
         top = 0.0
@@ -41,5 +41,6 @@ def figure(results: Results) -> Figure | None:
         ax.axline((0, 0), slope=1, color="black", lw=0.8, zorder=0.5)
         ax.set(xlabel=f"predicted barrier ({results.unit})", ylabel=f"measured barrier ({results.unit})", title=title)
         ax.set(xlim=limits, ylim=limits, aspect="equal")
-        ax.legend(loc="upper left", markerscale=2)
+    labels = axes[0].get_legend_handles_labels()
+    figure.legend(*labels, loc="outside lower center", markerscale=2, ncols=2)
     return figure

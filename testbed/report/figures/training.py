@@ -25,7 +25,7 @@ def figure(results: Results) -> Figure | None:
     if len(levels) > MOST_LINES:
         keys = []
         levels = [None]
-    figure = Figure(figsize=(4.4, 3.2))
+    figure = Figure(figsize=(4.4, 3.6))
     ax = figure.subplots()
     for i, level in enumerate(levels):
         rows = losses if level is None else losses.filter(pl.col(keys[0]) == level)
@@ -42,7 +42,7 @@ def figure(results: Results) -> Figure | None:
         title="median over networks" + ("; band: 10 % to 90 %" if len(levels) == 1 else ""),
     )
     if keys:
-        ax.legend(title=results.label(keys[0]), ncols=2)
+        figure.legend(loc="outside lower center", title=results.label(keys[0]), title_fontsize=8, ncols=4)
     return figure
 
 

@@ -33,7 +33,7 @@ def figure(results: Results) -> Figure | None:
     levels = results.pairs[INPUTS].unique().sort().to_list()
     _every_pair(left, results, levels)
     _distances(right, results, levels)
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, columnspacing=1)
+    figure.legend(loc="outside lower center", ncols=4, columnspacing=1, markerscale=1.5)
     return figure
 
 
@@ -48,7 +48,6 @@ def _every_pair(ax: mpl.axes.Axes, results: Results, levels: list[Any]) -> None:
             ax.scatter(some[PREDICTED], some[SIMULATED], label=label, **style)
     ax.axline((0, 0), slope=1, color="black", lw=0.8, zorder=0.5)
     ax.set(xlabel=f"predicted, d → ∞ ({results.unit})", ylabel="simulated", title="L(½) − mean of ends, every pair")
-    ax.legend(markerscale=2, fontsize=7)
 
 
 def _distances(ax: mpl.axes.Axes, results: Results, levels: list[Any]) -> None:

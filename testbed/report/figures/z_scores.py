@@ -27,10 +27,11 @@ def figure(results: Results) -> Figure | None:
     z = results.measured["z"].drop_nulls().to_numpy()
     if len(z) < FEWEST:
         return None
-    figure = Figure(figsize=(6.6, 3.0))
+    figure = Figure(figsize=(6.6, 3.3))
     left, right = figure.subplots(1, 2)
     _histogram(left, z, nearest_alpha(results.curves, 0.5))
     _quantiles(right, z)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -47,7 +48,6 @@ def _histogram(ax: mpl.axes.Axes, z: np.ndarray, alpha: float) -> None:
         ylim=(0, 0.5),
         title=f"{len(z):,} pairs, one z each",
     )
-    ax.legend(loc="upper right")
 
 
 def _quantiles(ax: mpl.axes.Axes, z: np.ndarray) -> None:
@@ -61,4 +61,3 @@ def _quantiles(ax: mpl.axes.Axes, z: np.ndarray) -> None:
     ax.plot(normal, np.sort(z) - normal, ".", ms=2, color="C0", rasterized=True)
     ax.axhline(0, color="black", lw=0.8)
     ax.set(xlabel="normal quantile", ylabel="quantile of z − normal quantile", title="the same, quantile by quantile")
-    ax.legend(loc="upper left", fontsize=7)

@@ -17,31 +17,54 @@ from PIL import Image
 import testbed
 from testbed import run_study
 from testbed.cli import main
+from testbed.report import write_report
+from testbed.report.figures import planes
+from testbed.report.figures.draw import draw
+from testbed.report.ticks import labels
 
 HOME = Path(testbed.__file__).resolve().parent.parent
 
 
 def check_report(report: Path) -> str:
-    """The report refers to nothing outside itself, and its figures are there as PNG and PDF; returns its text."""
+    """The report refers to nothing outside its folder, and its figures are there as PNG and PDF; returns its text."""
     html = report.read_text(encoding="utf-8")
-    references = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\'\s>)]+)', html)
+    references = re.findall(r'\s(?:src|href)="([^"]+)"', html)
+    inside = ("data:image/svg+xml;base64,", "figures/", "#")
     assert references
-    assert all(reference.startswith("data:image/png;base64,") for reference in references)
-    assert not re.search(r"<script|<link|@import|https?://", html)
-    names = {path.stem for path in (report.parent / "figures").glob("*.png")}
-    assert names == {path.stem for path in (report.parent / "figures").glob("*.pdf")}
-    assert html.count("data:image/png") == len(names)
+    assert all(reference.startswith(inside) for reference in references)
+    assert not re.search(r"<link|@import|https?://|url\(", html)
+    figures = report.parent / "figures"
+    names = {path.stem for path in figures.glob("*.png")}
+    assert names == {path.stem for path in figures.glob("*.pdf")}
+    linked = {reference for reference in references if reference.startswith("figures/")}
+    assert linked == {f"figures/{name}.pdf" for name in names}
     for name in names:
-        with Image.open(report.parent / "figures" / f"{name}.png") as image:
+        with Image.open(figures / f"{name}.png") as image:
             assert np.asarray(image).std() > 1  # something is drawn
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html).lower()
+    check_parts(html)
     return html
 
 
-def test_report_of_a_factor_study(study, tmp_path):
-    report = run_study(
-        study({"vary": {"architecture.hidden": [[2], [3]], "ensemble.spawn_step": [0, 20]}}), tmp_path / "run"
-    )
+def check_parts(html: str) -> None:
+    """Ids are unique and links find them; tables have captions, scopes, and scroll; images say what they show."""
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(set(ids)) == len(ids)
+    assert {target[1:] for target in re.findall(r'href="(#[^"]+)"', html)} <= set(ids)
+    assert html.count("<main>") == html.count("<nav ") == html.count("<h1 ") == 1
+    for table in re.findall(r"(<div[^>]*>)?<table.*?</table>", html, re.DOTALL):
+        assert 'tabindex="0"' in table and 'role="region"' in table
+    assert html.count("<table") == html.count("<caption>")
+    assert not re.search(r"<th(?![^>]*scope=)[ >]", html)
+    for figure in re.findall(r"<figure>.*?</figure>", html, re.DOTALL):
+        said = re.search(r"<figcaption>(.*?)</figcaption>", figure, re.DOTALL)
+        assert said and len(said[1]) > 20
+        for alt in re.findall(r'(?:alt|<svg[^>]*aria-label)="([^"]+)"', figure):
+            assert len(alt) > 20 and alt not in said[1] and said[1][:40] not in alt
+
+
+def test_report_of_a_factor_study(runs):
+    report = runs("splits") / "report.html"
     html = check_report(report)
     for text in (
         "Does it run?",
@@ -65,10 +88,13 @@ def test_report_of_a_factor_study(study, tmp_path):
         "training",
     }
     pairs = pl.read_parquet(report.parent / "pairs.parquet").filter(kind="siblings")
-    assert f"The mean barrier of siblings is {pairs['population_barrier_linear'].mean():.3g} " in html
+    assert (
+        f"The mean population loss barrier (linear) of siblings is {pairs['population_barrier_linear'].mean():.3g}"
+        in html
+    )
     level = pairs["ensemble.spawn_step"]
     late, early = (pairs.filter(level == step)["population_barrier_linear"].mean() for step in (20, 0))
-    assert "<h2>Effects</h2>" in html and f"{late - early:.3g}" in html
+    assert "<summary>Effects</summary>" in html and f"{late - early:.3g}" in html
 
 
 @pytest.mark.parametrize("kind", ["gaussian_mixture", "spirals"])
@@ -123,6 +149,37 @@ def test_commands_in_process(raw, tmp_path, capsys, monkeypatch):
     assert "report.html" in capsys.readouterr().out
     main(["studies"])
     assert "teacher_student" in capsys.readouterr().out
+
+
+def test_the_page_is_the_same_bytes_for_the_same_run(runs):
+    folder = runs("widths")
+    first = (folder / "report.html").read_bytes()
+    assert first == write_report(folder).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["widths", "splits", "components", "alone"])
+def test_the_answer_stands_first_and_checks_fold_away(runs, name):
+    html = check_report(runs(name) / "report.html")
+    main = html[html.index("<main>") :]
+    first = main.index('<p class="verdict')
+    assert not re.search(r"<table|<figure|<svg|<details", main[:first])
+    assert first < main.index("<details>")
+    if name == "splits":
+        checks = main[main.index('id="checks"') :]
+        assert checks.index("<details>") < checks.index("<img")
+
+
+def test_no_legend_lies_on_curves_and_no_label_stands_twice(loaded):
+    for name in ("widths", "splits"):
+        for drawn in draw(loaded(name)).values():
+            assert not any(ax.get_legend() for ax in drawn.figure.axes)
+            assert drawn.caption not in drawn.alt and drawn.alt not in drawn.caption
+
+
+def test_the_colour_bar_of_planes_has_labels_that_differ():
+    for low, high in ((0.08, 0.6), (1e-4, 2.0), (0.31, 0.39), (1e-4, 1e-3)):
+        at = planes.round_numbers(low, high)
+        assert len(set(labels(at))) == len(at) >= 2 and all(low <= value <= high for value in at)
 
 
 REFUSED = [

@@ -1,0 +1,56 @@
+"""Whether networks learnt: a low barrier between two that did not says nothing of connectivity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from testbed import columns
+from testbed.results.comparison import number
+from testbed.results.results import Results
+
+HALF = 0.5  # of the loss at the first step: networks that end above it did not learn
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A level whose networks did not learn: the mean training loss at the ends of its pairs, and at the first step."""
+
+    level: Any
+    end: float
+    start: float
+
+
+def end_quantity(results: Results) -> str | None:
+    """The loss that says whether networks learnt: the training loss, or the test loss where no set is trained on."""
+    return next((name for name in ("train_loss", "test_loss") if results.has(columns.ends(name))), None)
+
+
+def stuck(results: Results, key: str, levels: Sequence[Any]) -> list[Stuck]:
+    """The levels of a factor whose networks end above half of the loss that they had at their first step."""
+    quantity = end_quantity(results)
+    if quantity is None or not len(results.losses):
+        return []
+    ends = results.measured.group_by(key).agg(pl.col(columns.ends(quantity)).mean().alias("end"))
+    first = results.losses.filter(pl.col("step") == 0).join(results.networks.select("network", key), on="network")
+    starts = first.group_by(key).agg(pl.col("loss").mean().alias("start"))
+    found = {row[key]: row for row in ends.join(starts, on=key).to_dicts()}
+    rows = [found[level] for level in levels if level in found]
+    return [Stuck(row[key], row["end"], row["start"]) for row in rows if _is_stuck(row["end"], row["start"])]
+
+
+def _is_stuck(end: float | None, start: float | None) -> bool:
+    return end is not None and start is not None and end > HALF * start
+
+
+def warning(results: Results, levels: Sequence[Stuck], name: str, names: dict[Any, str]) -> str:
+    """What the page says of levels that did not learn. name: the factor's; names: of its levels."""
+    quantity = columns.readable(end_quantity(results) or "")
+    listed = ", ".join(f"{names[one.level]} ({number(one.end)}, of {number(one.start)} at first)" for one in levels)
+    return (
+        f"Did not learn, by {name}: {listed}. There the mean {quantity} ({results.unit}) ends above half of what it "
+        "was at the first step, and a low barrier says nothing of connectivity."
+    )

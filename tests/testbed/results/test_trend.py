@@ -1,0 +1,118 @@
+"""What a mean does along a factor: trends that are there are found, others are not, and the intervals hold together."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from testbed.results.trend import Differences, differences, independent_things, trend
+
+TRIALS = 100
+
+
+def group(mean, rng, families=8, spread=0.1):
+    """Pairs of neighbours in a ring of families, each with a value of its own."""
+    own = spread * rng.standard_normal(families)
+    pairs = {
+        "family_a": np.arange(families),
+        "family_b": (np.arange(families) + 1) % families,
+        "barrier": mean + own + np.roll(own, -1),
+    }
+    return pl.DataFrame(pairs)
+
+
+def on_data_sets(mean, rng, data_sets, interaction):
+    """Six families on each of several data sets, and what a data set does at this level alone."""
+    parts = []
+    for d in range(data_sets):
+        some = group(mean + interaction * rng.standard_normal(), rng, 6)
+        moved = (pl.col("family_a") + 6 * d, pl.col("family_b") + 6 * d)
+        parts.append(some.with_columns(*moved, pl.lit(d).alias("data.seed")))
+    return pl.concat(parts)
+
+
+@pytest.mark.parametrize(
+    ("means", "ordered", "what", "at"),
+    [
+        ((0.0, 1.0, 2.0), True, "rises", (0, 2)),
+        ((2.0, 1.0, 0.0), True, "falls", (0, 2)),
+        ((0.0, 3.0, 0.5), True, "rises then falls", (0, 1, 2)),
+        ((3.0, 0.0, 2.0), True, "falls then rises", (0, 1, 2)),
+        ((0.0, 3.0, 0.0, 3.0), True, "goes up and down", (0, 1, 3)),
+        ((0.0, 3.0, 0.5), False, "differs", (0, 2)),
+        ((5.0, 5.0, 5.0), True, "same", (0, 2)),
+        ((0.3, 0.3, 0.3), True, "unknown", (0, 2)),
+    ],
+)
+def test_what_the_means_do_is_found(means, ordered, what, at):
+    """Means that are 5 or more standard errors apart, or not at all: these are the same only beside a large mean."""
+    rng = np.random.default_rng(7)
+    found = trend(differences([group(mean, rng, 30) for mean in means], "barrier", ordered=ordered), ordered)
+    assert found.what == what
+    assert found.at == at or what in ("goes up and down", "differs")
+
+
+def test_a_slow_trend_is_told_by_the_line_where_no_two_levels_surely_differ():
+    means = np.array([0.0, 0.1, 0.2])
+    wide = np.ones((3, 3))
+    assert trend(Differences(means, -wide, wide, line=(0.1, 0.3)), ordered=True).what == "rises"
+    assert trend(Differences(means, -wide, wide, line=(-0.3, -0.1)), ordered=True).what == "falls"
+    assert trend(Differences(means, -wide, wide, line=(-0.1, 0.3)), ordered=True).what == "unknown"
+
+
+def test_the_line_is_that_of_least_squares():
+    rng = np.random.default_rng(2)
+    groups = [group(mean, rng, 30) for mean in (0.0, 2.0, 1.0, 5.0)]
+    found = differences(groups, "barrier", ordered=True)
+    assert sum(found.line) / 2 == pytest.approx(3 * np.polyfit(range(4), found.mean, 1)[0])
+
+
+def test_few_families_are_no_reason_to_be_sure():
+    rng = np.random.default_rng(0)
+    few = [group(mean, rng, 2) for mean in (0.0, 100.0)]
+    found = trend(differences(few, "barrier", ordered=True), ordered=True)
+    assert found.what == "unknown" and np.isnan(found.bound)
+    assert independent_things(few) == (2, "families")
+
+
+def test_the_same_is_said_only_within_a_bound_that_is_small():
+    none = np.full((2, 2), np.nan)
+    half = none.copy()
+    half[0, 1], half[1, 0] = 0.09, 0.09
+    assert trend(Differences(np.array([1.0, 1.0]), -half, half), True).what == "same"
+    assert trend(Differences(np.array([0.5, 0.5]), -half, half), True).what == "unknown"
+    assert trend(Differences(np.array([0.5, 0.5]), -half, half), True, least=0.1).what == "same"
+    assert trend(Differences(np.array([0.0, 0.0]), 0 * half, 0 * half), True).what == "same"
+
+
+def test_data_sets_in_common_are_compared_with_each_other():
+    """A large difference between data sets, the same at both levels, does not hide a small one between the levels."""
+    rng = np.random.default_rng(1)
+    families = np.arange(60)
+    data = families % 6
+    shift = 10 * rng.standard_normal(6)[data]
+
+    def at(mean, first):
+        own = 0.01 * rng.standard_normal(60)
+        numbers = {"family_a": families + first, "family_b": families + first, "data.seed": data}
+        return pl.DataFrame(numbers | {"barrier": mean + shift + own})
+
+    found = differences([at(0.0, 0), at(0.1, 60)], "barrier")
+    assert found.low[0, 1] > 0 and found.high[0, 1] < 0.2
+    assert independent_things([at(0.0, 0)]) == (6, "data sets")
+
+
+@pytest.mark.parametrize(("families", "data_sets"), [(4, 0), (6, 0), (12, 0), (0, 4), (0, 6)])
+def test_all_intervals_hold_together_as_often_as_they_say(families, data_sets):
+    """Five levels of equal means: all ten differences, and the line, hold 0 in about 95 % of studies."""
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(TRIALS):
+        groups = [
+            on_data_sets(1.0, rng, data_sets, interaction=1.0) if data_sets else group(1.0, rng, families)
+            for _ in range(5)
+        ]
+        found = differences(groups, "barrier", ordered=True)
+        held += bool(not found.above.any() and found.line[0] <= 0 <= found.line[1])
+    assert held >= 0.88 * TRIALS  # 95 of 100 have a standard deviation of 2.2
