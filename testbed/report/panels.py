@@ -13,6 +13,7 @@ from testbed.kinds import Mark
 from testbed.report.facets import Facet
 from testbed.report.figures.marks import MARKERS, PAIRS, aligned_paths, other_paths
 from testbed.report.learnt import stuck
+from testbed.report.verdicts import judged_by
 from testbed.results.comparison import group_means
 from testbed.results.results import Results
 from testbed.results.trend import ROUNDING
@@ -124,6 +125,8 @@ def caption(shown: list[Panel]) -> str:
 def _quantities(results: Results) -> list[str]:
     """What there may be panels of: the training loss where another path than the straight one was measured on it."""
     names = [f"{results.part}_loss", f"{results.part}_error", "train_error"]
+    judged = judged_by(results).partition("_barrier")[0]
+    names = [judged, *names] if judged in names else names
     if any(results.has(columns.barrier("train_loss", path=path)) for path in other_paths()):
         names.append("train_loss")
     return list(dict.fromkeys(names))
@@ -146,7 +149,7 @@ def _panel(results: Results, facet: Facet, quantity: str, kind: str, aligned_alo
     levels = [None] if split is None else pairs[split].unique().sort().to_list()
     own = Mark(MARKERS[kind], "measured")
     paths: dict[str, Mark] = {} if aligned_alone else {"": own}
-    paths |= {path: mark for path, mark in (aligned_paths() | other_paths()).items()}
+    paths |= aligned_paths() | other_paths()
     series = []
     for path, mark in paths.items():
         column = columns.barrier(quantity, path=path)

@@ -23,10 +23,11 @@ SURENESS = {  # of the difference from the baseline's barrier; the first three h
     "raises": f"raise it ({SURE} of all at once)",
     "lowers": f"lower it ({SURE} of all at once)",
     "same": f"change it by less than {{bound}} ({SURE} of all at once)",
-    "alone": f"change it where each is looked at alone ({SURE} of each, not of all)",
+    "raises, alone": f"raise it where each is looked at alone ({SURE} of each, not of all)",
+    "lowers, alone": f"lower it where each is looked at alone ({SURE} of each, not of all)",
     "unknown": "cannot be told from it",
 }
-SHORT = {"raises": "raises", "lowers": "lowers", "same": "the same", "alone": "alone", "unknown": "cannot tell"}
+SHORT = {"same": "the same", "unknown": "cannot tell", "": "–"}
 HOW_IT_TRAINED = tuple(columns.ends(name) for name in ("train_loss", "train_error", "test_error"))
 
 
@@ -36,7 +37,7 @@ class Effect:
 
     change, low, high: the difference with its 95 % interval, taken alone; bound: what it does not exceed in either
     direction, for all components at once. sure: `raises`, `lowers` or `same` where that holds for all components at
-    once with 95 %; `alone` where its own interval lies on one side of 0 and no more; else `unknown`.
+    once with 95 %; `raises, alone` or `lowers, alone` where its own interval lies on one side of 0; else `unknown`.
     """
 
     component: str
@@ -81,7 +82,9 @@ def _sure(together: tuple[float, float], alone: tuple[float, float], small: floa
         return "lowers"
     if max(-together[0], together[1]) <= small:
         return "same"
-    return "alone" if alone[0] > ROUNDING or alone[1] < -ROUNDING else "unknown"
+    if alone[0] > ROUNDING:
+        return "raises, alone"
+    return "lowers, alone" if alone[1] < -ROUNDING else "unknown"
 
 
 def sentence(results: Results, kind: str, found: list[Effect]) -> str:
@@ -93,10 +96,11 @@ def sentence(results: Results, kind: str, found: list[Effect]) -> str:
     several = [f"{len(by[sure])} {text.format(bound=bound)}" for sure, text in SURENESS.items() if by[sure]]
     said = f"{KINDS[kind]}: the {name_of(column)} of the baseline is {number(baseline)}. "
     said += f"Of {len(found)} components, {'; '.join(several)}."
-    for sure, text in (("raises", "It rises most with"), ("lowers", "It falls most with")):
-        most = sorted(by[sure], key=lambda effect: -abs(effect.change))[:NAMED]
-        if most:
-            said += f" {text} {', '.join(f'{effect.component} ({number(effect.mean)})' for effect in most)}."
+    up = [effect for effect in found if effect.sure.startswith("raises")][:NAMED]
+    down = [effect for effect in reversed(found) if effect.sure.startswith("lowers")][:NAMED]
+    for effects, text in ((up, "Highest"), (down, "Lowest")):
+        if effects:
+            said += f" {text}: {', '.join(f'{effect.component} ({number(effect.mean)})' for effect in effects)}."
     return said
 
 
@@ -119,13 +123,13 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
         effect = effects.get(name)
         sure = "" if effect is None else effect.sure
         drawn = [of[name] for of in means.values() if name in of]
-        bar = Markup(bars(drawn, means[results.ranked_by].get(BASELINE), scale, sure))
+        bar = Markup(bars(drawn, means[results.ranked_by].get(BASELINE), scale, sure.replace(",", "")))
         shown = [interval(of[name]) if name in of else "–" for of in means.values()]
         change = "–" if effect is None else interval(_as_row(effect))
         learnt = "no" if name in unlearnt else "yes"
         numbers = [number(ends[name][column]) for column in trained]
         group = results.groups_of_components[name]
-        rows.append([name, bar, SHORT.get(sure, "–"), *shown, learnt, *numbers, change, group, f"{row['n']:,}"])
+        rows.append([name, bar, SHORT.get(sure, sure), *shown, learnt, *numbers, change, group, f"{row['n']:,}"])
     shown = [name_of(results.ranked_by), *(ALIGNMENTS[name].phrase for name in ALIGNMENTS if _after(results, name))]
     header = ["component", "interval", "surely?", *shown, "learnt?", *map(columns.readable, trained)]
     return {"header": [*header, "less the baseline's", "group", "pairs"], "rows": rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -63,10 +63,18 @@ def verdicts(results: Results, facet: Facet) -> list[Verdict]:
         if facet.key not in results.groups(kind):
             continue
         for path in ("", *ALIGNMENTS):
-            column = columns.barrier(f"{results.part}_loss", path=path) if path else results.main_barrier
+            column = judged_by(results, path)
             if results.has(column):
                 found.append(_verdict(results, facet, kind, path, column))
     return found
+
+
+def judged_by(results: Results, path: str = "") -> str:
+    """The barrier that verdicts are about: of the training error, or else of the exact population or the test loss."""
+    error = columns.barrier("train_error")
+    if results.has(error):
+        return columns.along(error, path)
+    return columns.barrier(f"{results.part}_loss", path=path) if path else results.main_barrier
 
 
 def name_of(column: str) -> str:
@@ -98,6 +106,8 @@ def _verdict(results: Results, facet: Facet, kind: str, path: str, column: str) 
         return Verdict(kind, path, column, Trend("unknown", (0, len(groups) - 1), np.nan), _unmeasured(kind, facet))
     found = differences(groups, column, ordered=facet.ordered)
     seen = trend(found, facet.ordered, least_of_interest(results, pairs, column))
+    if "error" in column:  # a share: no two are further apart than 1
+        seen = replace(seen, bound=min(seen.bound, 1.0))
     how = f", {ALIGNMENTS[path].phrase}" if path else ""
     subject = f"{KINDS[kind]}{how}: the {name_of(column.removeprefix(f'{path}_'))}"
     count, things = independent_things(groups)

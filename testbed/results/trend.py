@@ -3,11 +3,12 @@
 Families of networks are drawn with replacement as in `comparison`. Where data sets vary, these are drawn, the same for
 every level, and the families within them: a level is compared with another on equal data. The interval of every
 difference is so wide that with 95 % all of them hold together. Its half width is the bootstrap's standard error times
-its 95 % quantile of the largest of all |draw − mean|/error (Westfall & Young 1993); but a bootstrap of n things finds a
+its quantile of the largest of all |draw − mean|/error (Westfall & Young 1993); but a bootstrap of n things finds a
 variance that is too small by (n − 1)/n, and knows it as badly as n things tell it. So the quantile, one of a normal
 distribution, is exchanged for that with the same tail of Student's t, times √(n/(n − 1)). Degrees of freedom are those
 of a difference: n − 1 over n data sets in common, 2 (n − 1) between two times n families. Of fewer than 6 things the
-bootstrap does not know the quantile: then it is Bonferroni's, with n − 1.
+bootstrap does not know the quantile: then it is Bonferroni's, with n − 1. Where levels have an order, the slope along
+them is one more comparison; it has half of the 5 %, so that many levels do not hide a trend.
 """
 
 from __future__ import annotations
@@ -100,16 +101,20 @@ def differences(
     weights = np.zeros((len(contrasts), n))
     weights[np.arange(len(i)), i] = -1
     weights[np.arange(len(j)), j] = 1
-    has_line = ordered and n > 2 and bool(usable.all())
-    if has_line:
-        weights = np.vstack([weights, _line(n)])
     draws[~usable] = 0.0  # they have no weight
-    half = _half_widths(weights @ draws, int(units[usable].min()), all(_has_data_sets(group) for group in groups))
+    n_units = int(units[usable].min())
+    paired = all(_has_data_sets(group) for group in groups)
+    has_line = ordered and n > 2 and bool(usable.all())
+    tail = (1 - CONFIDENCE) / 2 if has_line else 1 - CONFIDENCE  # the line, and all pairs, fail half as often each
+    half = _half_widths(weights @ draws, n_units, paired, tail)
     change = weights @ np.where(usable, mean, 0.0)
-    low[i, j], high[i, j] = (change - half)[: len(i)], (change + half)[: len(i)]
+    low[i, j], high[i, j] = change - half, change + half
     low[j, i], high[j, i] = -high[i, j], -low[i, j]
-    line = (float(change[-1] - half[-1]), float(change[-1] + half[-1])) if has_line else (np.nan, np.nan)
-    return Differences(mean, low, high, line)
+    if not has_line:
+        return Differences(mean, low, high)
+    along = float(_line(n) @ mean)
+    (width,) = _half_widths(_line(n)[None] @ draws, n_units, paired, tail)
+    return Differences(mean, low, high, (along - width, along + width))
 
 
 def independent_things(groups: Sequence[pl.DataFrame]) -> tuple[int, str]:
@@ -184,8 +189,8 @@ def _means(groups: Sequence[pl.DataFrame], column: str) -> tuple[np.ndarray, np.
     return mean, draws
 
 
-def _half_widths(draws: np.ndarray, n_units: int, paired: bool) -> np.ndarray:
-    """Half widths of simultaneous intervals of differences with bootstrap draws `[n, replicates]`.
+def _half_widths(draws: np.ndarray, n_units: int, paired: bool, fails: float) -> np.ndarray:
+    """Half widths of intervals that all hold but for a share `fails`, of differences with draws `[n, replicates]`.
 
     paired: whether the units, n_units of them, are the same in all groups.
     """
@@ -196,10 +201,10 @@ def _half_widths(draws: np.ndarray, n_units: int, paired: bool) -> np.ndarray:
     drawn = draws[spread][:, np.isfinite(draws[spread]).all(0)]  # a draw without any pair of a level says nothing
     largest = (abs(drawn - drawn.mean(1, keepdims=True)) / error[spread, None]).max(0)
     if n_units < ENOUGH:
-        tail = (1 - CONFIDENCE) / 2 / len(draws)
+        tail = fails / 2 / len(draws)
         students = float(stats.t.isf(tail, n_units - 1))
     else:
-        tail = float(stats.norm.sf(np.quantile(largest, CONFIDENCE)))
+        tail = float(stats.norm.sf(np.quantile(largest, 1 - fails)))
         students = float(stats.t.isf(tail, n_units - 1 if paired else 2 * (n_units - 1)))
     return students * (n_units / (n_units - 1)) ** 0.5 * error
 

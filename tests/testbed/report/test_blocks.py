@@ -17,11 +17,11 @@ from testbed.report.ticks import labels, ticks
 from testbed.report.verdicts import verdicts
 
 HIDDEN = "architecture.hidden"
-BARRIERS = "test_loss_barrier_linear"
+BARRIERS = "train_error_barrier_linear"
 
 
 def with_barriers(results, of_level, spread=0.01):
-    """The same run, every barrier of the test loss replaced by what its level is given, and a little noise."""
+    """The same run, every barrier of the training error replaced by what its level is given, and a little noise."""
     rng = np.random.default_rng(0)
     pairs = results.pairs
     noise = spread * rng.standard_normal(len(pairs))
@@ -58,14 +58,14 @@ def test_the_verdict_is_what_the_pairs_have(loaded, of_level, said):
     found = [verdict for verdict in verdicts(results, width) if not verdict.path]
     assert [verdict.kind for verdict in found] == results.kinds
     for verdict in found:
-        assert said in verdict.sentence and "test loss barrier (linear)" in verdict.sentence
+        assert said in verdict.sentence and "train error barrier (linear)" in verdict.sentence
         assert ("(95 % sure)" in verdict.sentence) == ("cannot tell" not in verdict.sentence)
 
 
 def test_zeros_are_said_once_and_not_drawn(loaded):
     results = with_barriers(loaded("widths"), {"2": 0.0, "3": 0.0, "3-3": 0.0}, spread=0.0)
     width = next(block for block in blocks(results) if block.name.startswith("Width"))
-    of_losses = [panel for panel in width.panels if panel.quantity == "test_loss"]
+    of_losses = [panel for panel in width.panels if panel.quantity == "train_error"]
     assert of_losses and all(panel.is_zero for panel in of_losses)
     assert len(width.sentences) == len(results.kinds)
     assert all("every barrier is 0 at every level" in sentence for sentence in width.sentences)
