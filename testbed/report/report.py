@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jinja2
 import matplotlib as mpl
 from markupsafe import Markup
 
-from testbed.report import sentences, svg, tables
+from testbed.report import explore, sentences, svg, tables
 from testbed.report.blocks import Block, blocks
 from testbed.report.figures.draw import STYLE, Drawn, draw
 from testbed.report.legend import legend
@@ -45,6 +46,7 @@ def page(results: Results, figures: dict[str, dict[str, Any]]) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+    data = explore.payload(results)
     shown = {name: figure for name, figure in figures.items() if not name.startswith(ANSWERS)}
     return environment.get_template("report.html.j2").render(
         study=results.study,
@@ -60,6 +62,7 @@ def page(results: Results, figures: dict[str, dict[str, Any]]) -> str:
         z_rows=tables.z_rows(results),
         tables=tables.titled(results),
         columns=results.columns,
+        data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")) if data else None,
         unit=results.unit,
         n_families=results.networks["family"].n_unique(),
         kinds={kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},

@@ -15,6 +15,7 @@ WIDTHS = {  # widths and depths in one factor, paths after alignment, errors bes
     "architecture.hidden": [3],
     "vary": {"architecture.hidden": [[2], [3], [3, 3]]},
     "measure.alignment": ["weights", "activations"],
+    "ensemble.independent_pairs": 40,
     "ensemble.families": 6,
 } | LEARNS
 SPLITS = {
