@@ -107,5 +107,5 @@ def answers(results: Results) -> list[str]:
     said = [sentence for block in blocks(results) for sentence in (*block.sentences, *block.warnings)]
     for claim, source, found, agrees in claims_table(results):
         said.append(f"{claim} ({source}) Here: {found}. Agrees: {agrees}.")
-    said += sentences.further(results)
+    said += sentences.further(results) + sentences.checks(results)
     return [*dict.fromkeys(said), sentences.count(results)]

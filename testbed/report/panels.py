@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from testbed import columns
@@ -71,12 +72,13 @@ class Panel:
     @property
     def top(self) -> float:
         """The largest mean, or end of an interval."""
-        return max((value for point in self._points() for value in (point.mean, point.high)), default=0.0)
+        return max((float(np.fmax(point.mean, point.high)) for point in self._points()), default=0.0)
 
     @property
     def bottom(self) -> float:
         """0, or the smallest end of an interval below it."""
-        return min((value for point in self._points() for value in (0.0, point.mean, point.low)), default=0.0)
+        lowest = min((float(np.fmin(point.mean, point.low)) for point in self._points()), default=0.0)
+        return min(lowest, 0.0)
 
     @property
     def roles(self) -> set[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 from markupsafe import Markup
 
@@ -19,14 +21,8 @@ from testbed.results.trend import ROUNDING, SMALL, differences
 from testbed.study.study import BASELINE
 
 NAMED = 3  # components in a sentence; the figure has them all
-SURENESS = {  # of the difference from the baseline's barrier; the first three hold for all components at once
-    "raises": f"raise it ({SURE} of all at once)",
-    "lowers": f"lower it ({SURE} of all at once)",
-    "same": f"change it by less than {{bound}} ({SURE} of all at once)",
-    "raises, alone": f"raise it where each is looked at alone ({SURE} of each, not of all)",
-    "lowers, alone": f"lower it where each is looked at alone ({SURE} of each, not of all)",
-    "unknown": "cannot be told from it",
-}
+AT_ONCE = {"raises": "raise it", "lowers": "lower it", "same": "change it by less than {bound}"}
+ALONE = {"raises, alone": "raise it", "lowers, alone": "lower it"}
 SHORT = {"same": "the same", "unknown": "cannot tell", "": "–"}
 HOW_IT_TRAINED = tuple(columns.ends(name) for name in ("train_loss", "train_error", "test_error"))
 
@@ -91,11 +87,15 @@ def sentence(results: Results, kind: str, found: list[Effect]) -> str:
     """How many components break connectivity, against the baseline, and how many do not; the worst by name."""
     column = results.ranked_by
     baseline = float(results.measured.filter(kind=kind, component=BASELINE)[column].mean())  # type: ignore[arg-type]
-    by = {sure: [effect for effect in found if effect.sure == sure] for sure in SURENESS}
-    bound = number(max((effect.bound for effect in by["same"]), default=0.0))
-    several = [f"{len(by[sure])} {text.format(bound=bound)}" for sure, text in SURENESS.items() if by[sure]]
+    n = Counter(effect.sure for effect in found)
+    bound = number(max((effect.bound for effect in found if effect.sure == "same"), default=0.0))
+    at_once = [f"{n[sure]} {text.format(bound=bound)}" for sure, text in AT_ONCE.items() if n[sure]]
+    alone = [f"{n[sure]} {text}" for sure, text in ALONE.items() if n[sure]]
+    parts = [f"{', '.join(at_once)} ({SURE} of all at once)"] if at_once else []
+    parts += [f"{', '.join(alone)} where each is looked at alone ({SURE} of each)"] if alone else []
+    parts += [f"{n['unknown']} cannot be told from it"] if n["unknown"] else []
     said = f"{KINDS[kind]}: the {name_of(column)} of the baseline is {number(baseline)}. "
-    said += f"Of {len(found)} components, {'; '.join(several)}."
+    said += f"Of {len(found)} components, {'; '.join(parts)}."
     up = [effect for effect in found if effect.sure.startswith("raises")][:NAMED]
     down = [effect for effect in reversed(found) if effect.sure.startswith("lowers")][:NAMED]
     for effects, text in ((up, "Highest"), (down, "Lowest")):
@@ -117,7 +117,8 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
     unlearnt = {one.level for one in stuck(results, "component", list(results.groups_of_components))}
     ends = {row["component"]: row for row in pairs.group_by("component").agg(pl.col(trained).mean()).to_dicts()}
     means = {name: _by_component(pairs, name) for name in barriers}
-    scale = Axis(0.0, max(row["high"] for of in means.values() for row in of.values()) or 1.0, 4.0, BAR - 4.0)
+    top = max(np.fmax(row["mean"], row["high"]) for of in means.values() for row in of.values())
+    scale = Axis(0.0, top or 1.0, 4.0, BAR - 4.0)
     rows = []
     for name, row in sorted(means[results.ranked_by].items(), key=lambda item: -item[1]["mean"]):
         effect = effects.get(name)
@@ -131,7 +132,7 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
         group = results.groups_of_components[name]
         rows.append([name, bar, SHORT.get(sure, sure), *shown, learnt, *numbers, change, group, f"{row['n']:,}"])
     shown = [name_of(results.ranked_by), *(ALIGNMENTS[name].phrase for name in ALIGNMENTS if _after(results, name))]
-    header = ["component", "interval", "surely?", *shown, "learnt?", *map(columns.readable, trained)]
+    header = ["component", f"0 to {number(top)}", "surely?", *shown, "learnt?", *map(columns.readable, trained)]
     return {"header": [*header, "less the baseline's", "group", "pairs"], "rows": rows}
 
 
@@ -140,10 +141,10 @@ def caption(results: Results) -> str:
     aligned = len(_barriers(results)) > 1
     hollow = "; hollow: after alignment" if aligned else ""
     return (
-        "From the component with the largest barrier down: means with 95 % bootstrap intervals over families and data "
-        f"sets, each taken alone{hollow}. The line is the baseline's barrier, the band its interval. "
-        "Orange is surely above it, blue surely below, green surely within a tenth of the largest, black apart from it "
-        "only where looked at alone, and grey cannot be told from it."
+        "From the component with the largest barrier down: means with 95 % bootstrap intervals over families and "
+        f"data sets, each taken alone{hollow}. The line is the baseline's barrier, the band its "
+        "interval. Orange is surely above it, blue surely below (pale: where looked at alone), green surely within "
+        "a tenth of the largest, and grey cannot be told from it."
     )
 
 

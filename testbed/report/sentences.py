@@ -41,7 +41,7 @@ def overall(results: Results, kind: str) -> list[str]:
 
 
 def further(results: Results) -> list[str]:
-    """What is true of all pairs of the study together, and how far measurement and theory agree."""
+    """What is true of all pairs of the study together."""
     said = []
     for kind in results.kinds:
         if not results.groups_of_components:
@@ -49,7 +49,7 @@ def further(results: Results) -> list[str]:
         else:
             said += gap_sentences(results, kind)
     said += _permutation_sentences(results)
-    return [*dict.fromkeys(said), *checks(results)]
+    return list(dict.fromkeys(said))
 
 
 def checks(results: Results) -> list[str]:

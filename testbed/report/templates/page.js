@@ -200,8 +200,8 @@ function explorer(data, home) {
     drawMap();
     ofPair.replaceChildren();
     for (const pair of members) {
-      const kind = data.kinds[pairs.kind[pair]] === "siblings" ? "siblings" : "independent";
-      ofPair.append(make("option", { value: pair }, `${pairs.number[pair]}: networks ${pairs.a[pair]}, ${pairs.b[pair]} (${kind})`));
+      const kind = data.kinds[pairs.kind[pair]] === "siblings" ? ", siblings" : "";
+      ofPair.append(make("option", { value: pair }, `${pairs.number[pair]}: networks ${pairs.a[pair]}, ${pairs.b[pair]}${kind}`));
     }
     choose(members.find((pair) => place[pair] > 0) ?? members[0] ?? -1);
   }
@@ -228,7 +228,7 @@ function explorer(data, home) {
     squares.forEach((d, k) => d && map.append(make("path", { d, style: `fill:${color(k)};stroke:none` })));
     map.append(make("rect", { class: "here", id: "here" }));
     const share = n ? [...grid.keys()].length / (n * n) : 0;
-    const text = `${measure.name} barrier (linear) between ${n} families of networks, ordered by clustering; on the diagonal siblings. From 0 (light) to ${number(top)} (dark)${share < 1 ? `; ${Math.round(100 * share)} % of the squares were measured` : ""}.`;
+    const text = `${measure.name} barrier (linear) between ${n} families of networks, ordered by clustering; on the diagonal siblings. From 0 (faint) to ${number(top)} (strong)${share < 1 ? `; ${Math.round(100 * share)} % of the squares were measured` : ""}.`;
     map.setAttribute("aria-label", `Heat map: ${text} Arrow keys choose a pair.`);
     mapText.textContent = text;
     mark();
