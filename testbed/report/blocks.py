@@ -46,8 +46,11 @@ def blocks(results: Results) -> list[Block]:
 
 
 def _of_all(results: Results) -> Block:
+    """The mean barrier: of a study in which nothing but data sets varies."""
     said = [sentence for kind in results.kinds for sentence in sentences.overall(results, kind)]
-    return Block("The barrier", said, [], "curves")
+    n, n_cells = learnt.cells_stuck(results)
+    warnings = [learnt.of_cells(n, n_cells)] if n else []
+    return Block("The barrier", said, warnings, "curves")
 
 
 def _of_components(results: Results) -> Block:

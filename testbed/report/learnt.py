@@ -32,18 +32,33 @@ def end_quantity(results: Results) -> str | None:
 def stuck(results: Results, key: str, levels: Sequence[Any]) -> list[Stuck]:
     """The levels of a factor whose networks end above half of the loss that they had at their first step."""
     quantity = end_quantity(results)
-    if quantity is None or not len(results.losses):
+    if quantity is None:
         return []
     ends = results.measured.group_by(key).agg(pl.col(columns.ends(quantity)).mean().alias("end"))
-    first = results.losses.filter(pl.col("step") == 0).join(results.networks.select("network", key), on="network")
+    first = results.losses.filter(pl.col("step") == 0).join(results.networks, on="network")
     starts = first.group_by(key).agg(pl.col("loss").mean().alias("start"))
-    found = {row[key]: row for row in ends.join(starts, on=key).to_dicts()}
+    found = {row[key]: row for row in ends.join(starts, on=key).drop_nulls().to_dicts()}
     rows = [found[level] for level in levels if level in found]
-    return [Stuck(row[key], row["end"], row["start"]) for row in rows if _is_stuck(row["end"], row["start"])]
+    return [Stuck(row[key], row["end"], row["start"]) for row in rows if row["end"] > HALF * row["start"]]
 
 
-def _is_stuck(end: float | None, start: float | None) -> bool:
-    return end is not None and start is not None and end > HALF * start
+def cells_stuck(results: Results) -> tuple[int, int]:
+    """How many combinations of factors did not learn, and how many there are."""
+    cells = results.measured["cell"].unique().sort().to_list()
+    return len(stuck(results, "cell", cells)), len(cells)
+
+
+def of_cells(n: int, n_cells: int) -> str:
+    """What the page says where no factor tells networks apart.
+
+    >>> of_cells(1, 1)[:46]
+    'The networks did not learn (of 1 data set, 1):'
+    """
+    sets = f"{n_cells} data set{'s' * (n_cells > 1)}"
+    return (
+        f"The networks did not learn (of {sets}, {n}): their loss ends above half of what it was at the first step, and "
+        "a low barrier says nothing of connectivity."
+    )
 
 
 def warning(results: Results, levels: Sequence[Stuck], name: str, names: dict[Any, str]) -> str:

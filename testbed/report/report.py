@@ -47,12 +47,14 @@ def page(results: Results, figures: dict[str, dict[str, Any]]) -> str:
     )
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
     data = explore.payload(results)
-    shown = {name: figure for name, figure in figures.items() if not name.startswith(ANSWERS)}
+    answer = blocks(results)
+    above = {block.figure for block in answer}
+    shown = {name: figure for name, figure in figures.items() if not name.startswith(ANSWERS) and name not in above}
     return environment.get_template("report.html.j2").render(
         study=results.study,
         manifest=results.manifest,
-        drawn=list(figures),
-        blocks=[_drawn(results, block) for block in blocks(results)],
+        drawn=figures,
+        blocks=[_drawn(results, block) for block in answer],
         claims=tables.claims_with_measures(results),
         further=sentences.further(results),
         counted=sentences.count(results),

@@ -109,6 +109,8 @@ def _verdict(results: Results, facet: Facet, kind: str, path: str, column: str) 
     if "error" in column:  # a share: no two are further apart than 1
         seen = replace(seen, bound=min(seen.bound, 1.0))
     how = f", {ALIGNMENTS[path].phrase}" if path else ""
+    others = [key for key in results.groups(kind) if key != facet.key and pairs[key].n_unique() > 1]
+    how += f", over all levels of {' and '.join(map(results.short, others))}" if others else ""
     subject = f"{KINDS[kind]}{how}: the {name_of(column.removeprefix(f'{path}_'))}"
     count, things = independent_things(groups)
     sentence = f"{subject} {predicate(seen, found.mean, facet, f'{count} {things}')}"

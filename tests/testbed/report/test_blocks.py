@@ -97,6 +97,17 @@ def test_a_level_that_did_not_learn_is_crossed_out_and_the_verdict_is_given_with
     assert without and all(sentence.startswith("Without these levels: ") for sentence in without)
 
 
+def test_a_study_without_factors_shows_its_curves_below_its_barrier(loaded, runs):
+    results = loaded("alone")
+    (block,) = blocks(results)
+    assert len(block.sentences) == len(results.kinds) and all("The mean population loss" in s for s in block.sentences)
+    html = (runs("alone") / "report.html").read_text(encoding="utf-8")
+    answer = html[html.index('id="answer"') : html.index('id="explore"')]
+    assert answer.count("<img") == 1 and html.count('href="figures/curves.pdf"') == 1
+    never = dataclasses.replace(results, pairs=results.pairs.with_columns(train_loss_ends=pl.lit(9.0)))
+    assert [text[:26] for text in blocks(never)[0].warnings] == ["The networks did not learn"]
+
+
 def test_every_barrier_has_the_loss_at_the_ends_beside_it(loaded):
     results = loaded("widths")
     for facet in facets(results, HIDDEN):
