@@ -56,8 +56,8 @@ def of_cells(n: int, n_cells: int) -> str:
     """
     sets = f"{n_cells} data set{'s' * (n_cells > 1)}"
     return (
-        f"The networks did not learn (of {sets}, {n}): their loss ends above half of what it was at the first step, and "
-        "a low barrier says nothing of connectivity."
+        f"The networks did not learn (of {sets}, {n}): their loss ends above half of what it was at the first step, "
+        "and a low barrier says nothing of connectivity."
     )
 
 

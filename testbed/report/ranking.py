@@ -21,10 +21,10 @@ from testbed.results.trend import ROUNDING, SMALL, differences
 from testbed.study.study import BASELINE
 
 NAMED = 3  # components in a sentence; the figure has them all
-AT_ONCE = {"raises": "raise it", "lowers": "lower it", "same": "change it by less than {bound}"}
+AT_ONCE = {"raises": "raise it", "lowers": "lower it", "same": "{same}"}
 ALONE = {"raises, alone": "raise it", "lowers, alone": "lower it"}
 SHORT = {"same": "the same", "unknown": "cannot tell", "": "–"}
-HOW_IT_TRAINED = tuple(columns.ends(name) for name in ("train_loss", "train_error", "test_error"))
+HOW_IT_TRAINED = tuple(columns.ends(name) for name in columns.QUANTITIES)
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,15 @@ def sentence(results: Results, kind: str, found: list[Effect]) -> str:
     column = results.ranked_by
     baseline = float(results.measured.filter(kind=kind, component=BASELINE)[column].mean())  # type: ignore[arg-type]
     n = Counter(effect.sure for effect in found)
-    bound = number(max((effect.bound for effect in found if effect.sure == "same"), default=0.0))
-    at_once = [f"{n[sure]} {text.format(bound=bound)}" for sure, text in AT_ONCE.items() if n[sure]]
+    bound = max((effect.bound for effect in found if effect.sure == "same"), default=0.0)
+    same = f"change it by less than {number(bound)}" if bound > ROUNDING else "do not change it"
+    at_once = [f"{n[sure]} {text.format(same=same)}" for sure, text in AT_ONCE.items() if n[sure]]
     alone = [f"{n[sure]} {text}" for sure, text in ALONE.items() if n[sure]]
     parts = [f"{', '.join(at_once)} ({SURE} of all at once)"] if at_once else []
     parts += [f"{', '.join(alone)} where each is looked at alone ({SURE} of each)"] if alone else []
     parts += [f"{n['unknown']} cannot be told from it"] if n["unknown"] else []
     said = f"{KINDS[kind]}: the {name_of(column)} of the baseline is {number(baseline)}. "
-    said += f"Of {len(found)} components, {'; '.join(parts)}."
+    said += f"Of {len(found)} component{'s' * (len(found) > 1)}, {'; '.join(parts)}."
     up = [effect for effect in found if effect.sure.startswith("raises")][:NAMED]
     down = [effect for effect in reversed(found) if effect.sure.startswith("lowers")][:NAMED]
     for effects, text in ((up, "Highest"), (down, "Lowest")):
