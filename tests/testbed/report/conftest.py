@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from testbed import Study, run_study
+from testbed.alignment import ALIGNMENTS
 from testbed.results import Results
 from tests.testbed.conftest import CLASSES, TEACHER_STUDENT, tables_of
 
 LEARNS = {"training.steps": 300, "training.optimizer.lr": 0.05}
 WIDTHS = {  # widths and depths in one factor, paths after alignment, errors beside losses
     "architecture.hidden": [3],
+    "architecture.activation": "relu",
     "vary": {"architecture.hidden": [[2], [3], [3, 3]]},
-    "measure.alignment": ["weights", "activations"],
+    "measure.alignment": list(ALIGNMENTS),
     "ensemble.independent_pairs": 40,
     "ensemble.families": 6,
 } | LEARNS

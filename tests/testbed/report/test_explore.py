@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import testbed.report
+from testbed.alignment import ALIGNMENTS
 from testbed.report import explore
 from testbed.report.explore import clustered, payload
 
@@ -34,7 +35,7 @@ def test_pairs_and_barriers_are_those_of_the_table(loaded, name):
     assert a.tolist() == pairs["network_a"].to_list() and b.tolist() == pairs["network_b"].to_list()
     place = 0
     for measure in data["measures"]:
-        for path in ("", "weights_", "activations_")[: len(data["paths"])]:
+        for path in ("", *(f"{name}_" for name in ALIGNMENTS))[: len(data["paths"])]:
             barriers = unpack(data["barriers"][place])
             np.testing.assert_allclose(
                 barriers, pairs[f"{path}{measure['name'].replace(' ', '_')}_barrier_linear"], rtol=1e-6

@@ -9,15 +9,11 @@ import polars as pl
 import pytest
 from matplotlib.lines import Line2D
 
-from testbed import Study
 from testbed.alignment import ALIGNMENTS
 from testbed.measures.registry import MEASURES
 from testbed.report.figures import by_factor, ranking
 from testbed.report.figures.draw import STYLE
 from testbed.report.figures.marks import AS_TRAINED, aligned_paths, other_paths
-from testbed.results import Results
-from testbed.run import run_study
-from tests.testbed.conftest import CLASSES
 
 
 def test_every_alignment_and_every_other_path_has_a_mark():
@@ -28,16 +24,10 @@ def test_every_alignment_and_every_other_path_has_a_mark():
     assert all(mark.marker in Line2D.markers for mark in marks)
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """A study of two widths that asks for every alignment."""
-    tables = CLASSES | {
-        "architecture": {"hidden": [3], "activation": "relu"},
-        "vary": {"architecture.hidden": [[2], [3]]},
-        "measure": {"alphas": 5, "test_samples": 50, "alignment": list(ALIGNMENTS)},
-    }
-    folder = tmp_path_factory.mktemp("run") / "aligned"
-    return Results.load(run_study(Study.make(tables), folder).parent)
+@pytest.fixture
+def results(loaded):
+    """A study of widths that asks for every alignment."""
+    return loaded("widths")
 
 
 def test_no_alignment_is_lost_from_the_figure_of_a_factor(results):
@@ -49,7 +39,7 @@ def test_no_alignment_is_lost_from_the_figure_of_a_factor(results):
 
 def test_no_alignment_is_lost_from_the_ranking(results):
     """The same pairs, as if the wider networks were a component."""
-    name = pl.when(pl.col("architecture.hidden") == 2).then(pl.lit("baseline")).otherwise(pl.lit("wider"))
+    name = pl.when(pl.col("architecture.hidden") == "2").then(pl.lit("baseline")).otherwise(pl.lit("wider"))
     study = results.study.model_copy(update={"component": {"width": {"wider": {"architecture.hidden": [3]}}}})
     ranked = dataclasses.replace(results, pairs=results.pairs.with_columns(component=name), study=study)
     with mpl.rc_context(fname=STYLE):
