@@ -21,8 +21,9 @@ NOT_ASKED = ("component", "data.seed")  # the one has a block of its own, the ot
 class Block:
     """One question of the study and its answer.
 
-    name: a heading. sentences: the verdicts. warnings: what a reader must know to believe them. panels: the figure;
-    tables: the same in numbers, by title (of components, in which the figure is). figure: name of that for papers.
+    name: a heading. sentences: the verdicts. warnings: what a reader must know to believe them. panels: the figure that
+    shows them; others: the same of other quantities; tables: the same in numbers, by title (of components, in which the
+    figure is). figure: name of that for papers.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Block:
     figure: str
     caption: str = ""
     panels: list[Panel] = field(default_factory=list)
+    others: list[Panel] = field(default_factory=list)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -76,7 +78,10 @@ def of_facet(results: Results, facet: Facet) -> Block:
     shown = panels(results, facet)
     figure = f"barrier_{facet.key.replace('.', '_')}"
     name = facet.name[0].upper() + facet.name[1:]
-    return Block(name, said, warnings, figure, caption(shown), shown, {"The same in numbers": numbers(shown)})
+    first = [panel for panel in shown if panel.quantity == shown[0].quantity]
+    others = [panel for panel in shown if panel.quantity != shown[0].quantity]
+    tables = {"The same in numbers": numbers(shown)}
+    return Block(name, said, warnings, figure, caption(shown), first, others, tables)
 
 
 def _without(results: Results, facet: Facet, unlearnt: set[Any]) -> list[str]:
@@ -95,7 +100,11 @@ def numbers(shown: list[Panel]) -> dict[str, Any]:
     for panel in shown:
         for series in panel.series:
             for point in series.points:
-                interval = "–" if point.low != point.low else f"[{number(point.low)}, {number(point.high)}]"
+                interval = (
+                    "–"
+                    if point.low != point.low or point.low == point.high
+                    else f"[{number(point.low)}, {number(point.high)}]"
+                )
                 name = columns.readable(panel.quantity)
                 end = number(point.end)
                 level = panel.facet.ticks[point.at]

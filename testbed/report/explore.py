@@ -75,7 +75,7 @@ def clustered(distance: np.ndarray) -> list[int]:
     distance: `[n, n]`, NaN where it was not measured (taken to be the mean of the others).
 
     >>> clustered(np.array([[0, 9, 1], [9, 0, 9], [1, 9, 0.0]]))
-    [1, 0, 2]
+    [1, 2, 0]
     """
     n = len(distance)
     if n < 3:

@@ -16,6 +16,7 @@ from testbed.report import explore, sentences, svg, tables
 from testbed.report.blocks import Block, blocks
 from testbed.report.figures.draw import STYLE, Drawn, draw
 from testbed.report.legend import legend
+from testbed.report.panels import Panel
 from testbed.results.results import Results
 from testbed.results.store import Store
 
@@ -73,16 +74,19 @@ def page(results: Results, figures: dict[str, dict[str, Any]]) -> str:
 
 
 def _drawn(results: Results, block: Block) -> dict[str, Any]:
-    """A block with its panels as SVG and their legend."""
-    drawn = [
-        {
-            "title": panel.title,
-            "y": panel.y_label,
-            "svg": None if panel.is_zero else Markup(svg.draw(panel)),
-        }
-        for panel in block.panels
-    ]
-    return {"block": block, "panels": drawn, "legend": legend(results, block.panels)}
+    """A block with its panels as SVG, and their legend."""
+    return {
+        "block": block,
+        "panels": [_as_svg(panel) for panel in block.panels],
+        "others": [_as_svg(panel) for panel in block.others],
+        "legend": legend(results, [*block.panels, *block.others]),
+    }
+
+
+def _as_svg(panel: Panel) -> dict[str, Any]:
+    """A panel's title, the name of its vertical axis, and the drawing; None where every barrier is 0."""
+    drawing = None if panel.is_zero else Markup(svg.draw(panel))
+    return {"title": panel.title, "y": panel.y_label, "svg": drawing}
 
 
 def _written(store: Store, name: str, drawn: Drawn) -> dict[str, Any]:

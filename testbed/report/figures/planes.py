@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from testbed.report.figures.marks import plain
-from testbed.report.ticks import labels
+from testbed.report.ticks import labels, ticks
 from testbed.results.results import Results
 
 CAPTION = (
@@ -51,15 +51,15 @@ def figure(results: Results) -> Figure | None:
 
 
 def round_numbers(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of 10 from low to high; the ends where there are fewer than two.
+    """1, 2 and 5 times the powers of 10 from low to high; evenly apart where these are fewer than three.
 
-    >>> round_numbers(0.08, 0.6)
-    [0.1, 0.2, 0.5]
+    >>> round_numbers(0.08, 0.6), round_numbers(0.31, 0.39)
+    ([0.1, 0.2, 0.5], [0.32, 0.34, 0.36, 0.38])
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     numbers = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
     between = [value for value in numbers if low <= value <= high]
-    return between if len(between) > 1 else [low, high]
+    return between if len(between) > 2 else ticks(low, high, 4)
 
 
 def _contours(ax: mpl.axes.Axes, plane: pl.DataFrame, low: float, high: float) -> mpl.contour.QuadContourSet:

@@ -66,7 +66,7 @@ def test_zeros_are_said_once_and_not_drawn(loaded):
     results = with_barriers(loaded("widths"), {"2": 0.0, "3": 0.0, "3-3": 0.0}, spread=0.0)
     width = next(block for block in blocks(results) if block.name.startswith("Width"))
     of_losses = [panel for panel in width.panels if panel.quantity == "train_error"]
-    assert of_losses and all(panel.is_zero for panel in of_losses)
+    assert of_losses == width.panels and all(panel.is_zero for panel in of_losses)
     assert len(width.sentences) == len(results.kinds)
     assert all("every barrier is 0 at every level" in sentence for sentence in width.sentences)
     assert not any("0 [0, 0]" in sentence for sentence in answers(results))
