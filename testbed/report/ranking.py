@@ -99,9 +99,9 @@ def sentence(results: Results, kind: str, found: list[Effect]) -> str:
     said += f"Of {len(found)} component{'s' * (len(found) > 1)}, {'; '.join(parts)}."
     up = [effect for effect in found if effect.sure.startswith("raises")][:NAMED]
     down = [effect for effect in reversed(found) if effect.sure.startswith("lowers")][:NAMED]
-    for effects, text in ((up, "Highest"), (down, "Lowest")):
-        if effects:
-            said += f" {text}: {', '.join(f'{effect.component} ({number(effect.mean)})' for effect in effects)}."
+    for named, text in ((up, "Highest"), (down, "Lowest")):
+        if named:
+            said += f" {text}: {', '.join(f'{effect.component} ({number(effect.mean)})' for effect in named)}."
     return said
 
 
@@ -114,7 +114,7 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
     barriers = _barriers(results)
     trained = [name for name in HOW_IT_TRAINED if results.has(name)]
     pairs = results.measured.filter(kind=kind)
-    effects = {effect.component: effect for effect in found}
+    by_name = {effect.component: effect for effect in found}
     unlearnt = {one.level for one in stuck(results, "component", list(results.groups_of_components))}
     ends = {row["component"]: row for row in pairs.group_by("component").agg(pl.col(trained).mean()).to_dicts()}
     means = {name: _by_component(pairs, name) for name in barriers}
@@ -122,7 +122,7 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
     scale = Axis(0.0, top or 1.0, 4.0, BAR - 4.0)
     rows = []
     for name, row in sorted(means[results.ranked_by].items(), key=lambda item: -item[1]["mean"]):
-        effect = effects.get(name)
+        effect = by_name.get(name)
         sure = "" if effect is None else effect.sure
         drawn = [of[name] for of in means.values() if name in of]
         bar = Markup(bars(drawn, means[results.ranked_by].get(BASELINE), scale, sure.replace(",", "")))
@@ -132,8 +132,8 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
         numbers = [number(ends[name][column]) for column in trained]
         group = results.groups_of_components[name]
         rows.append([name, bar, SHORT.get(sure, sure), *shown, learnt, *numbers, change, group, f"{row['n']:,}"])
-    shown = [name_of(results.ranked_by), *(ALIGNMENTS[name].phrase for name in ALIGNMENTS if _after(results, name))]
-    header = ["component", f"0 to {number(top)}", "surely?", *shown, "learnt?", *map(columns.readable, trained)]
+    names = [name_of(results.ranked_by), *(ALIGNMENTS[name].phrase for name in ALIGNMENTS if _after(results, name))]
+    header = ["component", f"0 to {number(top)}", "surely?", *names, "learnt?", *map(columns.readable, trained)]
     return {"header": [*header, "less the baseline's", "group", "pairs"], "rows": rows}
 
 

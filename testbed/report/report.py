@@ -35,20 +35,20 @@ def write_report(folder: str | Path) -> Path:
     """Draw the figures and write report.html of a finished run; returns its path. StudyError if it is not finished."""
     results = Results.load(folder)
     store = Store(folder)
-    figures = {name: _written(store, name, drawn) for name, drawn in draw(results).items()}
-    store.write("report.html", page(results, figures).encode())
+    answer = blocks(results)
+    figures = {name: _written(store, name, drawn) for name, drawn in draw(results, answer).items()}
+    store.write("report.html", page(results, answer, figures).encode())
     store.add_drawn()
     return store.folder / "report.html"
 
 
-def page(results: Results, figures: dict[str, dict[str, Any]]) -> str:
+def page(results: Results, answer: list[Block], figures: dict[str, dict[str, Any]]) -> str:
     """The page as HTML. figures: by name their caption, alt text and SVG."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
     data = explore.payload(results)
-    answer = blocks(results)
     above = {block.figure for block in answer}
     shown = {name: figure for name, figure in figures.items() if not name.startswith(ANSWERS) and name not in above}
     return environment.get_template("report.html.j2").render(

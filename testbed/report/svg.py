@@ -170,9 +170,9 @@ def _point(panel: Panel, series: Series, point: Point, px: float, py: float, y: 
 def _ends(panel: Panel, x: Axis, bottom: float) -> list[str]:
     """The strip: the quantity at the ends, a line a series."""
     with_ends = [series for series in panel.series if series.role == "measured"] or list(panel.series)
-    top = max(point.end or 0.0 for series in with_ends for point in series.points) or 1.0
-    y = Axis(0.0, 1.1 * top, bottom, bottom - STRIP)
-    values = ticks(0.0, top, 2)
+    top = max(point.end or 0.0 for series in with_ends for point in series.points)
+    y = Axis(0.0, 1.1 * top or 1.0, bottom, bottom - STRIP)
+    values = ticks(0.0, top, 2) if top else [0.0]
     parts = [f'<text class="strip" x="{x.start + 3:g}" y="{bottom - STRIP + 1:.0f}">{panel.end_label}</text>']
     for value, text in zip(values, labels(values), strict=True):
         parts.append(f'<path class="grid" d="{LINE.format(x.start, y(value), x.end, y(value))}"/>')

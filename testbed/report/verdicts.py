@@ -135,8 +135,10 @@ def predicate(seen: Trend, means: np.ndarray, facet: Facet, behind: str) -> str:
     shown = " → ".join(f"{number(means[k])} at {facet.ticks[k]}" for k in seen.at)
     if seen.what in VERBS:
         largest = int(np.argmax(means))
-        peak = "" if largest in seen.at else f"; the largest, {number(means[largest])}, is at {facet.ticks[largest]}"
-        return f"{VERBS[seen.what].format(name=facet.name)}: {shown}{peak} ({SURE})."
+        peak = (
+            "" if largest in seen.at else f"; the largest mean is {number(means[largest])}, at {facet.ticks[largest]}"
+        )
+        return f"{VERBS[seen.what].format(name=facet.name)}: {shown} ({SURE}){peak}."
     if seen.what == "same":
         if float(abs(means).max()) < ROUNDING:
             return f"is 0 at every level of {facet.name}."

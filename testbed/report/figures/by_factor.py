@@ -8,24 +8,20 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from testbed.report.facets import facets
 from testbed.report.figures.marks import COLORS, color_of, plain
-from testbed.report.panels import Panel, Series, panels
-from testbed.report.panels import caption as panels_caption
+from testbed.report.panels import Panel, Series
 from testbed.results.results import Results
 
 COLUMNS = 2
 CROWDED = 28  # characters along an axis
 
 
-def shown(results: Results, key: str) -> list[Panel]:
-    """The panels of every facet of a factor that are drawn."""
-    return [panel for facet in facets(results, key) for panel in panels(results, facet) if not panel.is_zero]
+def figure(results: Results, shown: list[Panel]) -> Figure | None:
+    """Mean barrier at each level of a factor, with 95 % intervals over families; below, the loss at the ends.
 
-
-def figure(results: Results, key: str) -> Figure | None:
-    """Mean barrier at each level of a factor, with 95 % intervals over families; below, the loss at the ends."""
-    drawn = shown(results, key)
+    shown: the panels of every facet of the factor; None where all of their barriers are 0.
+    """
+    drawn = [panel for panel in shown if not panel.is_zero]
     if not drawn:
         return None
     n_columns = min(COLUMNS, len(drawn))
@@ -53,11 +49,6 @@ def figure(results: Results, key: str) -> Figure | None:
         columnspacing=1,
     )
     return figure
-
-
-def caption(results: Results, key: str) -> str:
-    """What the figure shows."""
-    return panels_caption(shown(results, key))
 
 
 def _draw(ax: mpl.axes.Axes, panel: Panel) -> None:

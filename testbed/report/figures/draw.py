@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from testbed.report.blocks import Block
 from testbed.report.figures import (
     by_factor,
     curves,
@@ -22,6 +23,7 @@ from testbed.report.figures import (
     twins,
     z_scores,
 )
+from testbed.report.panels import Panel, caption
 from testbed.results.results import Results
 
 STYLE = Path(__file__).resolve().parent.parent / "style.mplstyle"
@@ -36,18 +38,23 @@ class Drawn:
     alt: str
 
 
-def draw(results: Results) -> dict[str, Drawn]:
-    """Every figure that applies, by name, in the order of the page; a maker returns None if nothing is to be shown."""
-    factors = [key for key in results.factors if key not in ("component", "data.seed")]
-    makers: dict[str, tuple[Callable[[Results], Figure | None], str | Callable[[Results], str]]] = {
+def draw(results: Results, answer: list[Block]) -> dict[str, Drawn]:
+    """Every figure that applies, by name; a maker returns None if nothing is to be shown.
+
+    answer: the blocks of the page, whose panels are drawn for papers too.
+    """
+    panels: dict[str, list[Panel]] = {}
+    for block in answer:
+        if block.panels:
+            panels.setdefault(block.figure, []).extend([*block.panels, *block.others])
+    makers: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "ranking": (ranking.figure, ranking.CAPTION),
-        "curves": (curves.figure, curves.caption),
+        "curves": (curves.figure, curves.caption(results)),
         "predicted": (predicted.figure, predicted.CAPTION),
         "z": (z_scores.figure, z_scores.CAPTION),
     }
-    for key in factors:
-        name = f"barrier_{key.replace('.', '_')}"
-        makers[name] = (functools.partial(by_factor.figure, key=key), functools.partial(by_factor.caption, key=key))
+    for name, shown in panels.items():
+        makers[name] = (functools.partial(by_factor.figure, shown=shown), caption(shown))
     makers |= {
         "twins": (twins.figure, twins.CAPTION),
         "permutations": (permutations.figure, permutations.CAPTION),
@@ -56,11 +63,11 @@ def draw(results: Results) -> dict[str, Drawn]:
         "training": (training.figure, training.CAPTION),
     }
     drawn = {}
-    for name, (make, caption) in makers.items():
+    for name, (make, said) in makers.items():
         with mpl.rc_context(fname=STYLE):
             figure = make(results)
         if figure is not None:
-            drawn[name] = Drawn(figure, caption if isinstance(caption, str) else caption(results), alt(figure))
+            drawn[name] = Drawn(figure, said, alt(figure))
     return drawn
 
 

@@ -11,9 +11,11 @@ from matplotlib.lines import Line2D
 
 from testbed.alignment import ALIGNMENTS
 from testbed.measures.registry import MEASURES
+from testbed.report.facets import facets
 from testbed.report.figures import by_factor, ranking
 from testbed.report.figures.draw import STYLE
 from testbed.report.figures.marks import AS_TRAINED, aligned_paths, other_paths
+from testbed.report.panels import panels
 
 
 def test_every_alignment_and_every_other_path_has_a_mark():
@@ -32,7 +34,8 @@ def results(loaded):
 
 def test_no_alignment_is_lost_from_the_figure_of_a_factor(results):
     with mpl.rc_context(fname=STYLE):
-        figure = by_factor.figure(results, "architecture.hidden")
+        shown = [panel for facet in facets(results, "architecture.hidden") for panel in panels(results, facet)]
+        figure = by_factor.figure(results, shown)
     labels = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {mark.label for mark in aligned_paths().values()} <= labels
 

@@ -18,6 +18,7 @@ import testbed
 from testbed import run_study
 from testbed.cli import main
 from testbed.report import write_report
+from testbed.report.blocks import blocks
 from testbed.report.figures import planes
 from testbed.report.figures.draw import draw
 from testbed.report.ticks import labels
@@ -175,7 +176,7 @@ def test_the_answer_stands_first_and_checks_fold_away(runs, name):
 
 def test_no_legend_lies_on_curves_and_no_label_stands_twice(loaded):
     for name in ("widths", "splits"):
-        for drawn in draw(loaded(name)).values():
+        for drawn in draw(loaded(name), blocks(loaded(name))).values():
             assert not any(ax.get_legend() for ax in drawn.figure.axes)
             assert drawn.caption not in drawn.alt and drawn.alt not in drawn.caption
 
