@@ -122,6 +122,25 @@ def test_the_curve_is_that_of_the_pair_under_the_pointer(opened, loaded):
         assert page.locator("#pair-text").inner_text() != said
 
 
+@pytest.mark.parametrize(
+    ("measure", "predicted"), [("test loss", "population_loss"), ("train loss", "exact_training_loss")]
+)
+def test_points_of_a_curve_are_those_of_the_table(opened, loaded, measure, predicted):
+    results = loaded("splits")
+    with opened("splits") as page:
+        page.get_by_role("combobox", name="measure").select_option(label=measure)
+        page.get_by_role("combobox", name="pair").select_option(index=2)
+        number = int(re.match(r"Pair (\d+)", page.locator("#pair-text").inner_text())[1])
+        point = page.locator("#explorer svg").nth(1).locator(".pt").nth(1)
+        point.scroll_into_view_if_needed()
+        point.hover()
+        said = re.match(r"α = 0\.25: measured ([\d.e-]+), predicted ([\d.e-]+), ", page.locator("#tip").inner_text())
+        (row,) = results.curves.filter(pair=number, alpha=0.25).to_dicts()
+        assert [float(text) for text in said.groups()] == pytest.approx(
+            [row[measure.replace(" ", "_")], row[predicted]], rel=6e-3
+        )
+
+
 def test_measured_and_predicted_are_shown_and_hidden_with_their_difference(opened):
     with opened("splits") as page:
         curve = page.locator("#explorer svg").nth(1)

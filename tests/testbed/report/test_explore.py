@@ -16,6 +16,7 @@ from testbed.alignment import ALIGNMENTS
 from testbed.report import explore
 from testbed.report.explore import clustered, payload
 
+ROOM = explore.ROOM
 SCRIPT = Path(testbed.report.__file__).parent / "templates" / "page.js"
 
 
@@ -48,14 +49,14 @@ def test_pairs_and_barriers_are_those_of_the_table(loaded, name):
             assert factor["levels"][level] == str(some[key][0])
 
 
-@pytest.mark.parametrize("room", [explore.ROOM, 4_000])
+@pytest.mark.parametrize("room", [ROOM, 1_500])
 def test_curves_are_those_of_the_table_as_far_as_there_is_room(loaded, monkeypatch, room):
     monkeypatch.setattr(explore, "ROOM", room)
     results = loaded("splits")
     data = payload(results)
     place, scale, steps = (unpack(data[key]) for key in ("curve", "scale", "values"))
     assert steps.nbytes + scale.nbytes <= room
-    assert (0 in place) == (room < explore.ROOM)
+    assert (0 in place) == (room < ROOM)
     n_alphas = len(data["alphas"])
     steps = steps.reshape(-1, data["n_curves"], n_alphas)
     scale = scale.reshape(-1, data["n_curves"])
