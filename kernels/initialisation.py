@@ -45,8 +45,25 @@ def initial_parameters(
 
 
 def _drawn(seeds: Tensor, deviation: np.ndarray, uniform: bool, dtype: torch.dtype) -> Tensor:
-    """`deviation` `[n_parameters]` times what the streams (INITIAL, seed, 0) draw, for some networks at a time on every
-    core: numpy lets go of Python's lock, and a part stays in the caches.
+    """`deviation` `[n_parameters]` times what the streams (INITIAL, seed, 0) draw: `[n_networks, n_parameters]`."""
+    from kernels.native import draws
+
+    if not draws.fits(uniform, dtype):
+        return drawn_by_numpy(seeds, deviation, uniform, dtype)
+    initial, in_doubt = draws.initial_parameters(seeds, deviation, uniform, dtype)
+    if bool(in_doubt.any()):
+        initial[in_doubt] = drawn_by_numpy(seeds[in_doubt], deviation, uniform, dtype)
+    return initial
+
+
+def drawn_by_numpy(seeds: Tensor, deviation: np.ndarray, uniform: bool, dtype: torch.dtype) -> Tensor:
+    """`deviation` `[n_parameters]` times what the streams (INITIAL, seed, 0) draw, `[n_networks, n_parameters]`: the
+    definition, which the native kernel repeats to the bit.
+
+    For some networks at a time on every core: numpy lets go of Python's lock, and a part stays in the caches.
+
+    >>> drawn_by_numpy(torch.tensor([5, 6]), np.ones(3), uniform=True, dtype=torch.float64).shape
+    torch.Size([2, 3])
     """
     n_parameters = len(deviation)
     initial = torch.empty(len(seeds), n_parameters, dtype=dtype)

@@ -85,10 +85,7 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
     >>> bool((network_seeds(0, 10)[4:] == network_seeds(0, 6, first=4)).all())  # a shard has the whole's seeds
     True
     """
-    array = seed.detach().cpu().numpy() if isinstance(seed, Tensor) else np.asarray(seed)
-    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or int(array.max()) >= 2**63)):
-        raise ValueError(f"seeds must be whole numbers in [0, 2^63), not {seed!r}.")
-    array = array.astype(np.int64)
+    array = _checked(seed)
     if array.ndim:
         if array.shape != (n_networks,):
             raise ValueError(f"seeds must be one number or have shape [{n_networks}], not {list(array.shape)}.")
@@ -97,17 +94,30 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
     return derived_seeds(array, n_networks, first)
 
 
+def _checked(seed: int | Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+    """Seeds as an int64 array; ValueError for what is none."""
+    array = seed.detach().cpu().numpy() if isinstance(seed, Tensor) else np.asarray(seed)
+    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or int(array.max()) >= 2**63)):
+        raise ValueError(f"seeds must be whole numbers in [0, 2^63), not {seed!r}.")
+    return array.astype(np.int64)
+
+
 def seeds_on(device: torch.device, seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: int) -> Tensor:
-    """`network_seeds` as a tensor on `device`; from one number, a GPU derives them itself.
+    """`network_seeds` as a tensor on `device`; from one number, a GPU or the native kernel derives them.
 
     >>> seeds_on(torch.device("cpu"), [4, 2], 2)
     tensor([4, 2])
     """
-    if drawn_by_kernels(device) and isinstance(seed, int):
-        root = int(network_seeds([seed], 1)[0])  # checked
-        from kernels.gpu import draws
+    if isinstance(seed, int):
+        root = int(_checked(seed))
+        if drawn_by_kernels(device):
+            from kernels.gpu import draws as gpu_draws
 
-        return draws.network_seeds(root, n_networks, device)
+            return gpu_draws.network_seeds(root, n_networks, device)
+        from kernels.native import draws, missing
+
+        if not missing():
+            return draws.network_seeds(root, n_networks).to(device)
     return torch.from_numpy(network_seeds(seed, n_networks)).to(device)
 
 

@@ -3,12 +3,59 @@
 #include "vector.h"
 
 // The last counter word: what the numbers are for.
-enum class Purpose : uint32_t { kPermutation = 3, kReplacement = 4, kGaussian = 5 };
+enum class Purpose : uint32_t { kSeed = 1, kInitial = 2, kPermutation = 3, kReplacement = 4, kGaussian = 5 };
+
+template <int Bytes> using Wide = typename VectorOf<uint64_t, Bytes / 8>::type;
+
+// The 64-bit products of a's words with b, as two words each. x86 multiplies every other word at a time; GCC does not find that by itself.
+#if defined(__AVX512F__)
+inline Wide<64> products(Wide<64> a, uint32_t b) { return (Wide<64>)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b)); }
+#endif
+#if defined(__AVX2__)
+inline Wide<32> products(Wide<32> a, uint32_t b) { return (Wide<32>)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b)); }
+#endif
+#if defined(__x86_64__)
+inline Wide<16> products(Wide<16> a, uint32_t b) { return (Wide<16>)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b)); }
+constexpr int kSmallestProducts = 16;  // bytes
+#else
+constexpr int kSmallestProducts = 1 << 20;
+#endif
+template <class U> inline void multiply(U a, uint32_t b, U& high, U& low) {
+  constexpr int bytes = int(sizeof(U));
+  if constexpr (bytes >= kSmallestProducts) {
+    const Wide<bytes> even = products(bits<Wide<bytes>>(a), b);
+    const Wide<bytes> odd = products(bits<Wide<bytes>>(a) >> 32, b);
+    constexpr uint64_t upper = 0xFFFFFFFF00000000u;
+    high = bits<U>((even >> 32) | (odd & upper));
+    low = bits<U>((even & ~upper) | (odd << 32));
+  } else {
+    using U64 = typename VectorOf<uint64_t, bytes / 4>::type;
+    const U64 product = __builtin_convertvector(a, U64) * uint64_t(b);
+    high = __builtin_convertvector(product >> 32, U);
+    low = __builtin_convertvector(product, U);
+  }
+}
+
+// Philox 4x32-10: the words of the counters w and keys (k0, k1), in the counters' place.
+template <class U> inline void philox(U (&w)[4], U k0, U k1) {
+  for (int round = 0; round < 10; round++) {
+    U high0;
+    U low0;
+    U high1;
+    U low1;
+    multiply(w[0], 0xD2511F53u, high0, low0);
+    multiply(w[2], 0xCD9E8D57u, high1, low1);
+    w[0] = high1 ^ w[1] ^ k0;
+    w[1] = low1;
+    w[2] = high0 ^ w[3] ^ k1;
+    w[3] = low0;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+}
 
 template <class T> struct Stream {
-  static constexpr int L = kLanes<T>;
   using U = Words<T>;
-  using U64 = typename VectorOf<uint64_t, L>::type;
   U key_low;
   U key_high;
 
@@ -19,37 +66,20 @@ template <class T> struct Stream {
 
   // The four words of block number `index` of the stream (purpose, seed, step).
   void block(uint32_t index, uint64_t step, Purpose purpose, U (&w)[4]) const {
-    U c0 = index - U{};
-    U c1 = uint32_t(step) - U{};
-    U c2 = uint32_t(step >> 32) - U{};
-    U c3 = uint32_t(purpose) - U{};
-    U k0 = key_low;
-    U k1 = key_high;
-    for (int round = 0; round < 10; round++) {
-      const U64 p0 = __builtin_convertvector(c0, U64) * uint64_t(0xD2511F53);
-      const U64 p1 = __builtin_convertvector(c2, U64) * uint64_t(0xCD9E8D57);
-      const U high0 = __builtin_convertvector(p0 >> 32, U);
-      const U low0 = __builtin_convertvector(p0, U);
-      const U high1 = __builtin_convertvector(p1 >> 32, U);
-      const U low1 = __builtin_convertvector(p1, U);
-      c0 = high1 ^ c1 ^ k0;
-      c1 = low1;
-      c2 = high0 ^ c3 ^ k1;
-      c3 = low0;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-    w[0] = c0;
-    w[1] = c1;
-    w[2] = c2;
-    w[3] = c3;
+    w[0] = index - U{};
+    w[1] = uint32_t(step) - U{};
+    w[2] = uint32_t(step >> 32) - U{};
+    w[3] = uint32_t(purpose) - U{};
+    philox(w, key_low, key_high);
   }
 };
 
 // Words to whole numbers in [0, n): ⌊word · n / 2³²⌋.
 template <class T> inline Words<T> integers(Words<T> word, uint32_t n) {
-  using U64 = typename Stream<T>::U64;
-  return __builtin_convertvector((__builtin_convertvector(word, U64) * uint64_t(n)) >> 32, Words<T>);
+  Words<T> high;
+  Words<T> low;
+  multiply(word, n, high, low);
+  return high;
 }
 
 // The finaliser of MurmurHash3: every bit of h changes about half of the result's.
@@ -110,11 +140,10 @@ template <class T> struct Permutation {
   }
 };
 
-// Two normals a lane from two words: r cos ϑ and r sin ϑ (Box & Muller 1958), to a few units in the last place.
-template <class T> inline void normals(Words<T> a, Words<T> b, Vec<T>& first, Vec<T>& second) {
+// r = √(−2 ln u) with u = (a + ½)/2³². Where u is near 1, ln u = ln(1 − v) with v = 1 − u, which the complement of the word gives without
+// cancellation.
+template <class T> inline Vec<T> radius(Words<T> a) {
   constexpr T unit = T(1) / T(4294967296.0);
-  // r = √(−2 ln u) with u = (a + ½)/2³². Where u is near 1, ln u = ln(1 − v) with v = 1 − u, which the complement of the word
-  // gives without cancellation.
   Vec<T> u = (__builtin_convertvector(a, Vec<T>) + T(0.5)) * unit;
   Vec<T> v = (__builtin_convertvector(~a, Vec<T>) + T(0.5)) * unit;
   auto near_one = v < T(0.25);
@@ -122,35 +151,48 @@ template <class T> inline void normals(Words<T> a, Words<T> b, Vec<T>& first, Ve
   Vec<T> n = near_one ? Vec<T>{} : l.n;
   Vec<T> f = near_one ? -v : l.f;
   Vec<T> log_u = from_log_parts<T>({n, f});
-  Vec<T> radius = sqrt(-2 * log_u);
-  // ϑ = 2π b/2³² = (quarter turns) π/2 + rest, |rest| ≤ π/4
-  using S = typename VectorOf<int32_t, kLanes<T>>::type;
-  Words<T> quarter = (b + (1u << 29)) >> 30;
-  S rest = bits<S>(b - (quarter << 30));
-  Vec<T> t = __builtin_convertvector(rest, Vec<T>) * (T(6.28318530717958647692) * unit);
+  return sqrt(-2 * log_u);
+}
+
+// The cosine and sine of t and so many quarter turns; |t| ≤ π/4.
+template <class T> inline void cosine_and_sine(Vec<T> t, Words<T> quarters, Vec<T>& cosine, Vec<T>& sine) {
   Vec<T> t2 = t * t;
-  Vec<T> sine;
-  Vec<T> cosine;
+  Vec<T> cosine_t;
+  Vec<T> sine_t;
   if constexpr (sizeof(T) == 4) {
     constexpr T s[] = {1 / 362880.f, -1 / 5040.f, 1 / 120.f, -1 / 6.f};
     constexpr T c[] = {-1 / 3628800.f, 1 / 40320.f, -1 / 720.f, 1 / 24.f, -0.5f};
-    sine = fma(t * t2, polynomial<T>(s, t2), t);
-    cosine = fma(t2, polynomial<T>(c, t2), splat<T>(1));
+    sine_t = fma(t * t2, polynomial<T>(s, t2), t);
+    cosine_t = fma(t2, polynomial<T>(c, t2), splat<T>(1));
   } else {
     constexpr T s[] = {1 / 355687428096000., -1 / 1307674368000., 1 / 6227020800., -1 / 39916800.,
                        1 / 362880.,          -1 / 5040.,          1 / 120.,        -1 / 6.};
     constexpr T c[] = {-1 / 6402373705728000., 1 / 20922789888000., -1 / 87178291200., 1 / 479001600., -1 / 3628800.,
                        1 / 40320.,             -1 / 720.,           1 / 24.,           -0.5};
-    sine = fma(t * t2, polynomial<T>(s, t2), t);
-    cosine = fma(t2, polynomial<T>(c, t2), splat<T>(1));
+    sine_t = fma(t * t2, polynomial<T>(s, t2), t);
+    cosine_t = fma(t2, polynomial<T>(c, t2), splat<T>(1));
   }
   // turned by quarters: (c, s) → (−s, c) → (−c, −s) → (s, −c)
-  IntVec<T> q = __builtin_convertvector(quarter, IntVec<T>);
+  IntVec<T> q = __builtin_convertvector(quarters, IntVec<T>);
   auto odd = (q & 1) != 0;
-  Vec<T> cos_turned = odd ? sine : cosine;
-  Vec<T> sin_turned = odd ? cosine : sine;
-  cos_turned = ((q + 1) & 2) != 0 ? -cos_turned : cos_turned;
-  sin_turned = (q & 2) != 0 ? -sin_turned : sin_turned;
-  first = radius * cos_turned;
-  second = radius * sin_turned;
+  cosine = odd ? sine_t : cosine_t;
+  sine = odd ? cosine_t : sine_t;
+  cosine = ((q + 1) & 2) != 0 ? -cosine : cosine;
+  sine = (q & 2) != 0 ? -sine : sine;
+}
+
+// Two normals a lane from two words: r cos ϑ and r sin ϑ (Box & Muller 1958), to a few units in the last place.
+template <class T> inline void normals(Words<T> a, Words<T> b, Vec<T>& first, Vec<T>& second) {
+  constexpr T unit = T(1) / T(4294967296.0);
+  // ϑ = 2π b/2³² = (quarter turns) π/2 + rest, |rest| ≤ π/4
+  using S = typename VectorOf<int32_t, kLanes<T>>::type;
+  Words<T> quarters = (b + (1u << 29)) >> 30;
+  S rest = bits<S>(b - (quarters << 30));
+  Vec<T> t = __builtin_convertvector(rest, Vec<T>) * (T(6.28318530717958647692) * unit);
+  Vec<T> cosine;
+  Vec<T> sine;
+  cosine_and_sine<T>(t, quarters, cosine, sine);
+  const Vec<T> r = radius<T>(a);
+  first = r * cosine;
+  second = r * sine;
 }

@@ -132,6 +132,23 @@ class AssignmentSpec(ctypes.Structure):
     )
 
 
+class DrawSpec(ctypes.Structure):
+    """Initial parameters to draw (draws.cpp)."""
+
+    _fields_ = (
+        ("n", c_int64),
+        ("n_parameters", c_int64),
+        ("threads", c_int64),
+        ("is_double", c_int32),
+        ("uniform", c_int32),
+        ("seeds", c_void_p),
+        ("deviations", c_void_p),
+        ("params", c_void_p),
+        ("in_doubt", c_void_p),
+        ("monitor", c_void_p),
+    )
+
+
 def address(array: Tensor | np.ndarray | None) -> int | None:
     """Where an array's numbers begin in memory; None (a null pointer) for None.
 
