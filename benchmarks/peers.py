@@ -68,7 +68,8 @@ class Workload:
 
 WORKLOADS = (
     Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024, 200),
-    Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 1024, 20),
+    Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 256, 20),
+    Workload("train 16-16-2, 64 samples", (16, 16, 2), 64, 1024, 50),
     Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 16384, 1, 25),
 )
 
@@ -231,7 +232,7 @@ def measure(work: Workload, rounds: int) -> list[Row]:
     torch.manual_seed(0)
     architecture = Architecture(work.widths)
     x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
-    y = torch.sin(3 * x[:, :1]) * x[:, 1:2]
+    y = (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, work.widths[-1])
     a = architecture.initial(work.n_networks, 0)
     b = architecture.initial(work.n_networks, 1)
     entries = checked_entries(work, x, y, a, b)

@@ -2,13 +2,14 @@
 #include <chrono>
 #include <cstdio>
 
-#include "../kernels/native/network.h"
+#include "../kernels/native/factored.h"
 
 extern "C" double lmc_fma_peak(int32_t, int64_t, double);
 
 using V = Vec<float>;
 using P = Passes<float, kRelu>;
 using D = Dense<float, kRelu>;
+using Short = Factored<float, kRelu>;
 
 // Prints a row: the best of 30 repetitions in cycles, taking the cycle from the multiply-add peak measured beside it (one vector a cycle).
 template <class F> void row(const char* what, int64_t inputs, int64_t units, int64_t multiply_adds, const F& pass) {
@@ -65,6 +66,10 @@ template <int F> void rows(int64_t units) {
   row("forward and backward", F, units, (2 * F + 3) * units * kTile, [&] {
     P::forward<kTile, false>(net, params, in, work);
     P::backward<kTile>(net, params, in, d, work, gradient);
+  });
+  row("the same, factored", F, units, (2 * F + 3) * units * kTile, [&] {
+    Short::forward<kTile>(net, params, in, work);
+    Short::backward<kTile>(net, in, d, work, gradient);
   });
 }
 

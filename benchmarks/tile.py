@@ -37,14 +37,14 @@ def main(json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False, quick: 
 
     Args:
         json_rows: one JSON object a row instead of the table.
-        quick: the first five rows only.
+        quick: the first six rows only.
     """
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder, "tile")
         sources = [FOLDER / "tile.cpp", FOLDER.parent / "kernels" / "native" / "peak.cpp"]
         subprocess.run(["g++", *FLAGS, *map(str, sources), "-o", str(program)], check=True)
         printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines()
-    rows = [json.loads(line) for line in (printed[:5] if quick else printed)]
+    rows = [json.loads(line) for line in (printed[:6] if quick else printed)]
     if json_rows:
         print("\n".join(map(json.dumps, rows)))
         return

@@ -112,9 +112,9 @@ template <class T, Activation A> struct Blocks {
       V* gw = gradient + offset;
       V* gb = net.biases ? gw + fan_in * fan_out : nullptr;
       if (l) {
-        D::template output_back<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, gw, gb);
+        D::template add_gradient<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, gw, gb);
       } else {
-        D::template output_back<S>(in, fan_in, fan_out, d, gw, gb);
+        D::template add_gradient<S>(in, fan_in, fan_out, d, gw, gb);
       }
     }
   }

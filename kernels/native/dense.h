@@ -1,5 +1,6 @@
 // Layers of a network, forward and back, on a tile of samples: a block of J units × S samples keeps its sums in registers, so that each
-// weight is loaded once a tile and each activation once every J units.
+// weight is loaded once a tile and each activation once every J units; gradients are summed in blocks of units × inputs. Loops over inputs
+// and units are unrolled twice: GCC's own choice left a third of the multiply-adds of a wide layer unused (docs/performance.md).
 //
 // Names: w and b are a layer's weights [unit][input] and biases [unit] (null: none), gw and gb their gradients; d are derivatives of the
 // loss by pre-activations z; in are a layer's inputs.
@@ -19,6 +20,7 @@ template <class T, Activation A> struct Dense {
     for (int j = 0; j < J; j++)
       for (int s = 0; s < S; s++) sum[j][s] = b ? b[first + j] : V{};
     w += first * fan_in;
+#pragma GCC unroll 2
     for (int64_t i = 0; i < fan_in; i++) {
       V weight[J];
       for (int j = 0; j < J; j++) weight[j] = w[j * fan_in + i];
@@ -59,10 +61,10 @@ template <class T, Activation A> struct Dense {
                                                    const Finish& finish, const Pattern::Layer* sparse = nullptr) {
     if constexpr (S == kTile) {
       if (sparse) return Thin::template layer<S>(sparse->inputs, in, fan_in, fan_out, w, b, finish);
-      if (fan_in == 1) return few_inputs<1, S>(in, fan_out, w, b, finish);
-      if (fan_in == 2) return few_inputs<2, S>(in, fan_out, w, b, finish);
-      if (fan_in == 4) return few_inputs<4, S>(in, fan_out, w, b, finish);
-      if (fan_in == 8) return few_inputs<8, S>(in, fan_out, w, b, finish);
+      if (fan_in == 1) return few_inputs<1, S>(in.template of_width<1>(), fan_out, w, b, finish);
+      if (fan_in == 2) return few_inputs<2, S>(in.template of_width<2>(), fan_out, w, b, finish);
+      if (fan_in == 4) return few_inputs<4, S>(in.template of_width<4>(), fan_out, w, b, finish);
+      if (fan_in == 8) return few_inputs<8, S>(in.template of_width<8>(), fan_out, w, b, finish);
     }
     constexpr int J = kUnits<S>;
     int64_t j = 0;
@@ -70,83 +72,104 @@ template <class T, Activation A> struct Dense {
     for (; j < fan_out; j++) units<1, S>(in, fan_in, w, b, j, finish);
   }
 
-  // Adds the gradient by the weights [J][fan_in] and biases [J] of J units with derivatives d[J][S].
-  template <int J, int S, class In> static void accumulate(const In& in, int64_t fan_in, const V (&d)[J][S], V* gw, V* gb) {
-    if (gb)
-      for (int j = 0; j < J; j++) {
-        V sum = gb[j];
-        for (int s = 0; s < S; s++) sum += d[j][s];
-        gb[j] = sum;
-      }
+  // d [unit][sample] of a hidden layer from d_above of the layer above: d_j = σ′(z_j) Σ_k w_kj d_k, for J units from unit j on. Weights of
+  // unit k above begin at w_above + k · units; kept: what σ′ is computed from (Unit).
+  template <int J, int S>
+  __attribute__((always_inline)) static void unit_deltas(int64_t j, int64_t units, int64_t above, const V* w_above, const V* d_above,
+                                                         const V* kept, T slope, V* d) {
+    V sum[J][S];
+    for (int q = 0; q < J; q++)
+      for (int s = 0; s < S; s++) sum[q][s] = w_above[j + q] * d_above[s];
 #pragma GCC unroll 2
-    for (int64_t i = 0; i < fan_in; i++) {
-      V sum[J];
-      for (int j = 0; j < J; j++) sum[j] = gw[j * fan_in + i];
+    for (int64_t k = 1; k < above; k++) {
+      V weight[J];
+      for (int q = 0; q < J; q++) weight[q] = w_above[k * units + j + q];
 #pragma GCC unroll 8
       for (int s = 0; s < S; s++) {
-        V x = in.template load<S>(i, s);
+        const V from = d_above[k * S + s];
 #pragma GCC unroll 8
-        for (int j = 0; j < J; j++) sum[j] = fma(d[j][s], x, sum[j]);
+        for (int q = 0; q < J; q++) sum[q][s] = fma(weight[q], from, sum[q][s]);
       }
-      for (int j = 0; j < J; j++) gw[j * fan_in + i] = sum[j];
     }
+#pragma GCC unroll 8
+    for (int q = 0; q < J; q++)
+#pragma GCC unroll 8
+      for (int s = 0; s < S; s++) d[(j + q) * S + s] = U::times_derivative(sum[q][s], kept[(j + q) * S + s], slope);
   }
 
-  // J units of a hidden layer: d_j = σ′(z_j) Σ_k w_kj d_k over the units k above, then their gradients. Weights of unit k above begin at
-  // w_above + k · stride; kept: what σ′ is computed from (Unit); d_out: where d_j is left for the layer below, null for the first layer.
-  template <int J, int S, class In>
-  static void units_back(const In& in, int64_t fan_in, int64_t above, int64_t stride, const V* w_above, const V* d_above, const V* kept,
-                         T slope, V* d_out, V* gw, V* gb) {
-    V d[J][S];
-    for (int j = 0; j < J; j++)
-      for (int s = 0; s < S; s++) d[j][s] = w_above[j] * d_above[s];
-    for (int64_t k = 1; k < above; k++)
+  // The same for all units; next lists the weights of the layer above, null where all are there.
+  template <int S>
+  static void deltas(int64_t units, int64_t above, const V* w_above, const V* d_above, const V* kept, T slope, V* d,
+                     const Pattern::Layer* next) {
+    if constexpr (S == kTile)
+      if (next) return Thin::deltas(next->above, units, w_above, d_above, kept, slope, d);
+    constexpr int J = kDeltaUnits<S>;
+    int64_t j = 0;
+    for (; j + J <= units; j += J) unit_deltas<J, S>(j, units, above, w_above, d_above, kept, slope, d);
+    if (J == 3 && j + 2 <= units) {
+      unit_deltas<2, S>(j, units, above, w_above, d_above, kept, slope, d);
+      j += 2;
+    }
+    for (; j < units; j++) unit_deltas<1, S>(j, units, above, w_above, d_above, kept, slope, d);
+  }
+
+  // Adds the gradient by the weights of J units and I inputs, and by the units' biases if gb is there, all sums in registers. d, gw and gb
+  // begin at the first of the units.
+  template <int J, int I, bool Biases, int S, class In>
+  __attribute__((always_inline)) static void add_block(const In& in, int64_t first, int64_t fan_in, const V* d, V* gw, V* gb) {
+    V sum[J][I];
+    V bias[J];
+    for (int j = 0; j < J; j++) {
+      for (int i = 0; i < I; i++) sum[j][i] = gw[j * fan_in + first + i];
+      if constexpr (Biases) bias[j] = gb[j];
+    }
+#pragma GCC unroll 8
+    for (int s = 0; s < S; s++) {
+      V x[I];
+      for (int i = 0; i < I; i++) x[i] = in.template load<S>(first + i, s);
 #pragma GCC unroll 8
       for (int j = 0; j < J; j++) {
-        V weight = w_above[k * stride + j];
+        const V delta = d[j * S + s];
 #pragma GCC unroll 8
-        for (int s = 0; s < S; s++) d[j][s] = fma(weight, d_above[k * S + s], d[j][s]);
+        for (int i = 0; i < I; i++) sum[j][i] = fma(delta, x[i], sum[j][i]);
+        if constexpr (Biases) bias[j] += delta;
       }
-    for (int j = 0; j < J; j++)
-      for (int s = 0; s < S; s++) {
-        d[j][s] = U::times_derivative(d[j][s], kept[j * S + s], slope);
-        if (d_out) d_out[j * S + s] = d[j][s];
-      }
-    accumulate<J, S>(in, fan_in, d, gw, gb);
-  }
-
-  // The same for all units of a hidden layer. own and next list the weights of this layer and the one above; null where all are there.
-  template <int S, class In>
-  static void layer_back(const In& in, int64_t fan_in, int64_t units, int64_t above, const V* w_above, const V* d_above, const V* kept,
-                         T slope, V* d_out, V* gw, V* gb, const Pattern::Layer* own = nullptr, const Pattern::Layer* next = nullptr) {
-    if constexpr (S == kTile)
-      if (own || next) {
-        return Thin::template layer_back<S>(own, next, in, fan_in, units, above, w_above, d_above, kept, slope, d_out, gw, gb);
-      }
-    auto back = [&](auto count, int64_t j) __attribute__((always_inline)) {
-      V* d = d_out ? d_out + j * S : nullptr;
-      V* gb_j = gb ? gb + j : nullptr;
-      units_back<decltype(count)::value, S>(in, fan_in, above, units, w_above + j, d_above, kept + j * S, slope, d, gw + j * fan_in, gb_j);
-    };
-    constexpr int J = kUnits<S>;
-    int64_t j = 0;
-    for (; j + J <= units; j += J) back(std::integral_constant<int, J>{}, j);
-    for (; j < units; j++) back(std::integral_constant<int, 1>{}, j);
-  }
-
-  // Gradients of the last layer, from the derivatives d_out [output][sample] by its outputs.
-  template <int S, class In>
-  static void output_back(const In& in, int64_t fan_in, int64_t outputs, const V* d_out, V* gw, V* gb,
-                          const Pattern::Layer* sparse = nullptr) {
-    for (int64_t o = 0; o < outputs; o++) {
-      V d[1][S];
-      for (int s = 0; s < S; s++) d[0][s] = d_out[o * S + s];
-      if constexpr (S == kTile)
-        if (sparse) {
-          Thin::accumulate(sparse->inputs, o, in, fan_in, d[0], gw, gb);
-          continue;
-        }
-      accumulate<1, S>(in, fan_in, d, gw + o * fan_in, gb ? gb + o : nullptr);
     }
+    for (int j = 0; j < J; j++) {
+      for (int i = 0; i < I; i++) gw[j * fan_in + first + i] = sum[j][i];
+      if constexpr (Biases) gb[j] = bias[j];
+    }
+  }
+
+  // The same for J units and all inputs.
+  template <int J, int S, class In> static void add_units(const In& in, int64_t fan_in, const V* d, V* gw, V* gb) {
+    int64_t i = 0;
+    auto add = [&](auto count) __attribute__((always_inline)) {
+      constexpr int I = decltype(count)::value;
+      if (gb) {
+        add_block<J, I, true, S>(in, i, fan_in, d, gw, gb);
+      } else {
+        add_block<J, I, false, S>(in, i, fan_in, d, gw, nullptr);
+      }
+      gb = nullptr;  // they are done
+      i += I;
+    };
+    while (i + 4 <= fan_in) add(std::integral_constant<int, 4>{});
+    while (i + 2 <= fan_in) add(std::integral_constant<int, 2>{});
+    while (i < fan_in) add(std::integral_constant<int, 1>{});
+  }
+
+  // The same for all units of a layer, from their d [unit][sample]; own lists the layer's weights, null where all are there.
+  template <int S, class In>
+  static void add_gradient(const In& in, int64_t fan_in, int64_t units, const V* d, V* gw, V* gb, const Pattern::Layer* own = nullptr) {
+    if constexpr (S == kTile)
+      if (own) return Thin::add_gradient(own->inputs, in, fan_in, units, d, gw, gb);
+    auto add = [&](auto count, int64_t j) {
+      add_units<decltype(count)::value, S>(in, fan_in, d + j * S, gw + j * fan_in, gb ? gb + j : nullptr);
+    };
+    int64_t j = 0;
+    for (; j + kGradientUnits <= units; j += kGradientUnits) add(std::integral_constant<int, kGradientUnits>{}, j);
+    for (; j + 2 <= units; j += 2) add(std::integral_constant<int, 2>{}, j);
+    for (; j < units; j++) add(std::integral_constant<int, 1>{}, j);
   }
 };

@@ -24,6 +24,9 @@ template <class T> struct Workspace {
     return pattern && pattern->layers[size_t(l)].sparse ? &pattern->layers[size_t(l)] : nullptr;
   }
 
+  // What σ′ of hidden layer l is computed from (Unit), in tiles of S samples.
+  const Vec<T>* kept(int64_t l, int S, bool keeps_z) const { return (keeps_z ? z : h) + unit[size_t(l)] * S; }
+
   // backward: whether gradients are asked for.
   explicit Workspace(const NetworkSpec& net, bool backward) {
     int64_t units = 0;
@@ -151,38 +154,35 @@ template <class T, Activation A> struct Passes {
   template <int S, class In>
   static void backward(const NetworkSpec& net, const V* params, const In& in, const V* d_out, Workspace<T>& work, V* gradient) {
     if (net.blocks()) return Blocks<T, A>::template backward<S>(net, params, in, d_out, work, gradient);
-    int64_t offset = net.n_parameters();
-    const V* d_above = d_out;
-    for (int64_t l = net.n_layers - 1; l >= 0; l--) {
-      const int64_t fan_in = net.widths[l];
-      const int64_t fan_out = net.widths[l + 1];
-      const V* w_above = params + offset;  // of layer l + 1
-      offset -= net.layer_size(l);
-      V* gw = gradient + offset;
-      V* gb = net.biases ? gw + fan_in * fan_out : nullptr;
-      const LaneInputs<T> below{l ? work.h + work.unit[l - 1] * S : nullptr};
-      if (l + 1 == net.n_layers) {
-        const Pattern::Layer* sparse = work.sparse(l);
-        if (l) {
-          D::template output_back<S>(below, fan_in, fan_out, d_out, gw, gb, sparse);
-        } else {
-          D::template output_back<S>(in, fan_in, fan_out, d_out, gw, gb, sparse);
-        }
-        continue;
-      }
-      const V* kept = (U::keeps_z ? work.z : work.h) + work.unit[l] * S;
+    const int64_t last = net.n_layers - 1;
+    const int64_t offset = net.n_parameters() - net.layer_size(last);
+    add_gradient<S>(net, last, in, d_out, work, gradient + offset);
+    hidden_backward<S>(net, last - 1, offset, params, in, d_out, work, gradient);
+  }
+
+  // The same for hidden layers l, l − 1, …, 0, from the derivatives d_above by the pre-activations of layer l + 1, whose parameters begin at
+  // `offset`.
+  template <int S, class In>
+  static void hidden_backward(const NetworkSpec& net, int64_t l, int64_t offset, const V* params, const In& in, const V* d_above,
+                              Workspace<T>& work, V* gradient) {
+    for (; l >= 0; l--) {
       V* d = work.d + work.unit[l] * S;
-      const int64_t above = net.widths[l + 2];
-      const T slope = T(net.negative_slope);
-      const Pattern::Layer* own = work.sparse(l);
-      const Pattern::Layer* next = work.sparse(l + 1);
-      if (l) {
-        D::template layer_back<S>(below, fan_in, fan_out, above, w_above, d_above, kept, slope, d, gw, gb, own, next);
-      } else {
-        D::template layer_back<S>(in, fan_in, fan_out, above, w_above, d_above, kept, slope, nullptr, gw, gb, own, next);
-      }
+      D::template deltas<S>(net.widths[l + 1], net.widths[l + 2], params + offset, d_above, work.kept(l, S, U::keeps_z),
+                            T(net.negative_slope), d, work.sparse(l + 1));
+      offset -= net.layer_size(l);
+      add_gradient<S>(net, l, in, d, work, gradient + offset);
       d_above = d;
     }
+  }
+
+  // Adds the gradient of layer l, which begins at g, from the derivatives d [unit][sample] by its pre-activations.
+  template <int S, class In>
+  static void add_gradient(const NetworkSpec& net, int64_t l, const In& in, const V* d, const Workspace<T>& work, V* g) {
+    const int64_t fan_in = net.widths[l];
+    const int64_t fan_out = net.widths[l + 1];
+    V* gb = net.biases ? g + fan_in * fan_out : nullptr;
+    if (l == 0) return D::template add_gradient<S>(in, fan_in, fan_out, d, g, gb, work.sparse(l));
+    D::template add_gradient<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, g, gb, work.sparse(l));
   }
 };
 

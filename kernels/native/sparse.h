@@ -44,8 +44,6 @@ struct Pattern {
   }
 };
 
-template <class T, Activation A> struct Dense;
-
 template <class T, Activation A> struct Sparse {
   using V = Vec<T>;
   using U = Unit<T, A>;
@@ -68,48 +66,32 @@ template <class T, Activation A> struct Sparse {
     }
   }
 
-  // Adds the gradient of the weights that unit j has, and of its bias, from its derivatives d[sample].
-  template <class In>
-  static void accumulate(const Pattern::Lists& inputs, int64_t j, const In& in, int64_t fan_in, const V (&d)[kTile], V* gw, V* gb) {
-    if (gb) {
-      V sum = gb[j];
-      for (int s = 0; s < kTile; s++) sum += d[s];
-      gb[j] = sum;
-    }
-    for (int64_t n = inputs.first[size_t(j)]; n < inputs.first[size_t(j) + 1]; n++) {
-      const int64_t i = inputs.item[size_t(n)];
-      V sum = gw[j * fan_in + i];
+  // Dense::deltas, each unit over those that take it.
+  static void deltas(const Pattern::Lists& takers, int64_t units, const V* w_above, const V* d_above, const V* kept, T slope, V* d) {
+    for (int64_t j = 0; j < units; j++) {
+      V sum[kTile] = {};
+      for (int64_t n = takers.first[size_t(j)]; n < takers.first[size_t(j) + 1]; n++) {
+        const int64_t k = takers.item[size_t(n)];
+        const V weight = w_above[k * units + j];
 #pragma GCC unroll 8
-      for (int s = 0; s < kTile; s++) sum = fma(d[s], in.template load<kTile>(i, s), sum);
-      gw[j * fan_in + i] = sum;
+        for (int s = 0; s < kTile; s++) sum[s] = fma(weight, d_above[k * kTile + s], sum[s]);
+      }
+      for (int s = 0; s < kTile; s++) d[j * kTile + s] = U::times_derivative(sum[s], kept[j * kTile + s], slope);
     }
   }
 
-  // Dense::layer_back where this layer (own) or the one above (next) leaves weights out; null for a layer that does not.
-  template <int S, class In>
-  static void layer_back(const Pattern::Layer* own, const Pattern::Layer* next, const In& in, int64_t fan_in, int64_t units, int64_t above,
-                         const V* w_above, const V* d_above, const V* kept, T slope, V* d_out, V* gw, V* gb) {
-    for (int64_t j = 0; j < units; j++) {
-      V d[1][S] = {};
-      auto add = [&](int64_t k) __attribute__((always_inline)) {
-        const V weight = w_above[k * units + j];
+  // Dense::add_gradient, each unit over its own inputs.
+  template <class In>
+  static void add_gradient(const Pattern::Lists& inputs, const In& in, int64_t fan_in, int64_t units, const V* d, V* gw, V* gb) {
+    for (int64_t j = 0; j < units; j++, d += kTile, gw += fan_in) {
+      if (gb)
+        for (int s = 0; s < kTile; s++) gb[j] += d[s];
+      for (int64_t n = inputs.first[size_t(j)]; n < inputs.first[size_t(j) + 1]; n++) {
+        const int64_t i = inputs.item[size_t(n)];
+        V sum = gw[i];
 #pragma GCC unroll 8
-        for (int s = 0; s < S; s++) d[0][s] = fma(weight, d_above[k * S + s], d[0][s]);
-      };
-      if (next) {
-        const Pattern::Lists& takers = next->above;
-        for (int64_t n = takers.first[size_t(j)]; n < takers.first[size_t(j) + 1]; n++) add(takers.item[size_t(n)]);
-      } else {
-        for (int64_t k = 0; k < above; k++) add(k);
-      }
-      for (int s = 0; s < S; s++) {
-        d[0][s] = U::times_derivative(d[0][s], kept[j * S + s], slope);
-        if (d_out) d_out[j * S + s] = d[0][s];
-      }
-      if (own) {
-        accumulate(own->inputs, j, in, fan_in, d[0], gw, gb);
-      } else {
-        Dense<T, A>::template accumulate<1, S>(in, fan_in, d, gw + j * fan_in, gb ? gb + j : nullptr);
+        for (int s = 0; s < kTile; s++) sum = fma(d[s], in.template load<kTile>(i, s), sum);
+        gw[i] = sum;
       }
     }
   }

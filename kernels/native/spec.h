@@ -56,19 +56,25 @@ constexpr int kTile = 8;
 // Units of a register block: the sums of 2 units × 8 samples fit 32 registers, those of 1 × 8 fit 16. A lone sample takes 8 units.
 #if defined(__AVX512F__) || defined(__aarch64__)
 template <int S> constexpr int kUnits = S == 1 ? 8 : 2;
+template <int S> constexpr int kDeltaUnits = S == 1 ? 8 : 3;
+constexpr int kGradientUnits = 4;  // of a block of a gradient, whose inputs are 4
 #else
 template <int S> constexpr int kUnits = S == 1 ? 8 : 1;
+template <int S> constexpr int kDeltaUnits = kUnits<S>;
+constexpr int kGradientUnits = 2;
 #endif
 
-// Inputs of a tile of S samples that all lanes share: rows of a table, scalars [sample][input].
-template <class T> struct RowInputs {
+// Inputs of a tile of S samples that all lanes share: rows of a table, scalars [sample][input]; F of them where that is known, else 0.
+template <class T, int F = 0> struct RowInputs {
   const T* x;
   int64_t n_inputs;
-  template <int S> Vec<T> load(int64_t i, int s) const { return splat<T>(x[s * n_inputs + i]); }
+  template <int S> Vec<T> load(int64_t i, int s) const { return splat<T>(x[s * (F ? F : n_inputs) + i]); }
+  template <int N> RowInputs<T, N> of_width() const { return {x, n_inputs}; }
 };
 
 // Inputs of a tile of S samples that differ between lanes: vectors [input][sample].
 template <class T> struct LaneInputs {
   const Vec<T>* x;
   template <int S> Vec<T> load(int64_t i, int s) const { return x[i * S + s]; }
+  template <int N> LaneInputs of_width() const { return *this; }
 };

@@ -1,16 +1,20 @@
 // Training: each group of lanes runs its whole step loop in one call, its networks' state in cache from the first step to the last.
 #pragma once
-#include "train.h"
+#include "factored.h"
+#include "optimizers.h"
 
 namespace {
 
 // Trains one group of kLanes<T> networks after the other; network k of a group is lane k of every vector.
 template <class T, Activation A> struct Trainer {
   using V = Vec<T>;
+  using P = Passes<T, A>;
+  using F = Factored<T, A>;
   static constexpr int L = kLanes<T>;
   const TrainSpec& spec;
   const NetworkSpec& net;
   int64_t n_parameters;
+  bool factored;  // whether the gradient is computed by factored.h
   Aligned<T> params;    // [n_parameters]
   Aligned<T> gradient;  // [n_parameters], of the step's mean loss
   Aligned<T> first;     // [n_parameters], SGD's velocity or Adam's first moment
@@ -25,6 +29,7 @@ template <class T, Activation A> struct Trainer {
   int lanes = 0;       // that hold a network of their own
   V lr;
   V momentum;
+  bool plain;  // whether all momenta are 0
   V weight_decay;
   V loss;    // mean over the step's batch
   V active;  // 1, or 0 once a network has stopped
@@ -35,6 +40,7 @@ template <class T, Activation A> struct Trainer {
       : spec(spec),
         net(spec.net),
         n_parameters(net.n_parameters()),
+        factored(F::fits(net)),
         params(n_parameters),
         gradient(n_parameters),
         first(n_parameters),
@@ -56,6 +62,7 @@ template <class T, Activation A> struct Trainer {
       momentum[l] = static_cast<const T*>(spec.momentum)[network[l]];
       weight_decay[l] = static_cast<const T*>(spec.weight_decay)[network[l]];
     }
+    plain = !lanes_of<T>(momentum != 0);
     gather<T>(row, n_parameters, 1, params);
     for (int64_t p = 0; p < n_parameters; p++) {
       first[p] = V{};
@@ -95,15 +102,23 @@ template <class T, Activation A> struct Trainer {
     }
   }
 
+  // The outputs of a tile.
+  template <int S, class In> const V* forward(const In& in) {
+    if constexpr (kDegree<A> > 0)
+      if (factored) return F::template forward<S>(net, params, in, work);
+    return P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
+  }
+
   // Adds a tile's losses to `loss`, and its gradient times `scale` to `gradient`.
   template <int S, class In> void pass(const In& in, T scale) {
-    using P = Passes<T, A>;
-    const V* out = P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
+    const V* out = forward<S>(in);
     V value[S];
     tile.template losses<S>(LaneInputs<T>{tile.y}, out, net.outputs(), scale, value, d_out, T(spec.label_smoothing));
     V sum = value[0];
     for (int s = 1; s < S; s++) sum += value[s];
     loss += sum;
+    if constexpr (kDegree<A> > 0)
+      if (factored) return F::template backward<S>(net, in, d_out, work, gradient);
     P::template backward<S>(net, params, in, d_out, work, gradient);
   }
 
@@ -161,6 +176,8 @@ template <class T, Activation A> struct Trainer {
     int64_t s = 0;
     for (; s + kTile <= size; s += kTile) samples<kTile>(step, start, s, scale);
     for (; s < size; s++) samples<1>(step, start, s, scale);
+    if constexpr (kDegree<A> > 0)
+      if (factored) F::finish(net, params, gradient);
     loss *= scale;
   }
 
@@ -183,54 +200,8 @@ template <class T, Activation A> struct Trainer {
     for (int64_t i = 0; i < n_parameters; i++) gradient[i] *= shrink;
   }
 
-  // One step of optimizer O (formulas: kernels/training.py). Held: some parameters or networks may not move.
-  template <int O, bool Held> void update_all(int64_t step) {
-    const V rate = lr * T(spec.factors[step]);
-    const V decay = weight_decay;
-    const T correction_1 = T(spec.correction_1[step]);
-    const T correction_2 = T(spec.correction_2[step]);
-    const T beta_1 = T(spec.beta_1);
-    const T beta_2 = T(spec.beta_2);
-    const T eps = T(spec.eps);
-    for (int64_t i = 0; i < n_parameters; i++) {
-      const V before = params[i];
-      V p = before;
-      V g = gradient[i];
-      if constexpr (O == kAdamW) {
-        p = p * (1 - rate * decay);
-      } else {
-        g = fma(decay, p, g);
-      }
-      if constexpr (O == kSgd || O == kNesterov) {
-        const V velocity = fma(momentum, first[i], g);
-        first[i] = velocity;
-        params[i] = fma(-rate, O == kNesterov ? fma(momentum, velocity, g) : velocity, p);
-      } else {
-        const V m = fma(splat<T>(beta_1), first[i], (1 - beta_1) * g);
-        const V v = fma(splat<T>(beta_2), second[i], (1 - beta_2) * g * g);
-        first[i] = m;
-        second[i] = v;
-        params[i] = p - rate * correction_1 * m / fma(sqrt(v), splat<T>(correction_2), splat<T>(eps));
-      }
-      if constexpr (Held) params[i] = moves[i] * active != 0 ? params[i] : before;
-    }
-  }
-  template <int O> void update(int64_t step) {
-    if (spec.trainable || std::isfinite(spec.stop_below)) {
-      update_all<O, true>(step);
-    } else {
-      update_all<O, false>(step);
-    }
-  }
-
   void update(int64_t step) {
-    switch (spec.optimizer) {
-      case kSgd: return update<kSgd>(step);
-      case kNesterov: return update<kNesterov>(step);
-      case kAdam: return update<kAdam>(step);
-      case kAdamW: return update<kAdamW>(step);
-      default: std::abort();  // kernels/native/__init__.py names no other
-    }
+    optimizer_step<T>(spec, step, n_parameters, {params, gradient, first, second, moves, lr, momentum, weight_decay, active, plain});
   }
 
   // Trains the networks of a group from the first step to the last, and writes what the call returns of them.
@@ -238,6 +209,7 @@ template <class T, Activation A> struct Trainer {
     load(group);
     int64_t diverged[L];  // first step whose loss was not finite, −1 for none
     int64_t stopped[L];   // first step whose loss was below stop_below, −1 for none
+    const bool stops = std::isfinite(spec.stop_below);
     for (int l = 0; l < L; l++) {
       diverged[l] = -1;
       stopped[l] = -1;
@@ -251,14 +223,16 @@ template <class T, Activation A> struct Trainer {
     for (int64_t step = 0; step < spec.steps; step++) {
       keep_snapshot(step);
       batch(step);
-      auto finite = (loss - loss) == 0;
-      for (int l = 0; l < L; l++)
-        if (!finite[l] && diverged[l] < 0) diverged[l] = step;
-      for (int l = 0; l < L; l++)
-        if (loss[l] < spec.stop_below && stopped[l] < 0) {
-          stopped[l] = step;
-          active[l] = 0;
-        }
+      const IntVec<T> finite = (loss - loss) == 0;
+      if (lanes_of<T>(~finite))
+        for (int l = 0; l < L; l++)
+          if (!finite[l] && diverged[l] < 0) diverged[l] = step;
+      if (stops)
+        for (int l = 0; l < L; l++)
+          if (loss[l] < spec.stop_below && stopped[l] < 0) {
+            stopped[l] = step;
+            active[l] = 0;
+          }
       if (step % spec.record_every == 0) {
         T* record = static_cast<T*>(spec.losses) + step / spec.record_every;
         for (int l = 0; l < lanes; l++) record[network[l] * spec.n_records] = loss[l];

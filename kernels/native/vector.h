@@ -84,6 +84,31 @@ template <class V> inline V sqrt(V a) {
 }
 #endif
 
+// The lanes in which a comparison holds, as bits.
+template <class T> inline uint32_t lanes_of(IntVec<T> holds) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  if constexpr (sizeof(T) == 4) return _mm512_movepi32_mask((__m512i)holds);
+  if constexpr (sizeof(T) == 8) return _mm512_movepi64_mask((__m512i)holds);
+#elif defined(__AVX2__) && defined(__FMA__)
+  if constexpr (sizeof(T) == 4) return uint32_t(_mm256_movemask_ps((__m256)holds));
+  if constexpr (sizeof(T) == 8) return uint32_t(_mm256_movemask_pd((__m256d)holds));
+#endif
+  uint32_t lanes = 0;
+  for (int l = 0; l < kLanes<T>; l++) lanes |= uint32_t(holds[l] != 0) << l;
+  return lanes;
+}
+
+// The smallest lane of a vector without NaN.
+template <class T> inline T smallest(Vec<T> a) {
+  IntVec<T> lane;
+  for (int l = 0; l < kLanes<T>; l++) lane[l] = l;
+  for (int apart = kLanes<T> / 2; apart; apart /= 2) {
+    const Vec<T> other = __builtin_shuffle(a, lane ^ apart);
+    a = other < a ? other : a;
+  }
+  return a[0];
+}
+
 // Horner's rule over coefficients from the highest power down
 template <class T, int N> inline Vec<T> polynomial(const T (&c)[N], Vec<T> x) {
   Vec<T> sum = splat<T>(c[0]);
