@@ -85,7 +85,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
     monitor = Monitor()
     keep: list[np.ndarray] = []
     spec = TrainSpec(
-        net=_network(problem.architecture, keep),
+        net=described_network(problem.architecture, keep),
         samples=_samples(problem.samples, keep),
         n_networks=n_networks,
         steps=training.steps,
@@ -149,7 +149,7 @@ def path_losses(problem: PathProblem, threads: int | None = None, progress: Prog
     monitor = Monitor()
     keep: list[np.ndarray] = []
     spec = PathSpec(
-        net=_network(problem.architecture, keep),
+        net=described_network(problem.architecture, keep),
         samples=_samples(problem.samples, keep),
         n_pairs=n_pairs,
         n_alphas=n_alphas,
@@ -243,7 +243,7 @@ def _optimizer_name(optimizer: SGD | Adam) -> str:
     return "adamw" if isinstance(optimizer, AdamW) else "adam"
 
 
-def _network(architecture: Architecture, keep: list[np.ndarray]) -> NetworkSpec:
+def described_network(architecture: Architecture, keep: list[np.ndarray]) -> NetworkSpec:
     """The architecture as the C++ reads it; `keep` holds the widths that it points at until the call is over."""
     widths = np.array(architecture.widths, np.int64)
     keep.append(widths)
@@ -271,6 +271,6 @@ def _samples(samples: Samples, keep: list[np.ndarray]) -> SamplesSpec:
         y=address(samples.y),
         dataset=address(samples.dataset),
         teacher_params=address(samples.teacher_params),
-        teacher=NetworkSpec() if samples.teacher is None else _network(samples.teacher, keep),
+        teacher=NetworkSpec() if samples.teacher is None else described_network(samples.teacher, keep),
         has_teacher=samples.teacher is not None,
     )

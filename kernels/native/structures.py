@@ -149,6 +149,26 @@ class DrawSpec(ctypes.Structure):
     )
 
 
+class MatchingSpec(ctypes.Structure):
+    """Pairs to match by weights (matching.cpp)."""
+
+    _fields_ = (
+        ("net", NetworkSpec),
+        ("n_pairs", c_int64),
+        ("most_sweeps", c_int64),
+        ("threads", c_int64),
+        ("is_double", c_int32),
+        ("signs", c_int32),
+        ("rounding", c_double),
+        ("params_a", c_void_p),
+        ("params_b", c_void_p),
+        ("matched", c_void_p),
+        ("orders", c_void_p),
+        ("flips", c_void_p),
+        ("monitor", c_void_p),
+    )
+
+
 def address(array: Tensor | np.ndarray | None) -> int | None:
     """Where an array's numbers begin in memory; None (a null pointer) for None.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
@@ -12,13 +11,14 @@ import kernels
 from kernels import reference
 from kernels.assignment import assign
 from kernels.checks import numbers
+from kernels.native import matching as native_matching
+from kernels.native import missing
 from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
 
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
 
 Layers: TypeAlias = list[tuple[Tensor, Tensor | None]]
-Scores: TypeAlias = Callable[[int, Layers, Layers], Tensor]
 
 
 def match_weights(
@@ -39,15 +39,15 @@ def match_weights(
     True
     """
 
-    def scores(layer: int, a: Layers, b: Layers) -> Tensor:
-        """The overlap of unit i of A with unit j of B, `[n_pairs, width, width]`: of their weights on both sides."""
-        (weight_a, bias_a), (weight_b, bias_b) = a[layer], b[layer]
-        overlap = weight_a @ weight_b.mT + a[layer + 1][0].mT @ b[layer + 1][0]
-        if bias_a is None or bias_b is None:
-            return overlap
-        return overlap + bias_a[:, :, None] * bias_b[:, None]
-
-    return _matched(architecture, params_a, params_b, scores, signs)
+    if signs:
+        check_signs(architecture)
+    params_a, params_b = checked_networks(architecture, params_a=params_a, params_b=params_b)
+    if missing():
+        return _matched(architecture, params_a, params_b, signs)
+    params, orders, flips = native_matching.match_weights(
+        architecture, params_a, params_b, signs, most_sweeps=MOST_SWEEPS, rounding=ROUNDING
+    )
+    return Aligned(params, tuple(orders), tuple(flips))
 
 
 def match_activations(
@@ -125,13 +125,8 @@ def standardised_activations(architecture: kernels.Architecture, params: Tensor,
     return standardised
 
 
-def _matched(
-    architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, scores: Scores, signs: bool
-) -> Aligned:
-    """Coordinate ascent of Σ scores over the groups of layers, each pair on its own."""
-    if signs:
-        check_signs(architecture)
-    params_a, params_b = checked_networks(architecture, params_a=params_a, params_b=params_b)
+def _matched(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, signs: bool) -> Aligned:
+    """What the native kernel does, in torch: coordinate ascent of the overlap over the groups of layers."""
     a = params_a.double()
     layers_a = architecture.layers(a)
     current = params_b.double()
@@ -141,7 +136,7 @@ def _matched(
         gained = torch.zeros(len(a), dtype=torch.bool)
         for group in groups(architecture):
             layers_b = architecture.layers(current)
-            score = torch.stack([scores(layer, layers_a, layers_b) for layer in group]).sum(0)
+            score = torch.stack([_overlaps(layer, layers_a, layers_b) for layer in group]).sum(0)
             order, sign = _best_assignment(score, signs)
             step = tuple(order if layer in group else stays for layer, stays in enumerate(identity))
             step_signs = tuple(sign if layer in group else stays for layer, stays in enumerate(plus))
@@ -156,6 +151,15 @@ def _matched(
         if not bool(gained.any()):
             break
     return Aligned(reordered(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
+
+
+def _overlaps(layer: int, a: Layers, b: Layers) -> Tensor:
+    """The overlap of unit i of A with unit j of B, `[n_pairs, width, width]`: of their weights on both sides."""
+    (weight_a, bias_a), (weight_b, bias_b) = a[layer], b[layer]
+    overlap = weight_a @ weight_b.mT + a[layer + 1][0].mT @ b[layer + 1][0]
+    if bias_a is None or bias_b is None:
+        return overlap
+    return overlap + bias_a[:, :, None] * bias_b[:, None]
 
 
 def _nothing_moved(architecture: kernels.Architecture, n: int) -> tuple[list[Tensor], list[Tensor]]:
