@@ -71,12 +71,14 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
     n_networks = len(problem.params)
     if why := refusal(problem):
         raise ValueError(why)
-    # numpy's arrays: torch would fill them with its own threads, which then spin for milliseconds beside the kernel's
-    params = problem.params.numpy().copy()
-    losses = np.full((n_networks, len(training.loss_steps)), np.nan, params.dtype)
-    snapshots = np.full((len(training.snapshots), *params.shape), np.nan, params.dtype)
-    diverged_at = np.full(n_networks, -1, np.int64)
-    stopped_at = np.full(n_networks, -1, np.int64)
+    # numpy's arrays, which the kernel's threads fill: their pages come to be where they are written. torch would fill
+    # them with its own threads, which then spin for milliseconds beside the kernel's
+    initial = problem.params.numpy()
+    params = np.empty(initial.shape, initial.dtype)
+    losses = np.empty((n_networks, len(training.loss_steps)), params.dtype)
+    snapshots = np.empty((len(training.snapshots), *params.shape), params.dtype)
+    diverged_at = np.empty(n_networks, np.int64)
+    stopped_at = np.empty(n_networks, np.int64)
     optimizer = training.optimizer
     beta_1, beta_2 = optimizer.betas if isinstance(optimizer, Adam) else (0.0, 0.0)
     factors = np.ascontiguousarray(problem.factors, np.float64)
@@ -117,6 +119,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         correction_1=address(correction_1),
         correction_2=address(correction_2),
         snapshot_steps=address(snapshot_steps),
+        initial=address(initial),
         params=address(params),
         losses=address(losses),
         snapshots=address(snapshots),

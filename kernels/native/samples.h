@@ -18,10 +18,32 @@ struct SamplesSpec {  // mirrored by kernels/native/structures.py
 
 // Copies n numbers of each lane's row to n vectors, which lie `stride` vectors apart.
 template <class T> inline void gather(const T* const (&row)[kLanes<T>], int64_t n, int64_t stride, Vec<T>* out) {
-  for (int64_t i = 0; i < n; i++) {
-    T* lane = reinterpret_cast<T*>(out + i * stride);
-    for (int l = 0; l < kLanes<T>; l++) lane[l] = row[l][i];
+  constexpr int L = kLanes<T>;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) {
+    Vec<T> block[L];
+    for (int l = 0; l < L; l++) std::memcpy(&block[l], row[l] + i, sizeof block[l]);
+    transpose<T>(block);
+    for (int k = 0; k < L; k++) out[(i + k) * stride] = block[k];
   }
+  for (; i < n; i++) {
+    T* lane = reinterpret_cast<T*>(out + i * stride);
+    for (int l = 0; l < L; l++) lane[l] = row[l][i];
+  }
+}
+
+// Copies n vectors to rows of n numbers, those of the first `lanes` lanes.
+template <class T> inline void scatter(const Vec<T>* in, int64_t n, T* const (&row)[kLanes<T>], int lanes) {
+  constexpr int L = kLanes<T>;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) {
+    Vec<T> block[L];
+    for (int k = 0; k < L; k++) block[k] = in[i + k];
+    transpose<T>(block);
+    for (int l = 0; l < lanes; l++) std::memcpy(row[l] + i, &block[l], sizeof block[l]);
+  }
+  for (; i < n; i++)
+    for (int l = 0; l < lanes; l++) row[l][i] = in[i][l];
 }
 
 // A tile of S samples for the lanes of one group: inputs x [input][sample] and labels y [output][sample], or class numbers y [sample].

@@ -87,6 +87,7 @@ class TrainSpec(ctypes.Structure):
         ("correction_1", c_void_p),
         ("correction_2", c_void_p),
         ("snapshot_steps", c_void_p),
+        ("initial", c_void_p),
         ("params", c_void_p),
         ("losses", c_void_p),
         ("snapshots", c_void_p),

@@ -38,7 +38,8 @@ struct TrainSpec {  // mirrored by kernels/native/structures.py
   const double* correction_1;    // [steps], Adam's 1/(1 - beta_1^t)
   const double* correction_2;    // [steps], Adam's 1/sqrt(1 - beta_2^t)
   const int64_t* snapshot_steps;  // [n_snapshots], ascending
-  void* params;                  // [n_networks][n_parameters], T: initial ones when called, trained ones after it
+  const void* initial;           // [n_networks][n_parameters], T: initial parameters
+  void* params;                  // [n_networks][n_parameters], T: the trained ones
   void* losses;                  // [n_networks][n_records], T
   void* snapshots;               // [n_snapshots][n_networks][n_parameters], T
   int64_t* diverged_at;          // [n_networks]

@@ -57,7 +57,7 @@ template <class T, Activation A> struct Trainer {
     const T* row[L];
     for (int l = 0; l < L; l++) {  // lanes without a network repeat the last one and are not stored
       network[l] = group * L + std::min(l, lanes - 1);
-      row[l] = static_cast<const T*>(spec.params) + network[l] * n_parameters;
+      row[l] = static_cast<const T*>(spec.initial) + network[l] * n_parameters;
       lr[l] = static_cast<const T*>(spec.lr)[network[l]];
       momentum[l] = static_cast<const T*>(spec.momentum)[network[l]];
       weight_decay[l] = static_cast<const T*>(spec.weight_decay)[network[l]];
@@ -96,10 +96,9 @@ template <class T, Activation A> struct Trainer {
 
   // Writes the parameters to rows of `table` [n_networks][n_parameters].
   void store(void* table) const {
-    for (int l = 0; l < lanes; l++) {
-      T* row = static_cast<T*>(table) + network[l] * n_parameters;
-      for (int64_t p = 0; p < n_parameters; p++) row[p] = params[p][l];
-    }
+    T* row[L];
+    for (int l = 0; l < L; l++) row[l] = static_cast<T*>(table) + network[l] * n_parameters;
+    scatter<T>(params, n_parameters, row, lanes);
   }
 
   // The outputs of a tile.
@@ -246,11 +245,11 @@ template <class T, Activation A> struct Trainer {
     }
     advance(spec.monitor, spec.steps % 64 * lanes);
     keep_snapshot(spec.steps);
+    IntVec<T> finite = ~IntVec<T>{};
+    for (int64_t p = 0; p < n_parameters; p++) finite &= (params[p] - params[p]) == 0;
     for (int l = 0; l < lanes; l++) {
-      bool finite = true;
-      for (int64_t p = 0; p < n_parameters; p++) finite &= std::isfinite(params[p][l]);
       spec.stopped_at[network[l]] = stopped[l];
-      spec.diverged_at[network[l]] = diverged[l] < 0 && !finite ? spec.steps : diverged[l];
+      spec.diverged_at[network[l]] = diverged[l] < 0 && !finite[l] ? spec.steps : diverged[l];
     }
     store(spec.params);
   }

@@ -109,6 +109,27 @@ template <class T> inline T smallest(Vec<T> a) {
   return a[0];
 }
 
+// Rows become columns: lane j of vector i is lane i of vector j after it.
+template <class T> inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+  constexpr int L = kLanes<T>;
+  IntVec<T> lane;
+  for (int l = 0; l < L; l++) lane[l] = l;
+#pragma GCC unroll 4
+  for (int apart = L / 2; apart; apart /= 2) {  // swaps blocks of so many rows and columns
+    const IntVec<T> right = (lane & apart) != 0;
+    const IntVec<T> of_low = right ? lane - apart + L : lane;
+    const IntVec<T> of_high = right ? lane + L : lane + apart;
+#pragma GCC unroll 16
+    for (int i = 0; i < L; i++) {
+      if (i & apart) continue;
+      const Vec<T> low = rows[i];
+      const Vec<T> high = rows[i + apart];
+      rows[i] = __builtin_shuffle(low, high, of_low);
+      rows[i + apart] = __builtin_shuffle(low, high, of_high);
+    }
+  }
+}
+
 // Horner's rule over coefficients from the highest power down
 template <class T, int N> inline Vec<T> polynomial(const T (&c)[N], Vec<T> x) {
   Vec<T> sum = splat<T>(c[0]);
