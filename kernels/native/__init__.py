@@ -127,7 +127,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         stopped_at=address(stopped_at),
         monitor=ctypes.addressof(monitor),
     )
-    arrays = (problem, keep, factors, correction_1, correction_2, snapshot_steps)
+    arrays = (problem, initial, keep, factors, correction_1, correction_2, snapshot_steps)
     results = (params, losses, snapshots, diverged_at, stopped_at)
     call(loaded().lmc_train, spec, monitor, n_networks * training.steps, (arrays, results), progress)
     return Trained(

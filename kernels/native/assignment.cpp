@@ -11,6 +11,8 @@ struct AssignmentSpec {  // mirrored by kernels/native/structures.py
   Monitor* monitor;
 };
 
+extern "C" int64_t lmc_assign_bytes() { return sizeof(AssignmentSpec); }
+
 extern "C" int lmc_assign(const AssignmentSpec* spec) {
   return run_groups(spec->n, spec->threads, spec->monitor, [&](auto take) {
     Solver solver(spec->m);

@@ -88,6 +88,8 @@ template <class T> void draw(const DrawSpec& spec, int64_t group) {
 
 }  // namespace
 
+extern "C" int64_t lmc_draw_bytes() { return sizeof(DrawSpec); }
+
 extern "C" int lmc_draw(const DrawSpec* spec) {
   return run_groups((spec->n + L - 1) / L, spec->threads, spec->monitor, [&](auto take) {
     for (int64_t group; (group = take()) >= 0;) spec->is_double ? draw<double>(*spec, group) : draw<float>(*spec, group);

@@ -62,7 +62,7 @@ def initial_parameters(
     if params.size < NUMBERS_OF_A_THREAD:  # over before another thread has begun
         loaded().lmc_draw(ctypes.byref(spec))
     else:
-        call(loaded().lmc_draw, spec, monitor, len(seeds))
+        call(loaded().lmc_draw, spec, monitor, len(seeds), (seeds, deviations, params, in_doubt))
     return torch.from_numpy(params), torch.from_numpy(in_doubt)
 
 

@@ -12,10 +12,17 @@ from pathlib import Path
 
 from kernels.checks import whole
 from kernels.cores import cores
-from kernels.native.structures import Monitor
+from kernels.native.structures import AssignmentSpec, DrawSpec, MatchingSpec, Monitor, PathSpec, TrainSpec
 
 Progress = Callable[[int, int], None]
 POLL_SECONDS = 0.1  # between two calls of `progress`
+SPECS: dict[str, type[ctypes.Structure]] = {  # what each function takes
+    "lmc_train": TrainSpec,
+    "lmc_path_losses": PathSpec,
+    "lmc_assign": AssignmentSpec,
+    "lmc_draw": DrawSpec,
+    "lmc_match": MatchingSpec,
+}
 WAIT_SECONDS = 1.0  # between two looks for Ctrl-C, where nobody asks for progress
 
 
@@ -32,9 +39,20 @@ def opened() -> ctypes.CDLL | str:
         return f"the compiled kernel does not load ({error}); reinstall the package on this machine."
     if not library.lmc_runs_here():
         return "it was compiled for a processor with other vector instructions; reinstall the package on this machine."
+    if any(not _takes(library, name, spec) for name, spec in SPECS.items()):
+        return "it was compiled from other sources than these; reinstall the package (in a checkout: make set-up)."
     library.lmc_fma_peak.restype = c_double
     library.lmc_fma_peak.argtypes = (c_int32, c_int64, c_double)
     return library
+
+
+def _takes(library: ctypes.CDLL, name: str, spec: type[ctypes.Structure]) -> bool:
+    """Whether a function of the library was compiled for a structure of this size."""
+    size = getattr(library, f"{name}_bytes", None)
+    if size is None:
+        return False
+    size.restype = c_int64
+    return bool(size() == ctypes.sizeof(spec))
 
 
 def missing() -> str:

@@ -209,6 +209,8 @@ struct Matcher {
 
 }  // namespace
 
+extern "C" int64_t lmc_match_bytes() { return sizeof(MatchingSpec); }
+
 extern "C" int lmc_match(const MatchingSpec* spec) {
   return run_groups(spec->n_pairs, spec->threads, spec->monitor, [&](auto take) {
     Matcher matcher(*spec);

@@ -57,7 +57,7 @@ def match_weights(
         flips=address(flips),
         monitor=ctypes.addressof(monitor),
     )
-    call(loaded().lmc_match, spec, monitor, len(b))
+    call(loaded().lmc_match, spec, monitor, len(b), (keep, a, b, matched, orders, flips))
     return torch.from_numpy(matched).to(params_b.dtype), _layers(orders, widths), _layers(flips, widths)
 
 

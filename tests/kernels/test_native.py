@@ -282,6 +282,15 @@ def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend
     assert "compiled for a processor with other vector instructions" in library.opened.__wrapped__()
 
 
+def test_a_library_of_other_sources_is_refused_in_a_sentence(native_backend, monkeypatch):
+    """As after an upgrade of a checkout without make: its structures are others."""
+    assert not isinstance(library.opened.__wrapped__(), str)
+    monkeypatch.setitem(library.SPECS, "lmc_train", library.PathSpec)
+    assert "compiled from other sources than these" in library.opened.__wrapped__()
+    monkeypatch.setitem(library.SPECS, "lmc_of_tomorrow", library.TrainSpec)
+    assert "compiled from other sources than these" in library.opened.__wrapped__()
+
+
 def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monkeypatch):
     monkeypatch.setattr(library, "POLL_SECONDS", 0.005)
     architecture = Architecture((2, 16, 1))

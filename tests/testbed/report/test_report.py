@@ -189,7 +189,7 @@ def test_the_colour_bar_of_planes_has_labels_that_differ():
 
 REFUSED = [
     (["run", "mine.toml", "--set", "training.stps=3"], "Did you mean 'training.steps'?"),
-    (["run", "mine.toml", "--set", "training.steps=x"], "is not a TOML value"),
+    (["run", "mine.toml", "--set", "training.steps=[1"], "is not a TOML value"),
     (["run", "mine.toml", "--set", "measure.alphas=[0, nan, 1]"], "measure.alphas must be finite"),
     (["run", "none.toml"], "There is no study 'none.toml'"),
     (["run", "mine.toml", "--out", "file"], "is not a run folder"),
