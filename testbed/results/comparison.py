@@ -194,12 +194,14 @@ def effects(pairs: pl.DataFrame, factor: str, column: str) -> pl.DataFrame:
 
 
 def number(value: float | None) -> str:
-    """Three digits; a dash for nothing.
+    """Three digits; 0 for what only rounding left; a dash for nothing.
 
-    >>> number(0.123456), number(None)
-    ('0.123', '–')
+    >>> number(0.123456), number(4.6e-17), number(None)
+    ('0.123', '0', '–')
     """
-    return "–" if value is None or np.isnan(value) else f"{value:.3g}"
+    if value is None or np.isnan(value):
+        return "–"
+    return "0" if abs(value) < ROUNDING else f"{value:.3g}"
 
 
 def interval(row: dict[str, Any]) -> str:

@@ -20,10 +20,9 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from testbed.results.comparison import CONFIDENCE, FEWEST, REPLICATES, bootstrap_means
+from testbed.results.comparison import CONFIDENCE, FEWEST, REPLICATES, ROUNDING, bootstrap_means
 
 SMALL = 0.1  # of the largest mean: differences below it are called none
-ROUNDING = 1e-12  # barriers below it are rounding
 ENOUGH = 6  # families, or data sets, that tell the quantile of the largest of several differences
 
 
