@@ -112,6 +112,7 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bytes(study, tmp_path, smal
     assert contents(tmp_path / "cut") == expected
 
 
+@pytest.mark.slow  # tests/faults has shorter ones
 def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):
     path = tmp_path / "study.toml"
     tables = raw({"vary": VARY, "measure.test_samples": 2000})

@@ -17,7 +17,7 @@ import pytest
 import testbed.run
 from testbed import Study, StudyError, run_study
 from testbed.ensemble import cluster_shards, shards
-from testbed.ensemble.cluster import connected
+from testbed.ensemble.cluster import connected, take_gpu
 from testbed.results.store import Store
 
 dask = pytest.importorskip("dask")
@@ -175,6 +175,17 @@ def test_workers_that_are_not_alike_are_named(study):
     order = cluster_shards.Order(study.toml(), "reference", (("backend", "reference"), ("torch", "1.0")))
     with pytest.raises(StudyError, match=r"A worker of the cluster has torch \S+, another 1\.0"):
         cluster_shards._plan(order)
+
+
+def test_workers_of_one_machine_take_a_gpu_each(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "untouched")
+    for n_gpus, expected in ((0, ["untouched"] * 3), (1, ["untouched"] * 3), (2, ["0", "1", "0"])):
+        monkeypatch.setattr("torch.cuda.device_count", lambda n=n_gpus: n)
+        seen = []
+        for number in range(3):
+            take_gpu(number)
+            seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        assert seen == expected
 
 
 def test_jobs_of_slurm(monkeypatch, tmp_path):

@@ -24,6 +24,7 @@ def study() -> Study:
     return Study.load("teacher_student", SMALL, quick=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(cores() < 2, reason="one core")
 def test_processes_give_the_same_bytes(monkeypatch, tmp_path):
     """Also in a script without a guard, which they do not run again."""

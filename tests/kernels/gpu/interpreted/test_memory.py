@@ -77,7 +77,11 @@ def test_networks_of_any_size(size):
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+MANY_IN_ONE = ("both", "tied, masked, held and clipped", "stopped")
+ALONE = [pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS if name not in MANY_IN_ONE]
+
+
+@pytest.mark.parametrize("name", [*MANY_IN_ONE, *ALONE])
 def test_settings(name):
     p = special(name, n=4 if name == "stopped" else 2)  # not all stop at once
     assert launch.plan(p).layout.name == "memory"
@@ -163,6 +167,7 @@ def test_paths_of_special_networks(network):
     check_paths(gpu.path_losses(p), reference.path_losses(p), 1e-10)
 
 
+@pytest.mark.slow
 def test_a_large_teacher_and_a_linear_one():
     p = problem((3, 4, 2), batch="online", teacher=Architecture((3, 64, 64, 2), "tanh"))
     assert "teacher of more than" in launch.plan(p).layout.reason
