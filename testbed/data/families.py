@@ -17,6 +17,7 @@ FAMILIES = (
     tasks.GaussianMixtureData,
     tasks.SpiralsData,
     tasks.CirclesData,
+    tasks.MoonsData,
     tasks.XorData,
     tasks.ParityData,
     structured.HierarchicalData,

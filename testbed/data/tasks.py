@@ -136,6 +136,29 @@ class CirclesData(Task):
         return labelled(circle + self.noise * normals(seeds[0], n, 2), label)
 
 
+class MoonsData(Task):
+    """In the plane, two half circles of radius 1 that reach into each other, (cos θ, sin θ) and (1 − cos θ, ½ − sin θ).
+
+    θ uniform in [0, π]; plus noise · N(0, I). scikit-learn's make_moons, at random angles.
+    """
+
+    kind: Literal["moons"]
+    noise: NotNegative = 0.1
+
+    def draw(self, n: int, rule: int, seeds: Seeds) -> Arrays:
+        """n samples, the moons in turn.
+
+        >>> x, y = MoonsData(kind="moons", n_train=4).train()
+        >>> x.shape, y.tolist()
+        ((4, 2), [0, 1, 0, 1])
+        """
+        label = np.arange(n) % 2
+        angle = np.pi * uniforms(seeds[1], n)
+        upper = np.stack([np.cos(angle), np.sin(angle)], -1)
+        moon = np.where(label[:, None] == 0, upper, np.array([1.0, 0.5]) - upper)
+        return labelled(moon + self.noise * normals(seeds[0], n, 2), label)
+
+
 class XorData(Task):
     """Four Gaussians N(separation · (±1, ±1), I) in the first two of `inputs` ≥ 2 inputs.
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.datasets import make_moons
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from testbed import StudyError
 from testbed.data import structured, tasks
@@ -22,6 +23,7 @@ EXAMPLES = [
     tasks.GaussianMixtureData(kind="gaussian_mixture", inputs=4, classes=3, n_train=60),
     tasks.SpiralsData(kind="spirals", n_train=60),
     tasks.CirclesData(kind="circles", classes=3, n_train=60),
+    tasks.MoonsData(kind="moons", n_train=60),
     tasks.XorData(kind="xor", inputs=5, n_train=60),
     tasks.ParityData(kind="parity", inputs=6, relevant=3, n_train=60),
     structured.HierarchicalData(kind="hierarchical", inputs=8, levels=3, label_level=2, n_train=64),
@@ -30,6 +32,7 @@ EXAMPLES = [
     tasks.RebasinCounterexampleData(kind="rebasin_counterexample", n_train=60),
     DigitsData(kind="digits", n_train=60),
 ]
+BY_KIND = {task.kind: task for task in EXAMPLES}
 
 
 @pytest.mark.parametrize("task", EXAMPLES, ids=lambda task: task.kind)
@@ -60,13 +63,13 @@ def test_the_label_can_be_learnt_from_the_inputs(task):
 
 
 def test_parity_counts_minus_signs_among_the_relevant_inputs_alone():
-    x, y = EXAMPLES[4].train()
+    x, y = BY_KIND["parity"].train()
     assert set(np.unique(x)) == {-1.0, 1.0}
     assert np.array_equal(y, (x[:, :3] < 0).sum(1) % 2)
 
 
 def test_the_counterexample_is_one_quadrant():
-    x, y = EXAMPLES[8].test(4000)
+    x, y = BY_KIND["rebasin_counterexample"].test(4000)
     assert (
         np.array_equal(y, ((x[:, 0] < 0) & (x[:, 1] > 0)).astype(int))
         and abs(y.mean() - 0.25) < 0.03
@@ -211,3 +214,13 @@ def test_what_does_not_go_together_is_refused(raw):
     ):
         with pytest.raises(StudyError, match=sentence):
             Study.make(raw(settings))
+
+
+def test_moons_lie_where_those_of_scikit_learn_do():
+    x, y = tasks.MoonsData(kind="moons", n_train=400, noise=0.0).train()
+    curves, labels = make_moons(20_000, noise=0.0)
+    for label in (0, 1):
+        nearest = NearestNeighbors(n_neighbors=1).fit(curves[labels == label])
+        assert nearest.kneighbors(x[y == label])[0].max() < 1e-3
+        back = NearestNeighbors(n_neighbors=1).fit(x[y == label])
+        assert back.kneighbors(curves[labels == label])[0].max() < 0.2

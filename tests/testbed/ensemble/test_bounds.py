@@ -101,6 +101,7 @@ FAMILIES = {
     "gaussian_mixture": {"inputs": 5, "classes": 3},
     "spirals": {"classes": 3},
     "circles": {},
+    "moons": {},
     "xor": {"inputs": 5},
     "parity": {"inputs": 5},
     "hierarchical": {"inputs": 5},
