@@ -1,4 +1,5 @@
-// Cycles of the native kernel's passes over one tile of 8 samples, 16 float networks; printed by tile.py as JSON, one object a line.
+// Cycles of the native kernel's passes over one tile of 8 samples, 16 float networks; printed by tile.py as JSON, one
+// object a line.
 #include <chrono>
 #include <cstdio>
 
@@ -11,7 +12,8 @@ using P = Passes<float, kRelu>;
 using D = Dense<float, kRelu>;
 using Short = Factored<float, kRelu>;
 
-// Prints a row: the best of 30 repetitions in cycles, taking the cycle from the multiply-add peak measured beside it (one vector a cycle).
+// Prints a row: the best of 30 repetitions in cycles, taking the cycle from the multiply-add peak measured beside it
+// (one vector a cycle).
 template <class F> void row(const char* what, int64_t inputs, int64_t units, int64_t multiply_adds, const F& pass) {
   double best = 1e9;
   double peak = 0;
@@ -49,7 +51,8 @@ template <int F> void rows(int64_t units) {
   const RowInputs<float> in{x.data(), F};
   const V* bias = params + F * units;
   const typename P::template Store<kTile, true, false> store{work.h, nullptr, 0.f};
-  row("hidden layer, a sample at a time", F, units, F * units * kTile, [&] { D::few_inputs<F, kTile>(in, units, params, bias, store); });
+  row("hidden layer, a sample at a time", F, units, F * units * kTile,
+      [&] { D::few_inputs<F, kTile>(in, units, params, bias, store); });
   row("hidden layer, blocks of 2 units", F, units, F * units * kTile, [&] {
     for (int64_t j = 0; j < units; j += 2) D::units<2, kTile>(in, F, params, bias, j, store);
   });
@@ -57,7 +60,8 @@ template <int F> void rows(int64_t units) {
   Aligned<float> z_b(units * kTile);
   Aligned<float> alphas(2);
   Aligned<float> upper(2 * (units + 1));
-  row("path: first layer at one end", F, units, F * units * kTile, [&] { P::first_layer<kTile>(net, params, in, z_a); });
+  row("path: first layer at one end", F, units, F * units * kTile,
+      [&] { P::first_layer<kTile>(net, params, in, z_a); });
   V out[2][kTile];
   row("path: outputs at two alphas", F, units, 4 * units * kTile, [&] {
     P::one_output<kTile, 2, false>(net, alphas, z_a, z_b, upper, out);

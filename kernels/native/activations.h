@@ -1,5 +1,5 @@
-// The activations, by the names and formulas of kernels/activations.py. A new one is a line of LMC_ACTIVATIONS and a Unit; without
-// either nothing compiles.
+// The activations, by the names and formulas of kernels/activations.py. A new one is a line of LMC_ACTIVATIONS and a
+// Unit; without either nothing compiles.
 #pragma once
 #include <cstdlib>
 #include <cstring>
@@ -7,21 +7,22 @@
 
 #include "vector.h"
 
-#define LMC_ACTIVATIONS(X) \
-  X(identity, kIdentity)   \
-  X(relu, kRelu)           \
+#define LMC_ACTIVATIONS(X)  \
+  X(identity, kIdentity)    \
+  X(relu, kRelu)            \
   X(leaky_relu, kLeakyRelu) \
-  X(erf, kErf)             \
-  X(tanh, kTanh)           \
-  X(square, kSquare)       \
-  X(gelu, kGelu)           \
+  X(erf, kErf)              \
+  X(tanh, kTanh)            \
+  X(square, kSquare)        \
+  X(gelu, kGelu)            \
   X(silu, kSilu)
 
 #define LMC_ENUMERATOR(name, code) code,
 enum Activation : int32_t { LMC_ACTIVATIONS(LMC_ENUMERATOR) };
 #undef LMC_ENUMERATOR
 
-// One activation: value(z, slope) = σ(z), and times_derivative(d, kept, slope) = d σ′(z), where `kept` is z if keeps_z, else σ(z).
+// One activation: value(z, slope) = σ(z), and times_derivative(d, kept, slope) = d σ′(z), where `kept` is z if keeps_z,
+// else σ(z).
 template <class T, Activation A> struct Unit;
 
 template <class T> struct Unit<T, kIdentity> {

@@ -1,12 +1,13 @@
-// Linear assignment of one small matrix: the Hungarian method by shortest augmenting paths (Kuhn 1955; Jonker & Volgenant 1987), O(m³), a
-// vector of columns at a time.
+// Linear assignment of one small matrix: the Hungarian method by shortest augmenting paths (Kuhn 1955; Jonker &
+// Volgenant 1987), O(m³), a vector of columns at a time.
 #pragma once
 #include <limits>
 
 #include "spec.h"
 
-// Rows and columns have prices, a row's plus a column's at most the cost (−score) of their place. Rows are added one by one: each takes
-// the cheapest path of places, at prices, that ends in a free column, and the rows on that path move along it.
+// Rows and columns have prices, a row's plus a column's at most the cost (−score) of their place. Rows are added one by
+// one: each takes the cheapest path of places, at prices, that ends in a free column, and the rows on that path move
+// along it.
 class Solver {
  public:
   explicit Solver(int64_t m)
@@ -35,14 +36,15 @@ class Solver {
   static constexpr int L = kLanes<double>;
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const int64_t m;
-  const int64_t blocks;          // vectors of columns
+  const int64_t blocks;  // vectors of columns
   Aligned<double> column_price;
-  Aligned<double> row_price;     // of the row that a column has
-  Aligned<double> slack;         // of each column: the least cost, less prices, of a path to it
-  Aligned<double> open;          // the same of columns that are not done, infinite for others
-  std::vector<I> done;           // −1 where the path to a column is known to be the cheapest, else 0
-  std::vector<int64_t> row_of;   // of each column: its row, −1 for none; column m is one outside, where the new row waits
-  std::vector<int64_t> previous; // of each column: the one before it on that path
+  Aligned<double> row_price;  // of the row that a column has
+  Aligned<double> slack;      // of each column: the least cost, less prices, of a path to it
+  Aligned<double> open;       // the same of columns that are not done, infinite for others
+  std::vector<I> done;        // −1 where the path to a column is known to be the cheapest, else 0
+  std::vector<int64_t>
+      row_of;  // of each column: its row, −1 for none; column m is one outside, where the new row waits
+  std::vector<int64_t> previous;  // of each column: the one before it on that path
 
   void clear(Aligned<double>& vectors) const { std::fill_n(&vectors[0], blocks, V{}); }
   static double& lane(Aligned<double>& vectors, int64_t j) { return reinterpret_cast<double*>(&vectors[0])[j]; }
@@ -78,7 +80,8 @@ class Solver {
     }
   }
 
-  // Shortens the paths to columns that are not done by those through `column`, whose row has the price `own`; returns the shortest's slack.
+  // Shortens the paths to columns that are not done by those through `column`, whose row has the price `own`; returns
+  // the shortest's slack.
   double shorten(const double* scores, double own, int64_t column) {
     V best = splat<double>(kInfinity);
     for (int64_t b = 0; b < blocks; b++) {
@@ -100,7 +103,8 @@ class Solver {
   // The first column that is not done and whose slack is `least`.
   int64_t first_open(double least) const {
     for (int64_t b = 0; b < blocks; b++)
-      if (const uint32_t here = lanes_of<double>((open[b] == least) & ~done[size_t(b)])) return b * L + __builtin_ctz(here);
+      if (const uint32_t here = lanes_of<double>((open[b] == least) & ~done[size_t(b)]))
+        return b * L + __builtin_ctz(here);
     return m;  // none has a slack that is a number; scores are finite
   }
 };

@@ -1,5 +1,5 @@
-// Hidden layers that are more than σ(Wh + b): z normalised over the units, the input added to the output. Plain loops, a layer at a
-// time; included by network.h, whose Passes call the functions of the same names here.
+// Hidden layers that are more than σ(Wh + b): z normalised over the units, the input added to the output. Plain loops,
+// a layer at a time; included by network.h, whose Passes call the functions of the same names here.
 #pragma once
 
 template <class T, Activation A> struct Blocks {
@@ -45,7 +45,8 @@ template <class T, Activation A> struct Blocks {
   }
 
   // Layer l on the inputs `in`; its parameters begin at p.
-  template <int S, class In> static void affine(const NetworkSpec& net, int64_t l, const In& in, const V* p, Workspace<T>& work) {
+  template <int S, class In>
+  static void affine(const NetworkSpec& net, int64_t l, const In& in, const V* p, Workspace<T>& work) {
     const int64_t fan_in = net.widths[l];
     const int64_t fan_out = net.widths[l + 1];
     const bool hidden = l + 1 < net.n_layers;
@@ -66,15 +67,17 @@ template <class T, Activation A> struct Blocks {
   }
 
   // Outputs of the last layer.
-  template <int S, class In> static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
+  template <int S, class In>
+  static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
     affine<S>(net, 0, in, params, work);
     return upper_layers<S>(net, params + net.layer_size(0), work);
   }
 
   // Outputs on a path, from the first layer's z at both ends.
-  template <int S>
-  static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper, Workspace<T>& work) {
-    for (int64_t i = 0; i < net.widths[1] * S; i++) work.z[i] = alpha == 1 ? z_b[i] : fma(alpha, z_b[i] - z_a[i], z_a[i]);
+  template <int S> static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper,
+                                           Workspace<T>& work) {
+    for (int64_t i = 0; i < net.widths[1] * S; i++)
+      work.z[i] = alpha == 1 ? z_b[i] : fma(alpha, z_b[i] - z_a[i], z_a[i]);
     finish<S>(net, 0, work);
     return upper_layers<S>(net, upper, work);
   }
@@ -96,8 +99,8 @@ template <class T, Activation A> struct Blocks {
   }
 
   // Adds the tile's gradient to `gradient`, from the derivatives by the outputs, after forward().
-  template <int S, class In>
-  static void backward(const NetworkSpec& net, const V* params, const In& in, const V* d_out, Workspace<T>& work, V* gradient) {
+  template <int S, class In> static void backward(const NetworkSpec& net, const V* params, const In& in, const V* d_out,
+                                                  Workspace<T>& work, V* gradient) {
     int64_t offset = net.n_parameters();
     for (int64_t l = net.n_layers - 1; l >= 0; l--) {
       const int64_t fan_in = net.widths[l];
@@ -127,7 +130,8 @@ template <class T, Activation A> struct Blocks {
     const int64_t own = work.unit[l] * S;
     const int64_t above = work.unit[l + 1] * S;
     const V* d_above = l + 2 == net.n_layers ? d_out : work.d + above;
-    const V* skipped = net.skips(l + 1) ? work.d_h + above : nullptr;  // what the layer above passes down around its weights
+    const V* skipped =
+        net.skips(l + 1) ? work.d_h + above : nullptr;  // what the layer above passes down around its weights
     const V* kept = (U::keeps_z ? work.z : work.a) + own;
     const T slope = T(net.negative_slope);
     V* d_h = work.d_h + own;

@@ -1,9 +1,10 @@
-// Layers of a network, forward and back, on a tile of samples: a block of J units × S samples keeps its sums in registers, so that each
-// weight is loaded once a tile and each activation once every J units; gradients are summed in blocks of units × inputs. Loops over inputs
-// and units are unrolled twice: GCC's own choice left a third of the multiply-adds of a wide layer unused (docs/performance.md).
+// Layers of a network, forward and back, on a tile of samples: a block of J units × S samples keeps its sums in
+// registers, so that each weight is loaded once a tile and each activation once every J units; gradients are summed in
+// blocks of units × inputs. Loops over inputs and units are unrolled twice: GCC's own choice left a third of the
+// multiply-adds of a wide layer unused (docs/performance.md).
 //
-// Names: w and b are a layer's weights [unit][input] and biases [unit] (null: none), gw and gb their gradients; d are derivatives of the
-// loss by pre-activations z; in are a layer's inputs.
+// Names: w and b are a layer's weights [unit][input] and biases [unit] (null: none), gw and gb their gradients; d are
+// derivatives of the loss by pre-activations z; in are a layer's inputs.
 #pragma once
 #include "sparse.h"
 
@@ -37,10 +38,11 @@ template <class T, Activation A> struct Dense {
       for (int s = 0; s < S; s++) finish(first + j, s, sum[j][s]);
   }
 
-  // The same for all units of a layer of F inputs, weights in registers and one sample after the other: no loop over inputs, and stores
-  // between sums instead of in bursts. Saves 3 – 6 % of a training step (docs/performance.md).
+  // The same for all units of a layer of F inputs, weights in registers and one sample after the other: no loop over
+  // inputs, and stores between sums instead of in bursts. Saves 3 – 6 % of a training step (docs/performance.md).
   template <int F, int S, class In, class Finish>
-  __attribute__((always_inline)) static void few_inputs(const In& in, int64_t fan_out, const V* w, const V* b, const Finish& finish) {
+  __attribute__((always_inline)) static void few_inputs(const In& in, int64_t fan_out, const V* w, const V* b,
+                                                        const Finish& finish) {
     for (int64_t j = 0; j < fan_out; j++) {
       V weight[F];
       for (int i = 0; i < F; i++) weight[i] = w[j * F + i];
@@ -57,8 +59,9 @@ template <class T, Activation A> struct Dense {
 
   // The same for all units of any layer; `sparse` lists the weights that are there, null where all are.
   template <int S, class In, class Finish>
-  __attribute__((always_inline)) static void layer(const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b,
-                                                   const Finish& finish, const Pattern::Layer* sparse = nullptr) {
+  __attribute__((always_inline)) static void layer(const In& in, int64_t fan_in, int64_t fan_out, const V* w,
+                                                   const V* b, const Finish& finish,
+                                                   const Pattern::Layer* sparse = nullptr) {
     if constexpr (S == kTile) {
       if (sparse) return Thin::template layer<S>(sparse->inputs, in, fan_in, fan_out, w, b, finish);
       if (fan_in == 1) return few_inputs<1, S>(in.template of_width<1>(), fan_out, w, b, finish);
@@ -72,11 +75,11 @@ template <class T, Activation A> struct Dense {
     for (; j < fan_out; j++) units<1, S>(in, fan_in, w, b, j, finish);
   }
 
-  // d [unit][sample] of a hidden layer from d_above of the layer above: d_j = σ′(z_j) Σ_k w_kj d_k, for J units from unit j on. Weights of
-  // unit k above begin at w_above + k · units; kept: what σ′ is computed from (Unit).
+  // d [unit][sample] of a hidden layer from d_above of the layer above: d_j = σ′(z_j) Σ_k w_kj d_k, for J units from
+  // unit j on. Weights of unit k above begin at w_above + k · units; kept: what σ′ is computed from (Unit).
   template <int J, int S>
-  __attribute__((always_inline)) static void unit_deltas(int64_t j, int64_t units, int64_t above, const V* w_above, const V* d_above,
-                                                         const V* kept, T slope, V* d) {
+  __attribute__((always_inline)) static void unit_deltas(int64_t j, int64_t units, int64_t above, const V* w_above,
+                                                         const V* d_above, const V* kept, T slope, V* d) {
     V sum[J][S];
     for (int q = 0; q < J; q++)
       for (int s = 0; s < S; s++) sum[q][s] = w_above[j + q] * d_above[s];
@@ -98,9 +101,8 @@ template <class T, Activation A> struct Dense {
   }
 
   // The same for all units; next lists the weights of the layer above, null where all are there.
-  template <int S>
-  static void deltas(int64_t units, int64_t above, const V* w_above, const V* d_above, const V* kept, T slope, V* d,
-                     const Pattern::Layer* next) {
+  template <int S> static void deltas(int64_t units, int64_t above, const V* w_above, const V* d_above, const V* kept,
+                                      T slope, V* d, const Pattern::Layer* next) {
     if constexpr (S == kTile)
       if (next) return Thin::deltas(next->above, units, w_above, d_above, kept, slope, d);
     constexpr int J = kDeltaUnits<S>;
@@ -113,10 +115,11 @@ template <class T, Activation A> struct Dense {
     for (; j < units; j++) unit_deltas<1, S>(j, units, above, w_above, d_above, kept, slope, d);
   }
 
-  // Adds the gradient by the weights of J units and I inputs, and by the units' biases if gb is there, all sums in registers. d, gw and gb
-  // begin at the first of the units.
+  // Adds the gradient by the weights of J units and I inputs, and by the units' biases if gb is there, all sums in
+  // registers. d, gw and gb begin at the first of the units.
   template <int J, int I, bool Biases, int S, class In>
-  __attribute__((always_inline)) static void add_block(const In& in, int64_t first, int64_t fan_in, const V* d, V* gw, V* gb) {
+  __attribute__((always_inline)) static void add_block(const In& in, int64_t first, int64_t fan_in, const V* d, V* gw,
+                                                       V* gb) {
     V sum[J][I];
     V bias[J];
     for (int j = 0; j < J; j++) {
@@ -159,9 +162,10 @@ template <class T, Activation A> struct Dense {
     while (i < fan_in) add(std::integral_constant<int, 1>{});
   }
 
-  // The same for all units of a layer, from their d [unit][sample]; own lists the layer's weights, null where all are there.
-  template <int S, class In>
-  static void add_gradient(const In& in, int64_t fan_in, int64_t units, const V* d, V* gw, V* gb, const Pattern::Layer* own = nullptr) {
+  // The same for all units of a layer, from their d [unit][sample]; own lists the layer's weights, null where all are
+  // there.
+  template <int S, class In> static void add_gradient(const In& in, int64_t fan_in, int64_t units, const V* d, V* gw,
+                                                      V* gb, const Pattern::Layer* own = nullptr) {
     if constexpr (S == kTile)
       if (own) return Thin::add_gradient(own->inputs, in, fan_in, units, d, gw, gb);
     auto add = [&](auto count, int64_t j) {

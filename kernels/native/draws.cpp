@@ -1,9 +1,10 @@
 // Seeds of networks, and initial parameters to the bits of kernels/initialisation.py.
 //
-// There a normal number is numpy's, in double: r cos ϑ and r sin ϑ of two words, from its logarithm, cosine and sine, whose last bits
-// differ between machines. Here it is computed to a few units in the last place of double, and its product with a deviation rounded to
-// float: the same float, unless the product lies next to the middle between two floats. Where it does, the network is marked, and numpy
-// draws it. Uniform numbers are exact in double, and need no mark.
+// There a normal number is numpy's, in double: r cos ϑ and r sin ϑ of two words, from its logarithm, cosine and sine,
+// whose last bits differ between machines. Here it is computed to a few units in the last place of double, and its
+// product with a deviation rounded to float: the same float, unless the product lies next to the middle between two
+// floats. Where it does, the network is marked, and numpy draws it. Uniform numbers are exact in double, and need no
+// mark.
 #include "group.h"
 #include "streams.h"
 
@@ -11,12 +12,12 @@ struct DrawSpec {  // mirrored by kernels/native/structures.py
   int64_t n;
   int64_t n_parameters;
   int64_t threads;
-  int32_t is_double;          // T below is double, else float
-  int32_t uniform;            // numbers are uniform in (−1, 1), else normal; normal ones are drawn for float alone
-  const int64_t* seeds;       // [n]
-  const double* deviations;   // [n_parameters]
-  void* params;               // [n][n_parameters], T
-  uint8_t* in_doubt;          // [n]: 1 where a float may be another than numpy's
+  int32_t is_double;         // T below is double, else float
+  int32_t uniform;           // numbers are uniform in (−1, 1), else normal; normal ones are drawn for float alone
+  const int64_t* seeds;      // [n]
+  const double* deviations;  // [n_parameters]
+  void* params;              // [n][n_parameters], T
+  uint8_t* in_doubt;         // [n]: 1 where a float may be another than numpy's
   Monitor* monitor;
 };
 
@@ -28,10 +29,10 @@ constexpr int L = kLanes<double>;
 // Units in the last place of double by which numpy's product and this one may differ together; they do by about ten.
 constexpr int64_t kMargin = 64;
 
-// Two normals a lane, as numpy makes them: ϑ is the double next to 2π b/2³². `doubt` is set where one is so near 0 that the distance
-// between ϑ and 2π b/2³² would count.
+// Two normals a lane, as numpy makes them: ϑ is the double next to 2π b/2³². `doubt` is set where one is so near 0 that
+// the distance between ϑ and 2π b/2³² would count.
 void normals_of_numpy(Words<double> a, Words<double> b, D& first, D& second, IntVec<double>& doubt) {
-  constexpr double high = 1.57079632673412561417;      // π/2 to 33 bits, so that its multiples are exact
+  constexpr double high = 1.57079632673412561417;     // π/2 to 33 bits, so that its multiples are exact
   constexpr double low = 6.07710050650619224932e-11;  // what is left of π/2
   const D angle = __builtin_convertvector(b, D) * (2 * 3.14159265358979323846 / 4294967296.0);
   const Words<double> quarters = (b >> 30) + ((b >> 29) & 1);
@@ -92,7 +93,8 @@ extern "C" int64_t lmc_draw_bytes() { return sizeof(DrawSpec); }
 
 extern "C" int lmc_draw(const DrawSpec* spec) {
   return run_groups((spec->n + L - 1) / L, spec->threads, spec->monitor, [&](auto take) {
-    for (int64_t group; (group = take()) >= 0;) spec->is_double ? draw<double>(*spec, group) : draw<float>(*spec, group);
+    for (int64_t group; (group = take()) >= 0;)
+      spec->is_double ? draw<double>(*spec, group) : draw<float>(*spec, group);
   });
 }
 
@@ -111,8 +113,8 @@ extern "C" void lmc_seeds(int64_t n, int64_t seed, int64_t* seeds) {
   }
 }
 
-// For the test of the numbers next to multiples of a quarter turn and to 0, which no seed that can be found draws: the normals
-// [n][2] of the words [n][2], n a multiple of eight, and where they are in doubt [n].
+// For the test of the numbers next to multiples of a quarter turn and to 0, which no seed that can be found draws: the
+// normals [n][2] of the words [n][2], n a multiple of eight, and where they are in doubt [n].
 extern "C" void lmc_normals_of_numpy(int64_t n, const uint32_t* words, double* normals, uint8_t* in_doubt) {
   for (int64_t start = 0; start < n; start += L) {
     Words<double> a;

@@ -14,8 +14,9 @@ constexpr int kRounds = 2;
 constexpr int kRounds = 1;
 #endif
 
-// A lane belongs to one pair and takes the alphas part, part + parts, part + 2·parts, … in turn: its samples are drawn, and the first
-// layer's pre-activations at both ends computed, once for all of these. A lane's arithmetic does not depend on `parts`.
+// A lane belongs to one pair and takes the alphas part, part + parts, part + 2·parts, … in turn: its samples are drawn,
+// and the first layer's pre-activations at both ends computed, once for all of these. A lane's arithmetic does not
+// depend on `parts`.
 template <class T, Activation A> struct Evaluator {
   using V = Vec<T>;
   using D = DoubleVec<T>;
@@ -31,20 +32,20 @@ template <class T, Activation A> struct Evaluator {
   const PathSpec& spec;
   const NetworkSpec& net;
   const int64_t n_parameters;
-  const int64_t n_first;  // parameters of the first layer
-  const int64_t parts;    // lanes that share the alphas of a pair
-  const int64_t rounds;   // alphas that a lane takes
-  const int64_t units;    // of the first layer
+  const int64_t n_first;         // parameters of the first layer
+  const int64_t parts;           // lanes that share the alphas of a pair
+  const int64_t rounds;          // alphas that a lane takes
+  const int64_t units;           // of the first layer
   const int64_t tiles_of_block;  // at most: their pre-activations stay in the first-level cache
-  const int64_t n_labels;  // vectors of a tile's labels
-  Aligned<T> params_a;       // [n_parameters]
-  Aligned<T> params_b;       // [n_parameters]
-  Aligned<T> upper;          // [round][n_parameters - n_first], θ(α) above the first layer
-  Aligned<T> alphas;         // [round]
-  std::vector<char> at_end;  // [round], whether some lane's α is 1
-  Aligned<T> z_a;            // [tile][unit][sample], the first layer's pre-activations at α = 0
-  Aligned<T> z_b;            // [tile][unit][sample], at α = 1
-  Aligned<T> labels;         // [tile][output][sample]
+  const int64_t n_labels;        // vectors of a tile's labels
+  Aligned<T> params_a;           // [n_parameters]
+  Aligned<T> params_b;           // [n_parameters]
+  Aligned<T> upper;              // [round][n_parameters - n_first], θ(α) above the first layer
+  Aligned<T> alphas;             // [round]
+  std::vector<char> at_end;      // [round], whether some lane's α is 1
+  Aligned<T> z_a;                // [tile][unit][sample], the first layer's pre-activations at α = 0
+  Aligned<T> z_b;                // [tile][unit][sample], at α = 1
+  Aligned<T> labels;             // [tile][output][sample]
   Workspace<T> work;
   Tile<T> tile;
   Stream<T> stream;

@@ -1,5 +1,6 @@
-// Training of networks with one hidden layer and one output whose σ is homogeneous: σ(z) = z σ′(z) / degree. With e the derivative of the
-// loss by the output, v_j the weight from unit j to it and z_j = Σ_i w_ji x_i + b_j, the sums over a step's samples
+// Training of networks with one hidden layer and one output whose σ is homogeneous: σ(z) = z σ′(z) / degree. With e the
+// derivative of the loss by the output, v_j the weight from unit j to it and z_j = Σ_i w_ji x_i + b_j, the sums over a
+// step's samples
 //
 //   A_ji = Σ σ′(z_j) e x_i     C_j = Σ σ′(z_j) e
 //
@@ -7,14 +8,15 @@
 //
 //   ∂w_ji = v_j A_ji     ∂b_j = v_j C_j     ∂v_j = (Σ_i w_ji A_ji + b_j C_j) / degree
 //
-// so that a sample needs neither v_j e nor a sum for ∂v_j: a quarter less work at two inputs. The GPU kernels do the same
-// (kernels/gpu/registers/network.py). A and C are summed where ∂w and ∂b will stand.
+// so that a sample needs neither v_j e nor a sum for ∂v_j: a quarter less work at two inputs. The GPU kernels do the
+// same (kernels/gpu/registers/network.py). A and C are summed where ∂w and ∂b will stand.
 #pragma once
 #include "network.h"
 
 // σ(z) = z σ′(z) / kDegree, 0 where there is no such number.
-template <Activation A>
-constexpr int kDegree = A == kIdentity || A == kRelu || A == kLeakyRelu ? 1 : A == kSquare ? 2 : 0;
+template <Activation A> constexpr int kDegree = A == kIdentity || A == kRelu || A == kLeakyRelu ? 1
+                                                : A == kSquare                                  ? 2
+                                                                                                : 0;
 
 // σ′(z) e, which is added to sums. Relu's is e or nothing: with masks it need not be computed.
 template <class T, Activation A> struct Gated {
@@ -49,13 +51,16 @@ template <class T, Activation A> struct Factored {
   using D = Dense<T, A>;
   using P = Passes<T, A>;
 
-  // Whether a network's gradient is computed so: a question of its architecture alone, so that its bits do not depend on its company. Above
-  // further hidden layers, whose derivatives need v_j e all the same, nothing would be saved.
-  static bool fits(const NetworkSpec& net) { return kDegree<A> > 0 && net.n_layers == 2 && net.outputs() == 1 && !net.blocks(); }
+  // Whether a network's gradient is computed so: a question of its architecture alone, so that its bits do not depend
+  // on its company. Above further hidden layers, whose derivatives need v_j e all the same, nothing would be saved.
+  static bool fits(const NetworkSpec& net) {
+    return kDegree<A> > 0 && net.n_layers == 2 && net.outputs() == 1 && !net.blocks();
+  }
 
-  // The outputs [sample], as Passes::forward computes them. Hidden units go from their register into the output's sum, and only what σ′ is
-  // computed from is stored.
-  template <int S, class In> static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
+  // The outputs [sample], as Passes::forward computes them. Hidden units go from their register into the output's sum,
+  // and only what σ′ is computed from is stored.
+  template <int S, class In>
+  static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
     if (work.sparse(0) || work.sparse(1)) return P::template forward<S, U::keeps_z>(net, params, in, work);
     const int64_t units = net.widths[1];
     const V* bias = net.biases ? params + net.inputs() * units : nullptr;
@@ -94,7 +99,8 @@ template <class T, Activation A> struct Factored {
     P::template add_gradient<S>(net, 0, in, work.d, work, gradient);
   }
 
-  // Adds to A [unit][F] and C [unit] of a layer of F inputs, all sums of J units in registers; C is left alone without biases.
+  // Adds to A [unit][F] and C [unit] of a layer of F inputs, all sums of J units in registers; C is left alone without
+  // biases.
   template <int F, bool Biases, class In>
   static void few_inputs(const In& in, int64_t units, const V* e, const V* kept, T slope, V* a, V* c) {
     auto add = [&](auto count, int64_t first) __attribute__((always_inline)) {
@@ -126,7 +132,8 @@ template <class T, Activation A> struct Factored {
   }
 
   // The same for a network of one hidden layer, where its number of inputs has a loop of its own; false for others.
-  template <class In> static bool any_few_inputs(const NetworkSpec& net, const In& in, const V* e, const V* kept, V* gradient) {
+  template <class In>
+  static bool any_few_inputs(const NetworkSpec& net, const In& in, const V* e, const V* kept, V* gradient) {
     const int64_t units = net.widths[1];
     const T slope = T(net.negative_slope);
     V* c = gradient + net.inputs() * units;

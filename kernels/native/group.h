@@ -11,14 +11,15 @@
 
 #include "network.h"
 
-struct Monitor {  // mirrored by kernels/native/structures.py
-  int64_t done;  // read and written atomically
+struct Monitor {   // mirrored by kernels/native/structures.py
+  int64_t done;    // read and written atomically
   int32_t cancel;  // set by another thread: stop
 };
 inline void advance(Monitor* m, int64_t by) { __atomic_fetch_add(&m->done, by, __ATOMIC_RELAXED); }
 inline bool cancelled(const Monitor* m) { return __atomic_load_n(&m->cancel, __ATOMIC_RELAXED) != 0; }
 
-// A thread's own count of what it has done, told to the monitor now and then: a shared counter costs a cache miss each time.
+// A thread's own count of what it has done, told to the monitor now and then: a shared counter costs a cache miss each
+// time.
 struct Tally {
   Monitor* monitor;
   int64_t pending = 0;
@@ -33,8 +34,9 @@ struct Tally {
   ~Tally() { flush(); }
 };
 
-// Moves this thread to processor number `index` of those it may run on, and leaves it free to be moved again. Threads that start while
-// the processor of their parent is still busy begin on one processor otherwise, and a short call is over before they are spread.
+// Moves this thread to processor number `index` of those it may run on, and leaves it free to be moved again. Threads
+// that start while the processor of their parent is still busy begin on one processor otherwise, and a short call is
+// over before they are spread.
 inline void spread([[maybe_unused]] int64_t index) {
 #ifdef __linux__
   cpu_set_t all;
@@ -51,8 +53,8 @@ inline void spread([[maybe_unused]] int64_t index) {
 #endif
 }
 
-// Calls work(take) on every thread; take() gives the numbers 0 … n − 1, each to one thread, a few neighbours at a time, and −1 when
-// none is left. Returns 0, or 1 when memory ran out.
+// Calls work(take) on every thread; take() gives the numbers 0 … n − 1, each to one thread, a few neighbours at a time,
+// and −1 when none is left. Returns 0, or 1 when memory ran out.
 template <class Work> int run_groups(int64_t n, int64_t threads, Monitor* monitor, const Work& work) {
   std::atomic<int64_t> next{0};
   std::atomic<int> failed{0};

@@ -7,9 +7,9 @@ struct MatchingSpec {  // mirrored by kernels/native/structures.py
   int64_t n_pairs;
   int64_t most_sweeps;
   int64_t threads;
-  int32_t is_double;  // T below is double, else float
-  int32_t signs;      // whether units may change their sign too
-  double rounding;    // a gain below this share of the score is none
+  int32_t is_double;     // T below is double, else float
+  int32_t signs;         // whether units may change their sign too
+  double rounding;       // a gain below this share of the score is none
   const void* params_a;  // [n_pairs][n_parameters], T
   const void* params_b;  // [n_pairs][n_parameters], T
   void* matched;         // [n_pairs][n_parameters], T: params_b with its units in their new order
@@ -24,14 +24,15 @@ namespace {
 struct Units {
   int64_t count;
   int64_t fan_in;
-  int64_t weight;        // [count][fan_in]
-  int64_t bias;          // [count], −1 for none
-  int64_t above;         // [fan_out_above][count]
+  int64_t weight;  // [count][fan_in]
+  int64_t bias;    // [count], −1 for none
+  int64_t above;   // [fan_out_above][count]
   int64_t fan_out_above;
-  int64_t first;         // of `orders`
+  int64_t first;  // of `orders`
 };
 
-// Puts the units of a layer in another order, with other signs: new unit i is old unit order[i] times flip[i]. from and to differ.
+// Puts the units of a layer in another order, with other signs: new unit i is old unit order[i] times flip[i]. from and
+// to differ.
 template <class T> void reorder(const Units& units, const int64_t* order, const double* flip, const T* from, T* to) {
   const int64_t m = units.count;
   for (int64_t i = 0; i < m; i++) {
@@ -94,7 +95,8 @@ struct Matcher {
       const int64_t fan_in = net.widths[l];
       const int64_t count = net.widths[l + 1];
       const int64_t above = offset + net.layer_size(l);
-      layers.push_back({count, fan_in, offset, net.biases ? offset + count * fan_in : -1, above, net.widths[l + 2], n_units});
+      layers.push_back(
+          {count, fan_in, offset, net.biases ? offset + count * fan_in : -1, above, net.widths[l + 2], n_units});
       n_units += count;
       offset = above;
       widest = std::max(widest, count);
@@ -115,7 +117,8 @@ struct Matcher {
   }
 
   // scores [i][j] += Σ_k left[i][k] right[k][j], the sum first.
-  void add_products(int64_t m, int64_t n, const double* left, int64_t left_row, int64_t left_column, const double* right) {
+  void add_products(int64_t m, int64_t n, const double* left, int64_t left_row, int64_t left_column,
+                    const double* right) {
     for (int64_t i = 0; i < m; i++) {
       double* sum = &part[size_t(i * m)];
       std::fill(sum, sum + m, 0.0);
@@ -131,7 +134,8 @@ struct Matcher {
   void add_scores(const Units& units) {
     const int64_t m = units.count;
     for (int64_t j = 0; j < m; j++)
-      for (int64_t k = 0; k < units.fan_in; k++) columns[size_t(k * m + j)] = current[size_t(units.weight + j * units.fan_in + k)];
+      for (int64_t k = 0; k < units.fan_in; k++)
+        columns[size_t(k * m + j)] = current[size_t(units.weight + j * units.fan_in + k)];
     add_products(m, units.fan_in, &a[size_t(units.weight)], units.fan_in, 1, columns.data());
     add_products(m, units.fan_out_above, &a[size_t(units.above)], 1, m, &current[size_t(units.above)]);
     if (units.bias >= 0) add_products(m, 1, &a[size_t(units.bias)], 1, 1, &current[size_t(units.bias)]);
@@ -148,7 +152,8 @@ struct Matcher {
       best = sizes.data();
     }
     solvers[group].solve(best, order.data());
-    for (int64_t i = 0; i < m; i++) flip[size_t(i)] = spec.signs && scores[size_t(i * m + order[size_t(i)])] < 0 ? -1.0 : 1.0;
+    for (int64_t i = 0; i < m; i++)
+      flip[size_t(i)] = spec.signs && scores[size_t(i * m + order[size_t(i)])] < 0 ? -1.0 : 1.0;
   }
 
   template <class T> void match(int64_t pair) {
@@ -173,7 +178,8 @@ struct Matcher {
         moved = current;
         for (int64_t l : groups[group]) {
           if (l != groups[group][0]) before = moved;
-          reorder(layers[size_t(l)], order.data(), flip.data(), l == groups[group][0] ? current.data() : before.data(), moved.data());
+          reorder(layers[size_t(l)], order.data(), flip.data(), l == groups[group][0] ? current.data() : before.data(),
+                  moved.data());
         }
         if (!(overlap(a, moved) - overlap(a, current) > least)) continue;
         gained = true;

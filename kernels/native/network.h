@@ -1,9 +1,9 @@
 // Forward and backward passes of 16 (8, 4) networks at once, one a lane, on a tile of samples.
 //
-// Parameters are [n_parameters] vectors in the layout of kernels/network.py. Activations are [unit][sample] vectors, S samples a
-// tile (8, or 1 for what is left of a batch). A block of J units × S samples keeps its sums in registers, so that each weight is loaded
-// once a tile and each activation once every J units. Sums over samples and over units run in order whatever J and S are: a network's
-// bits do not depend on how its batch was cut into tiles.
+// Parameters are [n_parameters] vectors in the layout of kernels/network.py. Activations are [unit][sample] vectors, S
+// samples a tile (8, or 1 for what is left of a batch). A block of J units × S samples keeps its sums in registers, so
+// that each weight is loaded once a tile and each activation once every J units. Sums over samples and over units run
+// in order whatever J and S are: a network's bits do not depend on how its batch was cut into tiles.
 #pragma once
 #include "dense.h"
 
@@ -14,9 +14,9 @@ template <class T> struct Workspace {
   Aligned<T> z;               // their pre-activations, where the derivative needs them
   Aligned<T> d;               // derivatives of the loss by z
   // of blocks (hidden layers that are more than σ(Wh + b)) also:
-  Aligned<T> a;        // σ(z)
-  Aligned<T> inverse;  // [layer][sample], 1/√(variance + ε) of the layer's z
-  Aligned<T> d_h;      // derivatives by h
+  Aligned<T> a;                      // σ(z)
+  Aligned<T> inverse;                // [layer][sample], 1/√(variance + ε) of the layer's z
+  Aligned<T> d_h;                    // derivatives by h
   const Pattern* pattern = nullptr;  // null: every weight is there
 
   // The lists of layer l's weights where it is sparse, else null.
@@ -88,7 +88,8 @@ template <class T, Activation A> struct Passes {
   }
 
   // The same from the first layer's outputs on; `upper` are the parameters of the layers above it.
-  template <int S, bool KeepZ> static const V* upper_layers(const NetworkSpec& net, const V* upper, Workspace<T>& work) {
+  template <int S, bool KeepZ>
+  static const V* upper_layers(const NetworkSpec& net, const V* upper, Workspace<T>& work) {
     for (int64_t l = 1; l < net.n_layers; l++) {
       affine<S, KeepZ>(net, l, LaneInputs<T>{work.h + work.unit[l - 1] * S}, upper, work);
       upper += net.layer_size(l);
@@ -103,10 +104,10 @@ template <class T, Activation A> struct Passes {
     D::template layer<S>(in, net.widths[0], net.widths[1], params, bias, store);
   }
 
-  // Outputs on a path: the first layer is affine in its parameters, so that z(α) = z_A + α (z_B − z_A) needs no input and no weight. At
-  // α = 1 it is z_B to the last bit.
-  template <int S>
-  static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper, Workspace<T>& work) {
+  // Outputs on a path: the first layer is affine in its parameters, so that z(α) = z_A + α (z_B − z_A) needs no input
+  // and no weight. At α = 1 it is z_B to the last bit.
+  template <int S> static const V* between(const NetworkSpec& net, V alpha, const V* z_a, const V* z_b, const V* upper,
+                                           Workspace<T>& work) {
     const bool hidden = net.n_layers > 1;
     const T slope = T(net.negative_slope);
     if (net.blocks()) return Blocks<T, A>::template between<S>(net, alpha, z_a, z_b, upper, work);
@@ -117,10 +118,10 @@ template <class T, Activation A> struct Passes {
     return upper_layers<S, false>(net, upper, work);
   }
 
-  // The same for two layers and one output, at R alphas at a time: hidden units go from their register straight into the output's sum.
-  // WithEnd: some α may be 1.
-  template <int S, int R, bool WithEnd>
-  static void one_output(const NetworkSpec& net, const V* alphas, const V* z_a, const V* z_b, const V* upper, V (&out)[R][S]) {
+  // The same for two layers and one output, at R alphas at a time: hidden units go from their register straight into
+  // the output's sum. WithEnd: some α may be 1.
+  template <int S, int R, bool WithEnd> static void one_output(const NetworkSpec& net, const V* alphas, const V* z_a,
+                                                               const V* z_b, const V* upper, V (&out)[R][S]) {
     const int64_t units = net.widths[1];
     const int64_t stride = units + net.biases;
     const T slope = T(net.negative_slope);
@@ -150,9 +151,10 @@ template <class T, Activation A> struct Passes {
       for (int s = 0; s < S; s++) out[r][s] = sum[r][s];
   }
 
-  // Adds the tile's gradient to `gradient`, from the derivatives by the outputs d_out [output][sample], after forward().
-  template <int S, class In>
-  static void backward(const NetworkSpec& net, const V* params, const In& in, const V* d_out, Workspace<T>& work, V* gradient) {
+  // Adds the tile's gradient to `gradient`, from the derivatives by the outputs d_out [output][sample], after
+  // forward().
+  template <int S, class In> static void backward(const NetworkSpec& net, const V* params, const In& in, const V* d_out,
+                                                  Workspace<T>& work, V* gradient) {
     if (net.blocks()) return Blocks<T, A>::template backward<S>(net, params, in, d_out, work, gradient);
     const int64_t last = net.n_layers - 1;
     const int64_t offset = net.n_parameters() - net.layer_size(last);
@@ -160,11 +162,11 @@ template <class T, Activation A> struct Passes {
     hidden_backward<S>(net, last - 1, offset, params, in, d_out, work, gradient);
   }
 
-  // The same for hidden layers l, l − 1, …, 0, from the derivatives d_above by the pre-activations of layer l + 1, whose parameters begin at
-  // `offset`.
-  template <int S, class In>
-  static void hidden_backward(const NetworkSpec& net, int64_t l, int64_t offset, const V* params, const In& in, const V* d_above,
-                              Workspace<T>& work, V* gradient) {
+  // The same for hidden layers l, l − 1, …, 0, from the derivatives d_above by the pre-activations of layer l + 1,
+  // whose parameters begin at `offset`.
+  template <int S, class In> static void hidden_backward(const NetworkSpec& net, int64_t l, int64_t offset,
+                                                         const V* params, const In& in, const V* d_above,
+                                                         Workspace<T>& work, V* gradient) {
     for (; l >= 0; l--) {
       V* d = work.d + work.unit[l] * S;
       D::template deltas<S>(net.widths[l + 1], net.widths[l + 2], params + offset, d_above, work.kept(l, S, U::keeps_z),
@@ -176,13 +178,14 @@ template <class T, Activation A> struct Passes {
   }
 
   // Adds the gradient of layer l, which begins at g, from the derivatives d [unit][sample] by its pre-activations.
-  template <int S, class In>
-  static void add_gradient(const NetworkSpec& net, int64_t l, const In& in, const V* d, const Workspace<T>& work, V* g) {
+  template <int S, class In> static void add_gradient(const NetworkSpec& net, int64_t l, const In& in, const V* d,
+                                                      const Workspace<T>& work, V* g) {
     const int64_t fan_in = net.widths[l];
     const int64_t fan_out = net.widths[l + 1];
     V* gb = net.biases ? g + fan_in * fan_out : nullptr;
     if (l == 0) return D::template add_gradient<S>(in, fan_in, fan_out, d, g, gb, work.sparse(l));
-    D::template add_gradient<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, g, gb, work.sparse(l));
+    D::template add_gradient<S>(LaneInputs<T>{work.h + work.unit[l - 1] * S}, fan_in, fan_out, d, g, gb,
+                                work.sparse(l));
   }
 };
 

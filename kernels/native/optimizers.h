@@ -22,7 +22,8 @@ template <class T> struct Group {
 constexpr int kPlain = -1;  // kSgd without a velocity
 
 // Held: some parameters or networks may not move.
-template <class T, int O, bool Held> void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, const Group<T>& group) {
+template <class T, int O, bool Held>
+void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, const Group<T>& group) {
   using V = Vec<T>;
   const V rate = group.lr * T(spec.factors[step]);
   const V momentum = group.momentum;
@@ -44,7 +45,8 @@ template <class T, int O, bool Held> void optimizer_step(const TrainSpec& spec, 
     if constexpr (O == kPlain) {
       p = fma(-rate, g, p);
     } else if constexpr (O == kSgd || O == kNesterov) {
-      const V velocity = momentum == 0 ? g : fma(momentum, group.first[i], g);  // as kPlain, also where the velocity is infinite
+      const V velocity =
+          momentum == 0 ? g : fma(momentum, group.first[i], g);  // as kPlain, also where the velocity is infinite
       group.first[i] = velocity;
       p = fma(-rate, O == kNesterov ? fma(momentum, velocity, g) : velocity, p);
     } else {
@@ -59,7 +61,8 @@ template <class T, int O, bool Held> void optimizer_step(const TrainSpec& spec, 
   }
 }
 
-template <class T> void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, const Group<T>& group) {
+template <class T>
+void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, const Group<T>& group) {
   auto run = [&](auto optimizer) {
     constexpr int O = decltype(optimizer)::value;
     if (spec.trainable || std::isfinite(spec.stop_below)) {
@@ -69,7 +72,8 @@ template <class T> void optimizer_step(const TrainSpec& spec, int64_t step, int6
     }
   };
   switch (spec.optimizer) {
-    case kSgd: return group.plain ? run(std::integral_constant<int, kPlain>{}) : run(std::integral_constant<int, kSgd>{});
+    case kSgd:
+      return group.plain ? run(std::integral_constant<int, kPlain>{}) : run(std::integral_constant<int, kSgd>{});
     case kNesterov: return run(std::integral_constant<int, kNesterov>{});
     case kAdam: return run(std::integral_constant<int, kAdam>{});
     case kAdamW: return run(std::integral_constant<int, kAdamW>{});

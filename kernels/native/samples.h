@@ -46,7 +46,8 @@ template <class T> inline void scatter(const Vec<T>* in, int64_t n, T* const (&r
     for (int l = 0; l < lanes; l++) row[l][i] = in[i][l];
 }
 
-// A tile of S samples for the lanes of one group: inputs x [input][sample] and labels y [output][sample], or class numbers y [sample].
+// A tile of S samples for the lanes of one group: inputs x [input][sample] and labels y [output][sample], or class
+// numbers y [sample].
 template <class T> struct Tile {
   static constexpr int L = kLanes<T>;
   const SamplesSpec& spec;
@@ -77,7 +78,8 @@ template <class T> struct Tile {
     for (int l = 0; l < L; l++) {
       dataset[l] = spec.dataset[item[l]];
       one_dataset &= dataset[l] == dataset[0];
-      if (spec.has_teacher) teacher[l] = static_cast<const T*>(spec.teacher_params) + dataset[l] * spec.teacher.n_parameters();
+      if (spec.has_teacher)
+        teacher[l] = static_cast<const T*>(spec.teacher_params) + dataset[l] * spec.teacher.n_parameters();
     }
     if (spec.has_teacher) gather<T>(teacher, spec.teacher.n_parameters(), 1, teacher_params);
   }
@@ -96,7 +98,8 @@ template <class T> struct Tile {
   template <int S> void shared_labels(int64_t first) {
     const int64_t base = row(0, first);
     for (int s = 0; s < S; s++)
-      for (int64_t o = 0; o < n_outputs; o++) y[o * S + s] = splat<T>(loss == kMse ? targets_of(base + s)[o] : class_of(base + s));
+      for (int64_t o = 0; o < n_outputs; o++)
+        y[o * S + s] = splat<T>(loss == kMse ? targets_of(base + s)[o] : class_of(base + s));
   }
 
   // Fills y with labels of the samples index[s][lane].
@@ -160,10 +163,11 @@ template <class T> struct Tile {
     return number;
   }
 
-  // Each sample's loss, and (unless d is null) `scale` times its derivative by the outputs. out and d are [output][sample];
-  // labels are RowInputs (mse only) or LaneInputs. A share `smoothing` of a label is spread over all classes.
-  template <int S, class Labels>
-  void losses(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d, T smoothing = 0) const {
+  // Each sample's loss, and (unless d is null) `scale` times its derivative by the outputs. out and d are
+  // [output][sample]; labels are RowInputs (mse only) or LaneInputs. A share `smoothing` of a label is spread over all
+  // classes.
+  template <int S, class Labels> void losses(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale,
+                                             Vec<T> (&value)[S], Vec<T>* d, T smoothing = 0) const {
     if (loss == kMse) {
       squared_errors<S>(labels, out, outputs, scale, value, d);
     } else {
@@ -172,8 +176,8 @@ template <class T> struct Tile {
   }
 
   // ½ ‖out − y‖², derivative out − y
-  template <int S, class Labels>
-  static void squared_errors(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d) {
+  template <int S, class Labels> static void squared_errors(const Labels& labels, const Vec<T>* out, int64_t outputs,
+                                                            T scale, Vec<T> (&value)[S], Vec<T>* d) {
     for (int s = 0; s < S; s++) value[s] = Vec<T>{};
     for (int64_t o = 0; o < outputs; o++)
       for (int s = 0; s < S; s++) {
@@ -183,11 +187,10 @@ template <class T> struct Tile {
       }
   }
 
-  // −Σ_o q_o ln p_o with p = softmax(out) and q = (1 − smoothing) · (label's class) + smoothing / outputs; derivative p − q.
-  // The largest output is subtracted from all, so that no exponential overflows.
-  template <int S, class Labels>
-  static void cross_entropies(const Labels& labels, const Vec<T>* out, int64_t outputs, T scale, Vec<T> (&value)[S], Vec<T>* d,
-                              T smoothing) {
+  // −Σ_o q_o ln p_o with p = softmax(out) and q = (1 − smoothing) · (label's class) + smoothing / outputs; derivative p
+  // − q. The largest output is subtracted from all, so that no exponential overflows.
+  template <int S, class Labels> static void cross_entropies(const Labels& labels, const Vec<T>* out, int64_t outputs,
+                                                             T scale, Vec<T> (&value)[S], Vec<T>* d, T smoothing) {
     const T own = 1 - smoothing;
     const T every = smoothing / T(outputs);
     for (int s = 0; s < S; s++) {

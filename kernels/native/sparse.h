@@ -1,10 +1,11 @@
-// Layers of masked networks, which leave out the weights that are masked in every network of a group. What is left out are products
-// with 0, so that results are those of dense.h, bit for bit.
+// Layers of masked networks, which leave out the weights that are masked in every network of a group. What is left out
+// are products with 0, so that results are those of dense.h, bit for bit.
 #pragma once
 #include "spec.h"
 
-// The weights that are there in some network of a group, as two lists a layer: for each unit the inputs that it takes, and for each
-// input the units that take it. A layer is `sparse` where leaving the others out saves time (docs/performance.md).
+// The weights that are there in some network of a group, as two lists a layer: for each unit the inputs that it takes,
+// and for each input the units that take it. A layer is `sparse` where leaving the others out saves time
+// (docs/performance.md).
 struct Pattern {
   struct Lists {
     std::vector<int64_t> first;
@@ -49,9 +50,9 @@ template <class T, Activation A> struct Sparse {
   using U = Unit<T, A>;
 
   // Dense::layer, each unit over its own inputs.
-  template <int S, class In, class Finish>
-  static void layer(const Pattern::Lists& inputs, const In& in, int64_t fan_in, int64_t fan_out, const V* w, const V* b,
-                    const Finish& finish) {
+  template <int S, class In, class Finish> static void layer(const Pattern::Lists& inputs, const In& in, int64_t fan_in,
+                                                             int64_t fan_out, const V* w, const V* b,
+                                                             const Finish& finish) {
     for (int64_t j = 0; j < fan_out; j++) {
       V sum[S];
       for (int s = 0; s < S; s++) sum[s] = b ? b[j] : V{};
@@ -67,7 +68,8 @@ template <class T, Activation A> struct Sparse {
   }
 
   // Dense::deltas, each unit over those that take it.
-  static void deltas(const Pattern::Lists& takers, int64_t units, const V* w_above, const V* d_above, const V* kept, T slope, V* d) {
+  static void deltas(const Pattern::Lists& takers, int64_t units, const V* w_above, const V* d_above, const V* kept,
+                     T slope, V* d) {
     for (int64_t j = 0; j < units; j++) {
       V sum[kTile] = {};
       for (int64_t n = takers.first[size_t(j)]; n < takers.first[size_t(j) + 1]; n++) {
@@ -81,8 +83,8 @@ template <class T, Activation A> struct Sparse {
   }
 
   // Dense::add_gradient, each unit over its own inputs.
-  template <class In>
-  static void add_gradient(const Pattern::Lists& inputs, const In& in, int64_t fan_in, int64_t units, const V* d, V* gw, V* gb) {
+  template <class In> static void add_gradient(const Pattern::Lists& inputs, const In& in, int64_t fan_in,
+                                               int64_t units, const V* d, V* gw, V* gb) {
     for (int64_t j = 0; j < units; j++, d += kTile, gw += fan_in) {
       if (gb)
         for (int s = 0; s < kTile; s++) gb[j] += d[s];

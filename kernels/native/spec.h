@@ -7,7 +7,7 @@
 
 #include "activations.h"
 
-struct NetworkSpec {  // mirrored by kernels/native/structures.py
+struct NetworkSpec {      // mirrored by kernels/native/structures.py
   int64_t n_layers;       // affine layers
   const int64_t* widths;  // [n_layers + 1], inputs first
   int32_t activation;     // an Activation
@@ -53,7 +53,8 @@ template <class T> struct Aligned {
 // Samples of a tile; what is left of a batch goes one sample at a time.
 constexpr int kTile = 8;
 
-// Units of a register block: the sums of 2 units × 8 samples fit 32 registers, those of 1 × 8 fit 16. A lone sample takes 8 units.
+// Units of a register block: the sums of 2 units × 8 samples fit 32 registers, those of 1 × 8 fit 16. A lone sample
+// takes 8 units.
 #if defined(__AVX512F__) || defined(__aarch64__)
 template <int S> constexpr int kUnits = S == 1 ? 8 : 2;
 template <int S> constexpr int kDeltaUnits = S == 1 ? 8 : 3;
@@ -64,7 +65,8 @@ template <int S> constexpr int kDeltaUnits = kUnits<S>;
 constexpr int kGradientUnits = 2;
 #endif
 
-// Inputs of a tile of S samples that all lanes share: rows of a table, scalars [sample][input]; F of them where that is known, else 0.
+// Inputs of a tile of S samples that all lanes share: rows of a table, scalars [sample][input]; F of them where that is
+// known, else 0.
 template <class T, int F = 0> struct RowInputs {
   const T* x;
   int64_t n_inputs;

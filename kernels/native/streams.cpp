@@ -3,9 +3,8 @@
 
 namespace {
 
-template <class T>
-void fill(int64_t n, const int64_t* seeds, int64_t step, int64_t position, int64_t limit, uint32_t* integer, uint32_t* permuted,
-          T* normal) {
+template <class T> void fill(int64_t n, const int64_t* seeds, int64_t step, int64_t position, int64_t limit,
+                             uint32_t* integer, uint32_t* permuted, T* normal) {
   constexpr int L = kLanes<T>;
   for (int64_t start = 0; start < n; start += L) {
     Stream<T> stream;
@@ -31,10 +30,10 @@ void fill(int64_t n, const int64_t* seeds, int64_t step, int64_t position, int64
 
 }  // namespace
 
-// For each seed, at one step: the integer below `limit` drawn at `position`; where the permutation of epoch `step` sends
-// position % limit; and the normal at `position`.
-extern "C" void lmc_streams(int32_t is_double, int64_t n, const int64_t* seeds, int64_t step, int64_t position, int64_t limit,
-                            uint32_t* integer, uint32_t* permuted, void* normal) {
+// For each seed, at one step: the integer below `limit` drawn at `position`; where the permutation of epoch `step`
+// sends position % limit; and the normal at `position`.
+extern "C" void lmc_streams(int32_t is_double, int64_t n, const int64_t* seeds, int64_t step, int64_t position,
+                            int64_t limit, uint32_t* integer, uint32_t* permuted, void* normal) {
   if (is_double) {
     fill(n, seeds, step, position, limit, integer, permuted, static_cast<double*>(normal));
   } else {

@@ -1,4 +1,5 @@
-// Philox 4x32-10 and what is made of its words, one stream per lane: kernels/streams.py in vectors, where each formula is explained.
+// Philox 4x32-10 and what is made of its words, one stream per lane: kernels/streams.py in vectors, where each formula
+// is explained.
 #pragma once
 #include "vector.h"
 
@@ -7,12 +8,17 @@ enum class Purpose : uint32_t { kSeed = 1, kInitial = 2, kPermutation = 3, kRepl
 
 template <int Bytes> using Wide = typename VectorOf<uint64_t, Bytes / 8>::type;
 
-// The 64-bit products of a's words with b, as two words each. x86 multiplies every other word at a time; GCC does not find that by itself.
+// The 64-bit products of a's words with b, as two words each. x86 multiplies every other word at a time; GCC does not
+// find that by itself.
 #if defined(__AVX512F__)
-inline Wide<64> products(Wide<64> a, uint32_t b) { return (Wide<64>)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b)); }
+inline Wide<64> products(Wide<64> a, uint32_t b) {
+  return (Wide<64>)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+}
 #endif
 #if defined(__AVX2__)
-inline Wide<32> products(Wide<32> a, uint32_t b) { return (Wide<32>)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b)); }
+inline Wide<32> products(Wide<32> a, uint32_t b) {
+  return (Wide<32>)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+}
 #endif
 #if defined(__x86_64__)
 inline Wide<16> products(Wide<16> a, uint32_t b) { return (Wide<16>)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b)); }
@@ -89,8 +95,8 @@ template <class U> inline U murmur(U h) {
   return h ^ (h >> 16);
 }
 
-// A keyed permutation of 0 … n − 1 for each lane and one epoch: a Feistel network on `low` and `bits − low` bits, walked along its
-// cycle until the value is below n (kernels/streams.py, `permutation`).
+// A keyed permutation of 0 … n − 1 for each lane and one epoch: a Feistel network on `low` and `bits − low` bits,
+// walked along its cycle until the value is below n (kernels/streams.py, `permutation`).
 template <class T> struct Permutation {
   using U = Words<T>;
   uint32_t n;
@@ -140,8 +146,8 @@ template <class T> struct Permutation {
   }
 };
 
-// r = √(−2 ln u) with u = (a + ½)/2³². Where u is near 1, ln u = ln(1 − v) with v = 1 − u, which the complement of the word gives without
-// cancellation.
+// r = √(−2 ln u) with u = (a + ½)/2³². Where u is near 1, ln u = ln(1 − v) with v = 1 − u, which the complement of the
+// word gives without cancellation.
 template <class T> inline Vec<T> radius(Words<T> a) {
   constexpr T unit = T(1) / T(4294967296.0);
   Vec<T> u = (__builtin_convertvector(a, Vec<T>) + T(0.5)) * unit;
@@ -167,8 +173,15 @@ template <class T> inline void cosine_and_sine(Vec<T> t, Words<T> quarters, Vec<
   } else {
     constexpr T s[] = {1 / 355687428096000., -1 / 1307674368000., 1 / 6227020800., -1 / 39916800.,
                        1 / 362880.,          -1 / 5040.,          1 / 120.,        -1 / 6.};
-    constexpr T c[] = {-1 / 6402373705728000., 1 / 20922789888000., -1 / 87178291200., 1 / 479001600., -1 / 3628800.,
-                       1 / 40320.,             -1 / 720.,           1 / 24.,           -0.5};
+    constexpr T c[] = {-1 / 6402373705728000.,
+                       1 / 20922789888000.,
+                       -1 / 87178291200.,
+                       1 / 479001600.,
+                       -1 / 3628800.,
+                       1 / 40320.,
+                       -1 / 720.,
+                       1 / 24.,
+                       -0.5};
     sine_t = fma(t * t2, polynomial<T>(s, t2), t);
     cosine_t = fma(t2, polynomial<T>(c, t2), splat<T>(1));
   }

@@ -1,4 +1,5 @@
-// Training: each group of lanes runs its whole step loop in one call, its networks' state in cache from the first step to the last.
+// Training: each group of lanes runs its whole step loop in one call, its networks' state in cache from the first step
+// to the last.
 #pragma once
 #include "factored.h"
 #include "optimizers.h"
@@ -14,7 +15,7 @@ template <class T, Activation A> struct Trainer {
   const TrainSpec& spec;
   const NetworkSpec& net;
   int64_t n_parameters;
-  bool factored;  // whether the gradient is computed by factored.h
+  bool factored;        // whether the gradient is computed by factored.h
   Aligned<T> params;    // [n_parameters]
   Aligned<T> gradient;  // [n_parameters], of the step's mean loss
   Aligned<T> first;     // [n_parameters], SGD's velocity or Adam's first moment
@@ -121,7 +122,8 @@ template <class T, Activation A> struct Trainer {
     P::template backward<S>(net, params, in, d_out, work, gradient);
   }
 
-  // Passes samples first_sample … first_sample + S − 1 of the step's batch, which begins at position `start` of its epoch.
+  // Passes samples first_sample … first_sample + S − 1 of the step's batch, which begins at position `start` of its
+  // epoch.
   template <int S> void samples(int64_t step, int64_t start, int64_t first_sample, T scale) {
     if (spec.sampling == kFull && tile.one_dataset) {
       tile.template shared_labels<S>(first_sample);
@@ -200,7 +202,8 @@ template <class T, Activation A> struct Trainer {
   }
 
   void update(int64_t step) {
-    optimizer_step<T>(spec, step, n_parameters, {params, gradient, first, second, moves, lr, momentum, weight_decay, active, plain});
+    optimizer_step<T>(spec, step, n_parameters,
+                      {params, gradient, first, second, moves, lr, momentum, weight_decay, active, plain});
   }
 
   // Trains the networks of a group from the first step to the last, and writes what the call returns of them.

@@ -1,8 +1,8 @@
 // Vectors of one number per network, and the functions that training needs of them.
 //
-// One vector fills a register of the machine compiled for: 16 floats or 8 doubles with AVX-512, half with AVX, a quarter on NEON and
-// SSE. Contraction is off (-ffp-contract=off) and every fused multiply-add is written fma(), so that a lane's arithmetic is the same
-// in every template instantiation and at every vector length.
+// One vector fills a register of the machine compiled for: 16 floats or 8 doubles with AVX-512, half with AVX, a
+// quarter on NEON and SSE. Contraction is off (-ffp-contract=off) and every fused multiply-add is written fma(), so
+// that a lane's arithmetic is the same in every template instantiation and at every vector length.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -29,11 +29,15 @@ template <class T, int N> struct VectorOf {
 template <class T> using Vec = typename VectorOf<T, kLanes<T>>::type;
 // whole numbers as wide as T: what a comparison of two Vec<T> gives, and what its bits are
 template <class T> struct IntOf;
-template <> struct IntOf<float> { using type = int32_t; };
-template <> struct IntOf<double> { using type = int64_t; };
+template <> struct IntOf<float> {
+  using type = int32_t;
+};
+template <> struct IntOf<double> {
+  using type = int64_t;
+};
 template <class T> using Int = typename IntOf<T>::type;
 template <class T> using IntVec = typename VectorOf<Int<T>, kLanes<T>>::type;
-template <class T> using Words = typename VectorOf<uint32_t, kLanes<T>>::type;  // one 32-bit word per lane
+template <class T> using Words = typename VectorOf<uint32_t, kLanes<T>>::type;    // one 32-bit word per lane
 template <class T> using DoubleVec = typename VectorOf<double, kLanes<T>>::type;  // one double per lane
 
 template <class T> inline Vec<T> splat(T value) { return value - Vec<T>{}; }
@@ -47,7 +51,9 @@ template <class To, class From> inline To bits(From from) {
 
 // fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN. One table a kind of machine.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
 inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return (Vec<double>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 }
@@ -56,7 +62,9 @@ inline Vec<double> sqrt(Vec<double> a) { return (Vec<double>)_mm512_sqrt_pd((__m
 inline Vec<float> positive_part(Vec<float> a) { return (Vec<float>)_mm512_max_ps(_mm512_setzero_ps(), (__m512)a); }
 inline Vec<double> positive_part(Vec<double> a) { return (Vec<double>)_mm512_max_pd(_mm512_setzero_pd(), (__m512d)a); }
 #elif defined(__AVX2__) && defined(__FMA__)
-inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return (Vec<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return (Vec<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
 inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return (Vec<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 }
@@ -142,7 +150,7 @@ template <class T> struct Ieee;
 template <> struct Ieee<float> {
   static constexpr int mantissa = 23;
   static constexpr int bias = 127;
-  static constexpr float round = 12582912.0f;  // 1.5·2²³: adding it rounds to a whole number
+  static constexpr float round = 12582912.0f;      // 1.5·2²³: adding it rounds to a whole number
   static constexpr float ln2_high = 0.693145752f;  // the first 16 bits of ln 2, so that n · ln2_high is exact
   static constexpr float ln2_low = 1.42860677e-6f;
   static constexpr float exp_least = -87.0f;  // e to it is still a normal number
@@ -199,8 +207,8 @@ template <class T> inline Vec<T> tanh(Vec<T> x) {
   return with_sign<T>(t / (t + 2), x);
 }
 
-// erf x: Maclaurin's series up to |x| = 1; beyond, 1 − e^{−x²} g((|x| − 5/2)/(|x| + 5/2)) with g a Chebyshev fit of erfcx on [1, 6.6]
-// (absolute error 3e−9 for float, 2e−17 for double)
+// erf x: Maclaurin's series up to |x| = 1; beyond, 1 − e^{−x²} g((|x| − 5/2)/(|x| + 5/2)) with g a Chebyshev fit of
+// erfcx on [1, 6.6] (absolute error 3e−9 for float, 2e−17 for double)
 template <class T> inline Vec<T> erf(Vec<T> x) {
   Vec<T> a = absolute<T>(x);
   a = a > T(6.6) ? splat<T>(T(6.6)) : a;
@@ -209,22 +217,25 @@ template <class T> inline Vec<T> erf(Vec<T> x) {
   Vec<T> near;  // erf(a) / a, by the series
   Vec<T> far;   // erfcx(a), by the fit
   if constexpr (sizeof(T) == 4) {
-    constexpr T series[] = {1.4807193e-8f, -1.6365845e-7f, 1.6462114e-6f,  -1.4925650e-5f, 1.2055333e-4f, -8.5483270e-4f,
-                            5.2239776e-3f, -2.6866171e-2f, 1.12837917e-1f, -3.76126389e-1f, 1.12837917f};
+    constexpr T series[] = {1.4807193e-8f,  -1.6365845e-7f,  1.6462114e-6f, -1.4925650e-5f,
+                            1.2055333e-4f,  -8.5483270e-4f,  5.2239776e-3f, -2.6866171e-2f,
+                            1.12837917e-1f, -3.76126389e-1f, 1.12837917f};
     constexpr T fit[] = {8.46174062e-4f,  -2.55917545e-3f, -3.99321820e-3f, 3.99127988e-2f,
                          -1.25032853e-1f, 2.51713562e-1f,  -3.71736741e-1f, 2.10806362e-1f};
     near = polynomial<T>(series, square);
     far = polynomial<T>(fit, u);
   } else {
-    constexpr T series[] = {4.76334804051506812e-18, -9.06397084280867248e-17, 1.63426140953671519e-15,  -2.78351620721092135e-14,
-                            4.46322426328647734e-13, -6.71136685516411038e-12, 9.42275906465041097e-11,  -1.22905553017179274e-9,
-                            1.48071928158792172e-8,  -1.63658446912349243e-7,  1.64621143658892474e-6,   -1.4925650358406251e-5,
-                            1.20553329817896643e-4,  -8.54832702345085283e-4,  5.22397762544218784e-3,   -2.68661706451312518e-2,
-                            1.12837916709551257e-1,  -3.76126389031837525e-1,  1.12837916709551257};
-    constexpr T fit[] = {1.91254520622344274e-7,  -1.54046620591677061e-6, -2.35532284859896432e-6, 7.47164823044991814e-6,
-                         1.8628063740388738e-5,   -3.41691577227643265e-5, -1.28878899637202426e-4, 2.28379204708843232e-4,
-                         8.75915569715617983e-4,  -2.64236590689563747e-3, -3.99370117012422002e-3, 3.99225390742026898e-2,
-                         -1.25033052378762396e-1, 2.51713193217462020e-1,  -3.71736733948973654e-1, 2.10806364061143561e-1};
+    constexpr T series[] = {
+        4.76334804051506812e-18, -9.06397084280867248e-17, 1.63426140953671519e-15, -2.78351620721092135e-14,
+        4.46322426328647734e-13, -6.71136685516411038e-12, 9.42275906465041097e-11, -1.22905553017179274e-9,
+        1.48071928158792172e-8,  -1.63658446912349243e-7,  1.64621143658892474e-6,  -1.4925650358406251e-5,
+        1.20553329817896643e-4,  -8.54832702345085283e-4,  5.22397762544218784e-3,  -2.68661706451312518e-2,
+        1.12837916709551257e-1,  -3.76126389031837525e-1,  1.12837916709551257};
+    constexpr T fit[] = {
+        1.91254520622344274e-7,  -1.54046620591677061e-6, -2.35532284859896432e-6, 7.47164823044991814e-6,
+        1.8628063740388738e-5,   -3.41691577227643265e-5, -1.28878899637202426e-4, 2.28379204708843232e-4,
+        8.75915569715617983e-4,  -2.64236590689563747e-3, -3.99370117012422002e-3, 3.99225390742026898e-2,
+        -1.25033052378762396e-1, 2.51713193217462020e-1,  -3.71736733948973654e-1, 2.10806364061143561e-1};
     near = polynomial<T>(series, square);
     far = polynomial<T>(fit, u);
   }

@@ -32,7 +32,7 @@ def fields_in_cpp(name: str) -> list[tuple[str, type]]:
 
 
 def test_every_struct_that_python_fills_in_is_mirrored():
-    mirrored = re.findall(r"^struct (\w+) {  // mirrored by kernels/native/structures.py", SOURCE, re.MULTILINE)
+    mirrored = re.findall(r"^struct (\w+) { +// mirrored by kernels/native/structures.py", SOURCE, re.MULTILINE)
     assert set(mirrored) == set(MIRRORS)
 
 
