@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 
-from kernels.native.library import loaded
+from kernels.native.compiled import loaded
 
 COUNT = 10**6
 missing = COUNT // 2 if "address" in sys.argv[1] else 0

@@ -1,10 +1,10 @@
 """What a study of ten million networks takes on eight GPUs, worked out; every number says what it rests on.
 
-    python benchmarks/scale.py [--networks N] [--gpus N] [--here N]
+    python benchmarks/scale.py [--networks N] [--gpus N] [--timed N]
 
 GPU times are the rates of docs/gpu/h100-doctor.jsonl, measured on one H100, scaled by networks, samples and GPUs.
-What the process does that holds the run folder (plan, tables, files) is measured here, on `--here` networks, and scaled
-by their number. Memory is what `testbed.ensemble.bounds` works out before a study begins.
+What the process does that holds the run folder (plan, tables, files) is measured here, on `--timed` networks, and
+scaled by their number. Memory is what `testbed.ensemble.bounds` works out before a study begins.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def on_gpus(n: int, gpus: int) -> list[Row]:
     ]
 
 
-def in_the_folder(n: int, here: int) -> list[Row]:
-    """What the process does that holds the run folder, timed on `here` networks that are hardly trained."""
-    small = study(here, steps=1)
+def in_the_folder(n: int, n_timed: int) -> list[Row]:
+    """What the process does that holds the run folder, timed on so many networks that are hardly trained."""
+    small = study(n_timed, steps=1)
     plan(small)  # what is done once for a process
     start = time.perf_counter()
     plan(small)
@@ -89,10 +89,10 @@ def in_the_folder(n: int, here: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         run_study(small, folder, backend="native")
         tables = json.loads((Path(folder) / "timings.json").read_text())["tables"]
-    basis = f"measured here on {here:,}, scaled"
+    basis = f"measured here on {n_timed:,}, scaled"
     return [
-        Row("plan (every worker makes it too)", "one core", planned * n / here, basis),
-        Row("tables, parameters, files", "one core", tables * n / here, basis),
+        Row("plan (every worker makes it too)", "one core", planned * n / n_timed, basis),
+        Row("tables, parameters, files", "one core", tables * n / n_timed, basis),
     ]
 
 
@@ -104,10 +104,10 @@ def sent(n: int, gpus: int) -> list[Row]:
     return [Row(f"{size / 2**30:.0f} GiB sent", "one link", size / LINK, "bound: 10 Gbit/s")]
 
 
-def main(networks: int = 10**7, gpus: int = 8, here: int = 10**5) -> None:
+def main(networks: int = 10**7, gpus: int = 8, timed: int = 10**5) -> None:
     """Print the tables."""
     console = Console()
-    rows = [*on_gpus(networks, gpus), *sent(networks, gpus), *in_the_folder(networks, here)]
+    rows = [*on_gpus(networks, gpus), *sent(networks, gpus), *in_the_folder(networks, timed)]
     title = f"{networks:,} networks 2-16-1, {STEPS:,} steps on {SAMPLES} samples, as many pairs at {ALPHAS} alphas"
     table = Table("part", "where", "seconds", "rests on", title=title, box=None)
     for row in rows:

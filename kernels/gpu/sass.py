@@ -83,8 +83,8 @@ class Instruction:
     @property
     def spilled_bytes(self) -> range:
         """The bytes of a lane's local memory that it moves."""
-        at = re.search(r"\[R1(?:\+(0x[0-9a-f]+))?\]", self.operands)
-        start = int(at[1] or "0", 16) if at else 0
+        place = re.search(r"\[R1(?:\+(0x[0-9a-f]+))?\]", self.operands)
+        start = int(place[1] or "0", 16) if place else 0
         return range(start, start + self.size)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kernels.arguments import FLOATS
-from kernels.native.library import Progress, call, loaded, missing, thread_count
+from kernels.native.compiled import Progress, call, loaded, missing, thread_count
 from kernels.native.structures import (
     AssignmentSpec,
     Monitor,

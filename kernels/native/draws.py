@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.native.library import call, loaded, missing, thread_count
+from kernels.native.compiled import call, loaded, missing, thread_count
 from kernels.native.structures import DrawSpec, Monitor, address
 
 NUMBERS_OF_A_THREAD = 2**17  # at least: starting a thread takes as long as some ten thousand

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kernels.native import described_network
-from kernels.native.library import call, loaded, thread_count
+from kernels.native.compiled import call, loaded, thread_count
 from kernels.native.structures import MatchingSpec, Monitor, address
 from kernels.network import Architecture
 

@@ -111,11 +111,11 @@ def _losses_said() -> Iterator[None]:
 @lru_cache(maxsize=1)
 def _plan(order: Order) -> Plan:
     """The plan on this worker, which must be as the others are."""
-    here = environment(order.backend)
-    for key, there in order.environment:
-        if here.get(key) != there:
+    own = environment(order.backend)
+    for key, asked in order.environment:
+        if own.get(key) != asked:
             raise StudyError(
-                f"A worker of the cluster has {key} {here.get(key)}, another {there}: the bytes of a run are those of "
+                f"A worker of the cluster has {key} {own.get(key)}, another {asked}: the bytes of a run are those of "
                 "one. Take workers that are alike."
             )
     made = plan(Study.make(parse(order.study)))

@@ -10,7 +10,7 @@ from testbed.report import learnt, ranking, sentences
 from testbed.report.facets import Facet, facets
 from testbed.report.panels import Panel, caption, panels
 from testbed.report.tables import claims_table
-from testbed.report.verdicts import spoken, verdicts
+from testbed.report.verdicts import NAMES, spoken, verdicts
 from testbed.results.comparison import number
 from testbed.results.results import Results
 
@@ -62,7 +62,7 @@ def _of_components(results: Results) -> Block:
         found = ranking.effects(results, kind)
         if found:
             said.append(ranking.sentence(results, kind, found))
-        tables[sentences.NAMES[kind].capitalize()] = ranking.table(results, kind, found)
+        tables[NAMES[kind].capitalize()] = ranking.table(results, kind, found)
     stuck = learnt.stuck(results, "component", list(names))
     warnings = [learnt.warning(results, stuck, "component", names)] if stuck else []
     return Block("One component at a time", said, warnings, "ranking", ranking.caption(results), tables=tables)
@@ -107,7 +107,7 @@ def numbers(shown: list[Panel]) -> dict[str, Any]:
                 )
                 name = columns.readable(panel.quantity)
                 end = number(point.end)
-                level = panel.facet.ticks[point.at]
+                level = panel.facet.ticks[point.level]
                 rows.append([panel.title, name, series.label, level, number(point.mean), interval, end, f"{point.n:,}"])
     axis = shown[0].facet.axis if shown else ""
     header = ["pairs", "of", "which", axis, "mean barrier, linear", "95 % interval", "at the ends", "pairs measured"]

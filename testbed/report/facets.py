@@ -36,8 +36,8 @@ def facets(results: Results, key: str) -> list[Facet]:
     one width); what is in neither, layers of unequal widths, is compared without an order.
     """
     given = results.study.factors[key]
-    there = set(results.measured[key].unique())
-    raw = {table: value for table, value in zip(as_in_tables(given), given, strict=True) if table in there}
+    measured = set(results.measured[key].unique())
+    raw = {table: value for table, value in zip(as_in_tables(given), given, strict=True) if table in measured}
     if key == HIDDEN and any(len(value) > 1 for value in raw.values()):
         return _of_layers(raw)
     ordered = all(isinstance(level, int | float) and not isinstance(level, bool) for level in raw)
@@ -52,11 +52,11 @@ def _of_layers(raw: dict[str, Sequence[int]]) -> list[Facet]:
     even = {table: (layers[0], len(layers)) for table, layers in raw.items() if len(set(layers)) == 1}
     found = []
     for depth in sorted({depth for _, depth in even.values()}):
-        some = {width: table for table, (width, here) in even.items() if here == depth}
+        some = {width: table for table, (width, n_layers) in even.items() if n_layers == depth}
         layers = f"{depth} hidden layer" + "s" * (depth > 1)
         found.append(_numbered(f"width ({layers})", f"width of {layers} (units)", some))
     for width in sorted({width for width, _ in even.values()}):
-        some = {depth: table for table, (here, depth) in even.items() if here == width}
+        some = {depth: table for table, (units, depth) in even.items() if units == width}
         found.append(_numbered(f"depth (width {width})", f"hidden layers of width {width}", some))
     facets = [facet for facet in found if len(facet.levels) >= FEWEST]
     compared = {level for facet in facets for level in facet.levels}

@@ -24,13 +24,13 @@ SMALL = 1 / 8  # of the barrier before alignment: smaller ones after it have a p
 
 @dataclass(frozen=True)
 class Point:
-    """A mean at one level, with its 95 % interval over families (NaN: none). at: the number of the level.
+    """A mean at one level, with its 95 % interval over families (NaN: none). level: its number.
 
     end: the same quantity at the ends of the paths, mean over the pairs; None where it was not measured. learnt: False
     where the networks of this level did not learn.
     """
 
-    at: int
+    level: int
     mean: float
     low: float
     high: float
@@ -194,8 +194,8 @@ def _series(
         means = means.join(pairs.group_by(by).agg(pl.col(ends).mean().alias("end")), on=by, maintain_order="left")
     found: dict[Any, list[Point]] = {}
     for row in means.to_dicts():
-        at = facet.levels.index(row[facet.key])
+        level = facet.levels.index(row[facet.key])
         learnt = row[facet.key] not in unlearnt
-        point = Point(at, row["mean"], row["low"], row["high"], row["n"], row.get("end"), learnt)
+        point = Point(level, row["mean"], row["low"], row["high"], row["n"], row.get("end"), learnt)
         found.setdefault(None if split is None else row[split], []).append(point)
-    return {level: tuple(sorted(points, key=lambda point: point.at)) for level, points in found.items()}
+    return {level: tuple(sorted(points, key=lambda point: point.level)) for level, points in found.items()}

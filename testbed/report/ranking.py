@@ -14,7 +14,7 @@ from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.report.learnt import stuck
 from testbed.report.svg import BAR, Axis, bars
-from testbed.report.verdicts import KINDS, SURE, least_of_interest, name_of
+from testbed.report.verdicts import NAMES, SURE, least_of_interest, name_of
 from testbed.results.comparison import group_means, interval, number
 from testbed.results.results import Results
 from testbed.results.trend import ROUNDING, SMALL, differences
@@ -51,9 +51,9 @@ def effects(results: Results, kind: str) -> list[Effect]:
         return []
     column = results.ranked_by
     pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(column).is_not_null())
-    there = set(pairs["component"])
-    names = [name for name in results.groups_of_components if name in there and name != BASELINE]
-    if BASELINE not in there or not names:
+    measured = set(pairs["component"])
+    names = [name for name in results.groups_of_components if name in measured and name != BASELINE]
+    if BASELINE not in measured or not names:
         return []
     baseline = pairs.filter(component=BASELINE)
     groups = [baseline, *(pairs.filter(component=name) for name in names)]
@@ -95,7 +95,7 @@ def sentence(results: Results, kind: str, found: list[Effect]) -> str:
     parts = [f"{', '.join(at_once)} ({SURE} of all at once)"] if at_once else []
     parts += [f"{', '.join(alone)} where each is looked at alone ({SURE} of each)"] if alone else []
     parts += [f"{n['unknown']} cannot be told from it"] if n["unknown"] else []
-    said = f"{KINDS[kind]}: the {name_of(column)} of the baseline is {number(baseline)}. "
+    said = f"{NAMES[kind].capitalize()}: the {name_of(column)} of the baseline is {number(baseline)}. "
     said += f"Of {len(found)} component{'s' * (len(found) > 1)}, {'; '.join(parts)}."
     up = [effect for effect in found if effect.sure.startswith("raises")][:NAMED]
     down = [effect for effect in reversed(found) if effect.sure.startswith("lowers")][:NAMED]
@@ -118,15 +118,15 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
     unlearnt = {one.level for one in stuck(results, "component", list(results.groups_of_components))}
     ends = {row["component"]: row for row in pairs.group_by("component").agg(pl.col(trained).mean()).to_dicts()}
     means = {name: _by_component(pairs, name) for name in barriers}
-    top = max(np.fmax(row["mean"], row["high"]) for of in means.values() for row in of.values())
+    top = max(np.fmax(row["mean"], row["high"]) for along in means.values() for row in along.values())
     scale = Axis(0.0, top or 1.0, 4.0, BAR - 4.0)
     rows = []
     for name, row in sorted(means[results.ranked_by].items(), key=lambda item: -item[1]["mean"]):
         effect = by_name.get(name)
         sure = "" if effect is None else effect.sure
-        drawn = [of[name] for of in means.values() if name in of]
+        drawn = [along[name] for along in means.values() if name in along]
         bar = Markup(bars(drawn, means[results.ranked_by].get(BASELINE), scale, sure.replace(",", "")))
-        shown = [interval(of[name]) if name in of else "–" for of in means.values()]
+        shown = [interval(along[name]) if name in along else "–" for along in means.values()]
         change = "–" if effect is None else interval(_as_row(effect))
         learnt = "no" if name in unlearnt else "yes"
         numbers = [number(ends[name][column]) for column in trained]

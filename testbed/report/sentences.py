@@ -7,12 +7,11 @@ import polars as pl
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.report.tables import grid_numbers
-from testbed.report.verdicts import name_of
+from testbed.report.verdicts import NAMES, name_of
 from testbed.results.comparison import group_means, interval, nearest_alpha, z_summary
 from testbed.results.results import Results
 from testbed.results.tables import GAPS
 
-NAMES = {"siblings": "siblings", "independent": "independent pairs"}
 STABLE = 0.02  # Frankle's rule, of the test error barrier
 FOUND = 1e-9  # a gap below: the best of all permutations is found
 

@@ -70,7 +70,7 @@ def alt(panel: Panel) -> str:
         first, last = series.points[0], series.points[-1]
         ticks = panel.facet.ticks
         said.append(
-            f"{series.label}: {number(first.mean)} at {ticks[first.at]}, {number(last.mean)} at {ticks[last.at]}"
+            f"{series.label}: {number(first.mean)} at {ticks[first.level]}, {number(last.mean)} at {ticks[last.level]}"
         )
     return f"{panel.title}, against {panel.facet.name}. {'; '.join(said)}."
 
@@ -120,7 +120,7 @@ def color(series: Series) -> str:
 
 def tip(panel: Panel, series: Series, point: Point) -> str:
     """A point in words: its value, its interval, of how many pairs, and where the networks end."""
-    level = f"{panel.facet.name} {panel.facet.ticks[point.at]}"
+    level = f"{panel.facet.name} {panel.facet.ticks[point.level]}"
     name = "" if series.label == "measured" else f", {series.label}"
     interval = "" if point.low != point.low else f", 95 % from {number(point.low)} to {number(point.high)}"
     end = "" if point.end is None else f"; {panel.end_label}: {number(point.end)}"
@@ -146,14 +146,14 @@ def _curves(panel: Panel, x: Axis, y: Axis) -> list[str]:
     for series in panel.series:
         aside = 0.0 if series.color is None or series.n_colors == 1 else series.color / (series.n_colors - 1) - 0.5
         shift = 0.18 * aside + (0.1 * (paths.index(series.label) + 1) if series.role == "path" else 0.0)
-        at = [(x(point.at + shift), y(point.mean)) for point in series.points]
+        places = [(x(point.level + shift), y(point.mean)) for point in series.points]
         marks = []
         if series.role == "predicted":
-            line = "L".join(f"{px:.1f} {py:.1f}" for px, py in at)
-            marks = [f'<path class="line" d="M{line}"/>'] if at else []
+            line = "L".join(f"{px:.1f} {py:.1f}" for px, py in places)
+            marks = [f'<path class="line" d="M{line}"/>'] if places else []
         else:
             shape = marker(series.mark.marker)
-            for (px, py), point in zip(at, series.points, strict=True):
+            for (px, py), point in zip(places, series.points, strict=True):
                 marks.append(_point(panel, series, point, px, py, y, shape))
         parts.append(f'<g class="{panel.kind} {series.role}"{color(series)}>{"".join(marks)}</g>')
     return parts
@@ -178,7 +178,7 @@ def _ends(panel: Panel, x: Axis, bottom: float) -> list[str]:
         parts.append(f'<path class="grid" d="{LINE.format(x.start, y(value), x.end, y(value))}"/>')
         parts.append(f'<text class="y" x="{x.start - 5:g}" y="{y(value) + 3.5:.1f}">{text}</text>')
     for series in with_ends:
-        places = [f"{x(point.at):.1f} {y(point.end):.1f}" for point in series.points if point.end is not None]
+        places = [f"{x(point.level):.1f} {y(point.end):.1f}" for point in series.points if point.end is not None]
         if places:
             line = f'<path class="end" d="M{"L".join(places)}"/>'
             parts.append(f'<g class="{panel.kind}"{color(series)}>{line}</g>')

@@ -14,7 +14,7 @@ from testbed.results.comparison import number
 from testbed.results.results import Results
 from testbed.results.trend import ROUNDING, Trend, differences, independent_things, trend
 
-KINDS = {"independent": "Independent pairs", "siblings": "Siblings"}
+NAMES = {"independent": "independent pairs", "siblings": "siblings"}  # of kinds of pairs, in sentences
 SURE = "95 % sure"
 LEAST_OF_ENDS = 0.01  # of the loss at the ends: barriers that differ by less are called the same
 VERBS = {
@@ -50,7 +50,7 @@ def spoken(found: list[Verdict], name: str) -> list[str]:
         zero = [verdict for verdict in of_kind if verdict.is_zero]
         if len(zero) > 1:
             paths = [ALIGNMENTS[verdict.path].phrase if verdict.path else "as trained" for verdict in zero]
-            said.append(f"{KINDS[kind]}: every barrier is 0 at every level of {name}, {', '.join(paths)}.")
+            said.append(f"{NAMES[kind].capitalize()}: every barrier is 0 at every level of {name}, {', '.join(paths)}.")
             of_kind = [verdict for verdict in of_kind if not verdict.is_zero]
         said += [verdict.sentence for verdict in of_kind]
     return said
@@ -111,14 +111,14 @@ def _verdict(results: Results, facet: Facet, kind: str, path: str, column: str) 
     how = f", {ALIGNMENTS[path].phrase}" if path else ""
     others = [key for key in results.groups(kind) if key != facet.key and pairs[key].n_unique() > 1]
     how += f", over all levels of {' and '.join(map(results.short, others))}" if others else ""
-    subject = f"{KINDS[kind]}{how}: the {name_of(column.removeprefix(f'{path}_'))}"
+    subject = f"{NAMES[kind].capitalize()}{how}: the {name_of(column.removeprefix(f'{path}_'))}"
     count, things = independent_things(groups)
     sentence = f"{subject} {predicate(seen, found.mean, facet, f'{count} {things}')}"
     return Verdict(kind, path, column, seen, sentence, is_zero=float(abs(found.mean).max()) < ROUNDING)
 
 
 def _unmeasured(kind: str, facet: Facet) -> str:
-    return f"{KINDS[kind]}: not every level of {facet.name} has pairs that were measured."
+    return f"{NAMES[kind].capitalize()}: not every level of {facet.name} has pairs that were measured."
 
 
 def predicate(seen: Trend, means: np.ndarray, facet: Facet, behind: str) -> str:
@@ -132,11 +132,13 @@ def predicate(seen: Trend, means: np.ndarray, facet: Facet, behind: str) -> str:
     >>> predicate(Trend("same", (0, 1), 0.002), np.array([0.1, 0.101]), width, "30 families")
     'does not depend on width: its levels differ by less than 0.002 (95 % sure).'
     """
-    shown = " → ".join(f"{number(means[k])} at {facet.ticks[k]}" for k in seen.at)
+    shown = " → ".join(f"{number(means[k])} at {facet.ticks[k]}" for k in seen.levels)
     if seen.what in VERBS:
         largest = int(np.argmax(means))
         peak = (
-            "" if largest in seen.at else f"; the largest mean is {number(means[largest])}, at {facet.ticks[largest]}"
+            ""
+            if largest in seen.levels
+            else f"; the largest mean is {number(means[largest])}, at {facet.ticks[largest]}"
         )
         return f"{VERBS[seen.what].format(name=facet.name)}: {shown} ({SURE}){peak}."
     if seen.what == "same":

@@ -145,9 +145,9 @@ class Store:
 
     def write_manifest(self, fields: dict[str, Any]) -> None:
         """Write manifest.json: these fields, and the SHA-256 of every file that this store wrote and that is there."""
-        there = {name: self._written[name] for name in sorted(self._written) if (self.folder / name).is_file()}
+        present = {name: self._written[name] for name in sorted(self._written) if (self.folder / name).is_file()}
         unlisted = ("manifest.json", "timings.json")  # times differ from run to run
-        files = {name: value for name, value in there.items() if name not in unlisted and not SHARD.fullmatch(name)}
+        files = {name: value for name, value in present.items() if name not in unlisted and not SHARD.fullmatch(name)}
         self.write("manifest.json", sealed.json_bytes(fields | {"files": files}))
 
     def add_drawn(self) -> None:

@@ -60,12 +60,12 @@ class Trend:
 
     what: `rises`, `falls`, `rises then falls`, `falls then rises`, `goes up and down` (ordered levels), `differs`
     (others), `same` (no two levels differ by `bound`, which is small), or `unknown`; each but the last 95 % sure.
-    at: numbers of the levels that show it, in their order; of `same` and `unknown` the first and the last.
+    levels: numbers of those that show it, in their order; of `same` and `unknown` the first and the last.
     bound: what no two levels' means differ by, 95 % sure; NaN where there are too few families to know.
     """
 
     what: str
-    at: tuple[int, ...]
+    levels: tuple[int, ...]
     bound: float
 
 

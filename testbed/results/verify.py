@@ -36,23 +36,23 @@ def verify(folder: str | Path) -> list[Checked]:
     store = Store(folder)
     if not store.is_begun():
         raise StudyError(f"{folder} is not a run folder: it has no study.toml and no manifest.json.")
-    there = {path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file()}
+    present = {path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file()}
     damage = store.damage()
-    if "manifest.json" not in there or "manifest.json" in damage:
-        found = "damaged" if "manifest.json" in there else "missing"
+    if "manifest.json" not in present or "manifest.json" in damage:
+        found = "damaged" if "manifest.json" in present else "missing"
         return [Checked("manifest.json", f"{found}: nothing says what the other files should be", holds=False)]
     manifest = store.manifest() or {}
     if "files" not in manifest:
         return [Checked("manifest.json", "of an earlier version, without checksums", holds=False)]
     named = {"manifest.json", *manifest["files"]}
-    checked = [Checked(name, *_state(name in damage, name in there)) for name in sorted(named)]
-    return checked + list(_others(store, manifest.get("study_sha256", ""), sorted(there - named)))
+    checked = [Checked(name, *_state(name in damage, name in present)) for name in sorted(named)]
+    return checked + list(_others(store, manifest.get("study_sha256", ""), sorted(present - named)))
 
 
-def _state(damaged: bool, there: bool) -> tuple[str, bool]:
+def _state(damaged: bool, present: bool) -> tuple[str, bool]:
     if not damaged:
         return "whole", True
-    return ("damaged", False) if there else ("missing", False)
+    return ("damaged", False) if present else ("missing", False)
 
 
 def _others(store: Store, study_sha256: str, names: list[str]) -> Iterator[Checked]:
@@ -61,7 +61,7 @@ def _others(store: Store, study_sha256: str, names: list[str]) -> Iterator[Check
         if SHARD.fullmatch(name):
             about = {"study_sha256": study_sha256, "name": name.removesuffix(".safetensors")}
             whole = _is_whole(store.folder / name, about)
-            yield Checked(name, *_state(not whole, there=True))
+            yield Checked(name, *_state(not whole, present=True))
         elif name == "timings.json":
             yield Checked(name, "not checked: no result depends on it")
         elif OWN.fullmatch(name.removesuffix(PARTIAL)):

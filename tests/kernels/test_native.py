@@ -29,7 +29,6 @@ from kernels import (
     path_losses,
     train,
 )
-from kernels.native import library
 from tests.kernels.problems import data, possible, problem, relative_error
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
@@ -255,63 +254,6 @@ def test_activations_to_rounding(native_backend, activation, bound, dtype):
     exact = torch.erf(z.double() / 2**0.5) if activation == "erf" else torch.tanh(z.double())
     error = ((2 * loss).sqrt() - exact.abs()).abs() / exact.abs().clamp(min=1e-30)
     assert error[exact != 0].max() < bound * torch.finfo(dtype).eps
-
-
-def test_the_backend_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(
-        library, "opened", lambda: "its C++ was not compiled when the package was installed; install g++."
-    )
-    architecture = Architecture((2, 3, 1))
-    params = architecture.initial(2)
-    source = data(architecture, "mse", 4)
-    with pytest.raises(
-        ValueError, match=r"'native' is not available: its C\+\+ was not compiled.*'reference' runs everywhere"
-    ):
-        train(architecture, params, source, Training(1), backend="native")
-    assert train(architecture, params, source, Training(1), backend="auto").backend == "reference"
-    with pytest.raises(ValueError, match="Did you mean 'native'"):
-        train(architecture, params, source, Training(1), backend="nativ")
-
-
-def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend, monkeypatch):
-    class Other:
-        def lmc_runs_here(self) -> int:
-            return 0
-
-    monkeypatch.setattr(library.ctypes, "CDLL", lambda path: Other())
-    assert "compiled for a processor with other vector instructions" in library.opened.__wrapped__()
-
-
-def test_a_library_of_other_sources_is_refused_in_a_sentence(native_backend, monkeypatch):
-    """As after an upgrade of a checkout without make: its structures are others."""
-    assert not isinstance(library.opened.__wrapped__(), str)
-    monkeypatch.setitem(library.SPECS, "lmc_train", library.PathSpec)
-    assert "compiled from other sources than these" in library.opened.__wrapped__()
-    monkeypatch.setitem(library.SPECS, "lmc_of_tomorrow", library.TrainSpec)
-    assert "compiled from other sources than these" in library.opened.__wrapped__()
-
-
-def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monkeypatch):
-    monkeypatch.setattr(library, "POLL_SECONDS", 0.005)
-    architecture = Architecture((2, 16, 1))
-    params = architecture.initial(64)
-    source = data(architecture, "mse", 64)
-    seen: list[tuple[int, int]] = []
-    train(
-        architecture,
-        params,
-        source,
-        Training(300),
-        backend="native",
-        progress=lambda done, total: seen.append((done, total)),
-    )
-    assert seen[-1] == (64 * 300, 64 * 300) and [s[0] for s in seen] == sorted(s[0] for s in seen)
-
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):  # would take minutes
-        train(architecture, params, source, Training(10**7), backend="native", progress=interrupt)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

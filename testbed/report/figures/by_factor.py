@@ -61,19 +61,19 @@ def _draw(ax: mpl.axes.Axes, panel: Panel) -> None:
             continue
         aside = 0.0 if series.color is None or series.n_colors == 1 else series.color / (series.n_colors - 1) - 0.5
         shift = 0.18 * aside + (0.08 * (paths.index(series.label) + 1) if series.role == "path" else 0.0)
-        at = np.array([point.at for point in series.points]) + shift
+        places = np.array([point.level for point in series.points]) + shift
         mean = np.array([point.mean for point in series.points])
         label = None if series.label in named else plain(series.label)
         named.add(series.label)
         if series.role == "predicted":
-            ax.plot(at, mean, color=_color(panel, series), lw=1, label=label)
+            ax.plot(places, mean, color=_color(panel, series), lw=1, label=label)
             continue
         ends = np.array([(point.mean - point.low, point.high - point.mean) for point in series.points]).T
         style: dict[str, Any] = {"fmt": series.mark.marker, "ms": 3.5, "lw": 1, "color": _color(panel, series)}
         if series.role == "path":
             style["mfc"] = "none"
-        ax.errorbar(at, mean, abs(np.nan_to_num(ends)), label=label, **style)
-        stuck = [place for place, point in zip(at, series.points, strict=True) if not point.learnt]
+        ax.errorbar(places, mean, abs(np.nan_to_num(ends)), label=label, **style)
+        stuck = [place for place, point in zip(places, series.points, strict=True) if not point.learnt]
         if stuck:
             heights = [point.mean for point in series.points if not point.learnt]
             ax.plot(stuck, heights, "x", ms=7, color="0.4", label=None if "stuck" in named else "did not learn")
@@ -90,7 +90,7 @@ def _ends(ax: mpl.axes.Axes, panel: Panel) -> None:
     for series in [series for series in panel.series if series.role == "measured"] or panel.series:
         points = [point for point in series.points if point.end is not None]
         ends = [float(point.end or 0.0) for point in points]
-        ax.plot([point.at for point in points], ends, "-", lw=1, color=_color(panel, series))
+        ax.plot([point.level for point in points], ends, "-", lw=1, color=_color(panel, series))
     ax.set_ylim(0, 1.15 * (ax.get_ylim()[1] or 1.0))
     ax.set_title(panel.end_label, fontsize=6.5, pad=2)
 

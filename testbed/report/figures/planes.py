@@ -43,9 +43,9 @@ def figure(results: Results) -> Figure | None:
         _networks(ax, plane)
         ax.set_title(f"{_pair(results, plane['pair'][0])}\nC: {plane['third'][0]}", fontsize=7)
         ax.set(xlabel="distance along θB − θA", ylabel="distance towards C")
-    at = round_numbers(low, high)
-    bar = figure.colorbar(filled, ax=panels, label=f"training loss ({results.unit})", shrink=0.8, ticks=at)
-    bar.set_ticklabels(labels(at))
+    values = round_numbers(low, high)
+    bar = figure.colorbar(filled, ax=panels, label=f"training loss ({results.unit})", shrink=0.8, ticks=values)
+    bar.set_ticklabels(labels(values))
     bar.minorticks_off()
     return figure
 

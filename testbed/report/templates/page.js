@@ -42,7 +42,8 @@ function describePoints(svg, points) {
     let nearest = -1;
     let least = 24;
     places().forEach((box, k) => {
-      const away = Math.hypot(box.x + box.width / 2 - event.clientX, Math.max(box.top - event.clientY, event.clientY - box.bottom, 0));
+      const aside = box.x + box.width / 2 - event.clientX;
+      const away = Math.hypot(aside, Math.max(box.top - event.clientY, event.clientY - box.bottom, 0));
       if (away < least) [nearest, least] = [k, away];
     });
     choose(nearest, event.clientX, event.clientY);
@@ -118,7 +119,15 @@ function explorer(data, home) {
   const barriers = data.barriers.map(unpack);
   const [place, scale, values] = [data.curve, data.scale, data.values].map(unpack);
   const nAlphas = data.alphas.length;
-  const state = { levels: data.factors.map(() => 0), path: 0, measure: data.judged, pair: -1, measured: true, predicted: true, difference: false };
+  const state = {
+    levels: data.factors.map(() => 0),
+    path: 0,
+    measure: data.judged,
+    pair: -1,
+    measured: true,
+    predicted: true,
+    difference: false,
+  };
 
   const controls = make("div", { class: "controls" });
   const plots = make("div", { class: "plots" });
@@ -176,7 +185,8 @@ function explorer(data, home) {
     });
   const ofPair = select("pair", [], 0, (pair) => choose(pair));
   check("measured", "measured");
-  const boxes = data.measures.some((one) => one.predicted >= 0) ? [check("predicted", "predicted"), check("difference", "difference")] : [];
+  const hasTheory = data.measures.some((one) => one.predicted >= 0);
+  const boxes = hasTheory ? [check("predicted", "predicted"), check("difference", "difference")] : [];
 
   let cell = null;
   let members = []; // pairs of the cell
@@ -201,7 +211,8 @@ function explorer(data, home) {
     ofPair.replaceChildren();
     for (const pair of members) {
       const kind = data.kinds[pairs.kind[pair]] === "siblings" ? ", siblings" : "";
-      ofPair.append(make("option", { value: pair }, `${pairs.number[pair]}: networks ${pairs.a[pair]}, ${pairs.b[pair]}${kind}`));
+      const text = `${pairs.number[pair]}: networks ${pairs.a[pair]}, ${pairs.b[pair]}${kind}`;
+      ofPair.append(make("option", { value: pair }, text));
     }
     choose(members.find((pair) => place[pair] > 0) ?? members[0] ?? -1);
   }
@@ -221,14 +232,18 @@ function explorer(data, home) {
       if (!Number.isFinite(mean)) continue;
       const [i, j] = key.split(",").map(Number);
       const bin = top > 0 ? Math.min(BINS - 1, Math.max(0, Math.floor((BINS * mean) / top))) : 0;
-      squares[bin] += `M${(j * side).toFixed(2)} ${(i * side).toFixed(2)}h${side.toFixed(2)}v${side.toFixed(2)}h${(-side).toFixed(2)}z`;
+      const [x, y, step] = [j * side, i * side, side].map((length) => length.toFixed(2));
+      squares[bin] += `M${x} ${y}h${step}v${step}h-${step}z`;
     }
     const measure = data.measures[state.measure];
     map.replaceChildren(make("rect", { width: 320, height: 320, class: "none" }));
     squares.forEach((d, k) => d && map.append(make("path", { d, style: `fill:${color(k)};stroke:none` })));
     map.append(make("rect", { class: "here", id: "here" }));
     const share = n ? [...grid.keys()].length / (n * n) : 0;
-    const text = `${measure.name} barrier (linear) between ${n} families of networks, ordered by clustering; on the diagonal siblings. From 0 (faint) to ${number(top)} (strong)${share < 1 ? `; ${Math.round(100 * share)} % of the squares were measured` : ""}.`;
+    const part = share < 1 ? `; ${Math.round(100 * share)} % of the squares were measured` : "";
+    const text =
+      `${measure.name} barrier (linear) between ${n} families of networks, ordered by clustering; ` +
+      `on the diagonal siblings. From 0 (faint) to ${number(top)} (strong)${part}.`;
     map.setAttribute("aria-label", `Heat map: ${text} Arrow keys choose a pair.`);
     mapText.textContent = text;
     mark();
@@ -306,12 +321,15 @@ function explorer(data, home) {
       return;
     }
     const said = [`Pair ${pairs.number[pair]}, networks ${pairs.a[pair]} and ${pairs.b[pair]}`];
-    said.push(`${measure.name} barrier (linear)${state.path ? ` ${data.paths[state.path]}` : ""} ${number(barrier(pair))} (${measure.unit})`);
+    const how = state.path ? ` ${data.paths[state.path]}` : "";
+    said.push(`${measure.name} barrier (linear)${how} ${number(barrier(pair))} (${measure.unit})`);
     const siblings = grid.get(`${at[0]},${at[1]}`)?.length ?? 1;
     if (siblings > 1) said.push(`one of ${siblings} pairs of these families`);
     if (!measured) {
       plot.replaceChildren();
-      pairText.textContent = `${said.join("; ")}. Its curve is not on this page, which has room for ${Math.max(...place)} of ${place.length}; curves.parquet has it.`;
+      pairText.textContent =
+        `${said.join("; ")}. Its curve is not on this page, which has room for ${Math.max(...place)} of ` +
+        `${place.length}; curves.parquet has it.`;
       return;
     }
     const withDifference = state.difference && predicted;
@@ -319,13 +337,18 @@ function explorer(data, home) {
     plot.setAttribute("viewBox", `0 0 360 ${height}`);
     const [first, last] = [Math.min(...data.alphas), Math.max(...data.alphas)];
     const x = (alpha) => 46 + ((alpha - first) / (last - first)) * 304;
-    const line = (curve, y) => `M${curve.map((value, a) => (Number.isFinite(value) ? `${x(data.alphas[a]).toFixed(1)} ${y(value).toFixed(1)}` : null)).filter(Boolean).join("L")}`;
-    const shown = [state.measured && measured, state.predicted && predicted, before].filter(Boolean).flat().filter(Number.isFinite);
+    const line = (curve, y) => {
+      const places = curve.map((value, a) => `${x(data.alphas[a]).toFixed(1)} ${y(value).toFixed(1)}`);
+      return `M${places.filter((_, a) => Number.isFinite(curve[a])).join("L")}`;
+    };
+    const curves = [state.measured && measured, state.predicted && predicted, before].filter(Boolean);
+    const shown = curves.flat().filter(Number.isFinite);
     const parts = [];
     const y = axes(8, 195, 0, 1.05 * Math.max(...shown, 1e-12), parts);
     const ends = [0, 1].map((alpha) => data.alphas.indexOf(alpha)).map((a) => (a < 0 ? NaN : measured[a]));
     if (before) parts.push(make("path", { class: "before", d: line(before, y) }));
-    if (state.measured && ends.every(Number.isFinite)) parts.push(make("path", { class: "chord", d: `M${x(0)} ${y(ends[0])}L${x(1)} ${y(ends[1])}` }));
+    if (state.measured && ends.every(Number.isFinite))
+      parts.push(make("path", { class: "chord", d: `M${x(0)} ${y(ends[0])}L${x(1)} ${y(ends[1])}` }));
     if (state.predicted && predicted) {
       const drawn = make("g", { class: "second" });
       drawn.append(make("path", { d: line(predicted, y) }));
@@ -336,8 +359,10 @@ function explorer(data, home) {
       measured.forEach((value, a) => {
         if (!Number.isFinite(value)) return;
         const point = make("circle", { class: "pt", cx: x(data.alphas[a]), cy: y(value), r: 3 });
-        const beside = predicted ? `, predicted ${number(predicted[a])}, difference ${number(value - predicted[a])}` : "";
-        point.dataset.tip = `α = ${number(data.alphas[a])}: measured ${number(value)}${beside}`;
+        const theory = predicted
+          ? `, predicted ${number(predicted[a])}, difference ${number(value - predicted[a])}`
+          : "";
+        point.dataset.tip = `α = ${number(data.alphas[a])}: measured ${number(value)}${theory}`;
         points.append(point);
       });
     parts.push(points);
@@ -352,10 +377,16 @@ function explorer(data, home) {
       parts.push(drawn);
       bottom = 290;
     }
-    for (const alpha of roundTicks(first, last)) parts.push(make("text", { class: "x", x: x(alpha), y: bottom + 15 }, number(alpha)));
+    for (const alpha of roundTicks(first, last))
+      parts.push(make("text", { class: "x", x: x(alpha), y: bottom + 15 }, number(alpha)));
     parts.push(make("text", { class: "x", x: 198, y: bottom + 31 }, "α"));
     plot.replaceChildren(...parts);
-    const names = [state.measured && "points are measured", state.predicted && predicted && `the line is the ${measure.prediction}`, before && "the thin line is as trained", state.measured && "the dashed line joins the ends"];
+    const names = [
+      state.measured && "points are measured",
+      state.predicted && predicted && `the line is the ${measure.prediction}`,
+      before && "the thin line is as trained",
+      state.measured && "the dashed line joins the ends",
+    ];
     if (ends.every(Number.isFinite)) said.push(`at the ends ${number(ends[0])} and ${number(ends[1])}`);
     const legend = names.filter(Boolean).join(", ");
     pairText.textContent = `${said.join("; ")}. ${legend.charAt(0).toUpperCase()}${legend.slice(1)}.`;

@@ -88,8 +88,8 @@ def test_a_level_that_did_not_learn_is_crossed_out_and_the_verdict_is_given_with
     (facet,) = [facet for facet in facets(results, HIDDEN) if "2" in facet.levels]
     shown = panels(results, facet)
     points = [point for panel in shown for series in panel.series for point in series.points]
-    assert {point.learnt for point in points if point.at == 0} == {False}
-    assert {point.learnt for point in points if point.at == 1} == {True}
+    assert {point.learnt for point in points if point.level == 0} == {False}
+    assert {point.learnt for point in points if point.level == 1} == {True}
     assert "Crossed out" in caption(shown)
     assert len(of_facet(results, facet).warnings) == 1  # one level is left: there is no verdict without the other
     three = dataclasses.replace(facet, levels=("2", "3", "3-3"), ticks=("2", "3", "3-3"))
@@ -115,7 +115,7 @@ def test_every_barrier_has_the_loss_at_the_ends_beside_it(loaded):
             for series in panel.series:
                 for point in series.points:
                     pairs = results.measured.filter(
-                        (pl.col("kind") == panel.kind) & (pl.col(HIDDEN) == facet.levels[point.at])
+                        (pl.col("kind") == panel.kind) & (pl.col(HIDDEN) == facet.levels[point.level])
                     )
                     assert point.end == pytest.approx(pairs[f"{panel.quantity}_ends"].mean())
 

@@ -50,7 +50,7 @@ def test_what_the_means_do_is_found(means, ordered, what, at):
     rng = np.random.default_rng(7)
     found = trend(differences([group(mean, rng, 30) for mean in means], "barrier", ordered=ordered), ordered)
     assert found.what == what
-    assert found.at == at or what in ("goes up and down", "differs")
+    assert found.levels == at or what in ("goes up and down", "differs")
 
 
 def test_a_slow_trend_is_told_by_the_line_where_no_two_levels_surely_differ():

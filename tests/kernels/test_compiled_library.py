@@ -1,0 +1,115 @@
+"""The compiled library: refused in a sentence where it is not the right one, told of progress, interrupted."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+
+from kernels import Architecture, Training, train
+from kernels.native import compiled
+from tests.kernels.problems import data
+
+
+@pytest.mark.parametrize("moment", ["before the thread", "before it says so", "after"])
+def test_ctrl_c_while_the_thread_of_a_call_starts(monkeypatch, moment):
+    """Arrays live as long as what writes into them, whoever gave up on it; and nobody waits for what never began."""
+    entered, leave, left = threading.Event(), threading.Event(), threading.Event()
+
+    class Interrupted(threading.Thread):
+        def start(self):
+            if moment == "before it says so":
+                _thread.start_new_thread(self.run, ())
+            elif moment == "after":
+                super().start()
+            raise KeyboardInterrupt
+
+    class Arrays:
+        pass
+
+    def function(spec):
+        entered.set()
+        leave.wait()
+        assert alive() is not None
+        left.set()
+        return 0
+
+    monkeypatch.setattr(compiled.threading, "Thread", Interrupted)
+    monitor = compiled.Monitor()
+    arrays = Arrays()
+    alive = weakref.ref(arrays)
+    _thread.start_new_thread(lambda: (time.sleep(0.3), leave.set()), ())
+    try:
+        compiled.call(function, monitor, monitor, 1, arrays)
+    except KeyboardInterrupt:
+        was_waited_for = left.is_set()
+    del arrays
+    gc.collect()
+    assert monitor.cancel == 1
+    assert was_waited_for == (moment == "after")
+    if moment == "before the thread":
+        assert not entered.is_set()
+        assert alive() is None
+    else:
+        assert left.wait(5)
+
+
+def test_the_backend_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(
+        compiled, "opened", lambda: "its C++ was not compiled when the package was installed; install g++."
+    )
+    architecture = Architecture((2, 3, 1))
+    params = architecture.initial(2)
+    source = data(architecture, "mse", 4)
+    with pytest.raises(
+        ValueError, match=r"'native' is not available: its C\+\+ was not compiled.*'reference' runs everywhere"
+    ):
+        train(architecture, params, source, Training(1), backend="native")
+    assert train(architecture, params, source, Training(1), backend="auto").backend == "reference"
+    with pytest.raises(ValueError, match="Did you mean 'native'"):
+        train(architecture, params, source, Training(1), backend="nativ")
+
+
+def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend, monkeypatch):
+    class Other:
+        def lmc_runs_here(self) -> int:
+            return 0
+
+    monkeypatch.setattr(compiled.ctypes, "CDLL", lambda path: Other())
+    assert "compiled for a processor with other vector instructions" in compiled.opened.__wrapped__()
+
+
+def test_a_library_of_other_sources_is_refused_in_a_sentence(native_backend, monkeypatch):
+    """As after an upgrade of a checkout without make: its structures are others."""
+    assert not isinstance(compiled.opened.__wrapped__(), str)
+    monkeypatch.setitem(compiled.SPECS, "lmc_train", compiled.PathSpec)
+    assert "compiled from other sources than these" in compiled.opened.__wrapped__()
+    monkeypatch.setitem(compiled.SPECS, "lmc_of_tomorrow", compiled.TrainSpec)
+    assert "compiled from other sources than these" in compiled.opened.__wrapped__()
+
+
+def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monkeypatch):
+    monkeypatch.setattr(compiled, "POLL_SECONDS", 0.005)
+    architecture = Architecture((2, 16, 1))
+    params = architecture.initial(64)
+    source = data(architecture, "mse", 64)
+    seen: list[tuple[int, int]] = []
+    train(
+        architecture,
+        params,
+        source,
+        Training(300),
+        backend="native",
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (64 * 300, 64 * 300) and [s[0] for s in seen] == sorted(s[0] for s in seen)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # would take minutes
+        train(architecture, params, source, Training(10**7), backend="native", progress=interrupt)
