@@ -19,7 +19,7 @@ from testbed.measures.permutations import different_permutation
 from testbed.measures.registry import MEASURES
 from testbed.pair_set import HeldOut, Networks, OnlineStart, Origin, PairSet, TrainSamples
 
-ACTIVATIONS = 2**24  # held at a time by the measures beside the barrier
+MOST_ACTIVATIONS = 2**24  # held at a time by the measures beside the barrier
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +103,13 @@ def _measured_and_predicted(pairs: PairSet, predictions: tuple[str, ...], crew: 
 
 
 def _measures(pairs: PairSet, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """The measures asked for, of as many pairs at a time as ACTIVATIONS allows."""
+    """The measures asked for, of as many pairs at a time as MOST_ACTIVATIONS allows."""
     measures = [MEASURES[name] for name in names]
     found: dict[str, Tensor] = {}
     held = [measure.held(pairs) for measure in measures if measure.held is not None]
     if held:
         n_samples = pairs.training_samples.x.shape[1]
-        size = max(1, ACTIVATIONS // (max(held) * n_samples * max(pairs.architecture.widths)))
+        size = max(1, MOST_ACTIVATIONS // (max(held) * n_samples * max(pairs.architecture.widths)))
         parts: list[dict[str, Tensor]] = []
         for some in pairs.chunks(size):
             part: dict[str, Tensor] = {}

@@ -94,7 +94,7 @@ def test_the_memory_does_not_matter(monkeypatch):
     """All pairs at once, and one at a time: also of random starts, which are each pair's own."""
     names = ("disagreement", "sharpness", "perturbation", "temperature", "features")
     whole = measuring._measures(five_pairs(), names)
-    monkeypatch.setattr(measuring, "ACTIVATIONS", 1)
+    monkeypatch.setattr(measuring, "MOST_ACTIVATIONS", 1)
     one_by_one = measuring._measures(five_pairs(), names)
     assert set(whole) == set(one_by_one) == {column.name for name in names for column in MEASURES[name].columns}
     for name, values in whole.items():
