@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import tyro
@@ -55,7 +56,7 @@ def main() -> None:
     for gpu in ("H100",) if settings.quick else GPUS:
         for widths in NETWORKS if settings.quick else NETWORKS + MORE:
             c, layout = static_cost(widths, gpu)
-            row = {
+            row: dict[str, Any] = {
                 "gpu": gpu,
                 "network": "-".join(map(str, widths)),
                 "layout": f"{layout.name}/{layout.group}" if layout.lanes else f"{layout.name}, {layout.warps} warps",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kernels import Architecture, streams
 from kernels.initialisation import INITIALISATIONS, deviations, drawn_by_numpy, initial_parameters
-from kernels.native import draws, library
+from kernels.native import compiled, draws
 
 MARGIN = 64 * 2.0**-52  # kMargin of draws.cpp, relative to the power of two at or below a number
 
@@ -25,7 +25,7 @@ def with_and_without_the_kernel(architecture, seeds, scheme, scale, dtype):
     arguments = (architecture, torch.as_tensor(seeds), scheme, scale, dtype)
     drawn = initial_parameters(*arguments)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "opened", lambda: "it is left out")
+        patch.setattr(compiled, "opened", lambda: "it is left out")
         return drawn, initial_parameters(*arguments)
 
 
