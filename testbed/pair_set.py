@@ -96,17 +96,17 @@ class Origin:
 class OnlineStart:
     """How pairs began that were trained online, for the order-parameter equations.
 
-    a, b: initial parameters `[n_pairs, n_parameters]`; learning_rate and spawn_time float64 `[n_pairs]`, in the time of
-    online learning (updates / inputs), as is `duration`. spawn_time is 0 where the ends have no sample in common.
-    group: int64 `[n_pairs]`; pairs of one group have one rate, one spawn time and one teacher, without biases.
+    a, b: initial parameters `[n_pairs, n_parameters]`; learning_rate, spawn_time and duration float64 `[n_pairs]`, in
+    the time of online learning (updates / inputs). spawn_time is 0 where the ends have no sample in common.
+    group: int64 `[n_pairs]`; pairs of one group have one of each of these and one teacher, without biases.
     """
 
     a: Tensor
     b: Tensor
     learning_rate: np.ndarray
     spawn_time: np.ndarray
+    duration: np.ndarray
     group: np.ndarray
-    duration: float
 
     def __getitem__(self, rows: Rows) -> OnlineStart:
         array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
@@ -116,6 +116,7 @@ class OnlineStart:
             b=self.b[rows],
             learning_rate=self.learning_rate[array_rows],
             spawn_time=self.spawn_time[array_rows],
+            duration=self.duration[array_rows],
             group=self.group[array_rows],
         )
 

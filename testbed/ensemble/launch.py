@@ -73,14 +73,22 @@ class Launch:
         numbers["lr"] = numbers["lr"] * factors ** networks["sibling"].to_numpy()
         return self.study.training.build(self.architecture.n_inputs, **numbers)
 
+    def updates(self, networks: pl.DataFrame) -> np.ndarray:
+        """Parameter updates after which these networks are measured, int64 `[n_networks]`."""
+        unit = self.study.training.unit(self.architecture.n_inputs)
+        cells, place = np.unique(networks["cell"].to_numpy(), return_inverse=True)
+        return np.array([self.cells[cell].training.measured_at * unit for cell in cells.tolist()])[place]
+
     def initial(self, networks: pl.DataFrame, backend: str = "reference") -> Tensor:
         """Initial parameters of these networks, `[n_networks, n_parameters]` in the dtype of training, on the CPU; for
         the backend "gpu" drawn on the GPU.
         """
         device = "cuda" if backend == "gpu" and torch.cuda.is_available() else "cpu"
-        cells = networks.group_by("cell", maintain_order=True)
-        parts = [self._initial_of_cell(cell, rows, device) for (cell,), rows in cells]
-        params = torch.cat(parts)
+        params = torch.empty(len(networks), self.architecture.n_parameters, dtype=self.dtype)
+        for (cell,), some in networks.with_row_index("place").group_by("cell", maintain_order=True):
+            params[torch.from_numpy(some["place"].to_numpy().astype(np.int64))] = self._initial_of_cell(
+                cell, some, device
+            )
         mask = self.mask(networks)
         if mask is None:
             return params

@@ -173,7 +173,7 @@ def _online_start(launch: Launch, pairs: pl.DataFrame, row_a: Tensor, row_b: Ten
         learning_rate=learning_rates[cell],
         spawn_time=np.where(siblings, spawn_steps[cell], 0.0),
         group=2 * pairs["cell"].to_numpy() + siblings,
-        duration=float(launch.study.training.steps),
+        duration=np.array([float(study.training.measured_at) for study in studies])[cell],
     )
 
 

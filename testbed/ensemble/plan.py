@@ -3,6 +3,8 @@
 Cells that share shapes and static settings form a launch: one call of `kernels.train`, in which learning rate,
 momentum, weight decay, data set, spawn step and seeds are arrays over networks. All seeds derive from the study's
 through `kernels.streams`, cell by cell, so that a cell's networks do not depend on how large the other cells are.
+Cells that differ in `training.snapshot` alone are one training: their networks have the same seeds and families, and
+numbers next to each other, so that they are trained once.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from testbed.data.datasets import Dataset
 from testbed.data.sampling import Sampled
 from testbed.ensemble import bounds, pairs
 from testbed.ensemble.launch import PER_NETWORK, Launch
+from testbed.ensemble.same_training import training_key
 from testbed.ensemble.train_sets import TrainSets
 from testbed.errors import StudyError
 from testbed.study import Study
@@ -90,7 +93,9 @@ def plan(study: Study) -> Plan:
     drafts: dict[str, _Draft] = {}
     networks: list[pl.DataFrame] = []
     paths: list[pl.DataFrame] = []
+    n_pairs = 0
     first = _Numbers()
+    trainings = _trainings(cells)
     for cell in cells:
         key = _static(cell.study)
         if key not in drafts:
@@ -98,13 +103,18 @@ def plan(study: Study) -> Plan:
         draft = drafts[key]
         draft.cells[cell.index] = cell.study
         dataset, data = draft.dataset(cell.study)
+        training = trainings[cell.index]
+        if training.first is None:
+            training.first = first
+            first = first.after(cell.study, len(training.cells))
         place = _Place(cell.index, draft.index, dataset)
-        table = _networks(cell.study, place, _roots(study.seed, cell.index), first, data.n_inputs)
+        roots = _roots(study.seed, min(training.cells))
+        table = _networks(cell.study, place, roots, training, data.n_inputs)
         train_set = draft.train_sets.numbers(table, cell.study.data, dataset, data)
         networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
-        paths.append(_pairs(cell.study, place, _roots(study.seed, cell.index), first, networks[-1]))
-        first = first.after(cell.study, len(paths[-1]))
-    all_networks = pl.concat(networks).with_columns(row=pl.int_range(pl.len()).over("launch"))
+        paths.append(_pairs(cell.study, place, roots, n_pairs, networks[-1]))
+        n_pairs += len(paths[-1])
+    all_networks = pl.concat(networks).sort("network").with_columns(row=pl.int_range(pl.len()).over("launch"))
     all_pairs = pl.concat(paths)
     launches = tuple(draft.launch(all_networks, all_pairs) for draft in drafts.values())
     return Plan(study, launches, all_networks, all_pairs, _cells(study, cells))
@@ -112,16 +122,23 @@ def plan(study: Study) -> Plan:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """The first network, family and pair of a cell."""
+    """The first network and family of a training."""
 
     network: int = 0
     family: int = 0
-    pair: int = 0
 
-    def after(self, study: Study, n_pairs: int) -> _Numbers:
-        """Those of the cell that follows one of this study, which has so many pairs."""
+    def after(self, study: Study, n_cells: int) -> _Numbers:
+        """Those of the training that follows one that so many cells of this study measure."""
         ensemble = study.ensemble
-        return _Numbers(self.network + ensemble.n_networks, self.family + ensemble.families, self.pair + n_pairs)
+        return _Numbers(self.network + n_cells * ensemble.n_networks, self.family + ensemble.families)
+
+
+@dataclass(eq=False)
+class _Training:
+    """The cells, by number, that measure one training, in the order of their snapshots; and its first numbers."""
+
+    cells: list[int]
+    first: _Numbers | None = None
 
 
 @dataclass(frozen=True)
@@ -140,10 +157,25 @@ def _architecture(study: Study, data: Dataset) -> kernels.Architecture:
         raise StudyError(f"architecture.{error}") from None
 
 
+def _trainings(cells: list[Cell]) -> list[_Training]:
+    """The training of each cell, in their order."""
+    together: dict[str, list[Cell]] = {}
+    keys: list[str] = []
+    for cell in cells:
+        keys.append(training_key(cell.study))
+        together.setdefault(keys[-1], []).append(cell)
+    trainings = {
+        key: _Training([cell.index for cell in sorted(some, key=lambda cell: cell.study.training.measured_at)])
+        for key, some in together.items()
+    }
+    return [trainings[key] for key in keys]
+
+
 def _static(study: Study) -> str:
     """What must be equal for two cells to share a launch."""
     raw = study.resolved()
     del raw["ensemble"]
+    raw["training"].pop("snapshot", None)
     free = (
         (raw["architecture"], ("initialisation", "scale", "lean")),
         (raw["data"], ("seed",)),
@@ -163,19 +195,21 @@ def _roots(seed: int, cell: int) -> dict[str, int]:
     return dict(zip(names, streams.network_seeds(root, len(names)).tolist(), strict=True))
 
 
-def _networks(study: Study, place: _Place, roots: dict[str, int], first: _Numbers, n_inputs: int) -> pl.DataFrame:
+def _networks(study: Study, place: _Place, roots: dict[str, int], training: _Training, n_inputs: int) -> pl.DataFrame:
     """One row a network of a cell."""
+    assert training.first is not None
+    n_cells = len(training.cells)
     ensemble = study.ensemble
     n = ensemble.n_networks
     family, sibling = np.divmod(np.arange(n), ensemble.siblings)
     one_mask = {"own": np.arange(n), "family": family, "shared": np.zeros(n, int)}[study.architecture.mask]
     return pl.DataFrame(
         {
-            "network": first.network + np.arange(n),
+            "network": training.first.network + n_cells * np.arange(n) + training.cells.index(place.cell),
             "cell": np.full(n, place.cell),
             "launch": np.full(n, place.launch),
             "dataset": np.full(n, place.dataset),
-            "family": first.family + family,
+            "family": training.first.family + family,
             "sibling": sibling,
             "init_seed": streams.network_seeds(roots["init"], ensemble.families)[family],
             "data_seed": streams.network_seeds(roots["data"], ensemble.families)[family],
@@ -189,8 +223,8 @@ def _networks(study: Study, place: _Place, roots: dict[str, int], first: _Number
     )
 
 
-def _pairs(study: Study, place: _Place, roots: dict[str, int], first: _Numbers, networks: pl.DataFrame) -> pl.DataFrame:
-    """One row a pair of a cell."""
+def _pairs(study: Study, place: _Place, roots: dict[str, int], first: int, networks: pl.DataFrame) -> pl.DataFrame:
+    """One row a pair of a cell, numbered from `first`."""
     ensemble = study.ensemble
     parts = {
         "independent": _independent(study, networks["side"].to_numpy(), roots["pairs"]),
@@ -204,7 +238,7 @@ def _pairs(study: Study, place: _Place, roots: dict[str, int], first: _Numbers, 
     network = networks["network"].to_numpy()
     return pl.DataFrame(
         {
-            "pair": first.pair + np.arange(n),
+            "pair": first + np.arange(n),
             "cell": np.full(n, place.cell),
             "launch": np.full(n, place.launch),
             "dataset": np.full(n, place.dataset),

@@ -32,7 +32,9 @@ class Shard:
 def network_shards(launch: Launch, backend: str) -> list[Shard]:
     """The networks of a launch, cut into a few seconds' work each."""
     size = max(LANES, int(SHARD_WORK[backend] / max(training_work(launch), 1)) // LANES * LANES)
-    return _cut(f"shards/networks-{launch.index}", len(launch.networks), size)
+    n_trainings = launch.networks.n_unique(["family", "sibling"])
+    times = -(-len(launch.networks) // n_trainings)  # that each training is measured
+    return _cut(f"shards/networks-{launch.index}", len(launch.networks), times * size)
 
 
 def pair_shards(launch: Launch, backend: str) -> list[Shard]:

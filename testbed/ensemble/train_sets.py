@@ -19,7 +19,7 @@ class TrainSets:
         self._dtype = dtype
         self._parts: list[tuple[Tensor, Tensor]] = []
         self._count = 0
-        self._known: dict[tuple[int, int], int] = {}  # by data set and side
+        self._known: dict[tuple[int, int | bytes], int] = {}  # by data set, and side or the networks' own seeds
 
     def numbers(self, networks: pl.DataFrame, spec: DataSpec, dataset: int, data: Dataset) -> np.ndarray:
         """The number of each network's training set, `[n]`; sets that are new are added.
@@ -31,7 +31,10 @@ class TrainSets:
             return np.zeros(n, np.int64)
         if isinstance(spec, Sampled) and spec.shared < 1:
             own_seeds = networks["own_seed"].to_numpy()
-            return self._add(train_samples(spec, self._dtype, own_seeds)) + np.arange(n)
+            key = dataset, own_seeds.tobytes()
+            if key not in self._known:
+                self._known[key] = self._add(train_samples(spec, self._dtype, own_seeds))
+            return self._known[key] + np.arange(n)
         plus = self._of_side(dataset, 1, data.train)
         if not isinstance(spec, Sampled) or not spec.shift:
             return np.full(n, plus)

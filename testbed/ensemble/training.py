@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -27,36 +28,67 @@ class _Start:
 
 
 def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progress | None = None) -> dict[str, Tensor]:
-    """Train these networks of a launch (rows of its table).
+    """Train these networks of a launch (rows of its table), those that are one network at several times once.
 
-    params `[n, n_parameters]` in the dtype of training; losses float64 `[n, n_records]`, of batches; diverged_at and
-    stopped_at int64 `[n]` (−1: never); train_loss float64 `[n]`: of the final network on the whole training set (NaN if
-    it diverged, or if training is online).
+    params `[n, n_parameters]` in the dtype of training, when the network is measured; losses float64 `[n, n_records]`,
+    of batches, NaN from then on; diverged_at and stopped_at int64 `[n]` (−1: never until then); train_loss float64
+    `[n]`: of the network on the whole training set (NaN if it diverged, or if training is online).
     """
+    updates = launch.updates(networks)
+    trained = networks.unique(["family", "sibling"], keep="first", maintain_order=True)
+    run = _trained(launch, trained, np.unique(updates), backend, progress)
+    measured = _at(launch, run, _place(networks, trained), torch.from_numpy(updates))
+    return measured | {"train_loss": _train_losses(launch, networks, measured, backend)}
+
+
+def _place(networks: pl.DataFrame, trained: pl.DataFrame) -> Tensor:
+    """The row of `trained` that holds the training of each network, int64 `[n]`."""
+    rows = trained.select("family", "sibling").with_row_index("place")
+    place = networks.join(rows, on=["family", "sibling"], maintain_order="left")["place"]
+    return torch.from_numpy(place.to_numpy().astype(np.int64))
+
+
+def _trained(
+    launch: Launch, networks: pl.DataFrame, updates: np.ndarray, backend: str, progress: Progress | None
+) -> kernels.Run:
+    """These networks, trained (and pruned), with their parameters after each of these numbers of updates."""
     options = _options(launch, networks, backend)
     start = _Start(launch.initial(networks, backend), launch.mask(networks))
     pruning = launch.study.architecture.pruning
     if pruning is not None:
         start, dense = _pruned(launch, networks, start, options)
     if pruning is None or pruning.retrain:
-        run = kernels.train(
+        training = launch.training(networks)
+        before_the_end = tuple(number for number in updates.tolist() if number < training.steps)
+        return kernels.train(
             launch.architecture,
             start.params,
             _data(launch),
-            launch.training(networks),
+            dataclasses.replace(training, snapshots=before_the_end),
             mask=start.mask,
             progress=progress,
             **options,
         )
-    else:
-        assert start.mask is not None
-        run = dataclasses.replace(dense, params=dense.params * start.mask)
+    assert start.mask is not None
+    return dataclasses.replace(
+        dense, params=dense.params * start.mask, snapshots=dense.snapshots[:0], snapshot_steps=()
+    )
+
+
+def _at(launch: Launch, run: kernels.Run, place: Tensor, updates: Tensor) -> dict[str, Tensor]:
+    """What a training knew after some updates: of the networks in rows `place` of the run, both int64 `[n]`."""
+    params = run.params[place]
+    for step, snapshot in zip(run.snapshot_steps, run.snapshots, strict=True):
+        rows = updates == step
+        params[rows] = snapshot[place[rows]]
+    training = launch.study.training.build(launch.architecture.n_inputs)
+    diverged_at, stopped_at = run.diverged_at[place], run.stopped_at[place]
+    recorded = torch.tensor(training.loss_steps) < updates[:, None]
     return {
-        "params": run.params,
-        "stopped_at": run.stopped_at,
-        "losses": run.losses.double(),
-        "diverged_at": run.diverged_at,
-        "train_loss": _final_losses(launch, networks, run, backend),
+        "params": params,
+        "stopped_at": torch.where(stopped_at < updates, stopped_at, -1),
+        "losses": torch.where(recorded, run.losses.double()[place], torch.nan),
+        "diverged_at": torch.where(diverged_at <= updates, diverged_at, -1),
     }
 
 
@@ -81,13 +113,13 @@ def _options(launch: Launch, networks: pl.DataFrame, backend: str) -> dict[str, 
     }
 
 
-def _final_losses(launch: Launch, networks: pl.DataFrame, run: kernels.Run, backend: str) -> Tensor:
+def _train_losses(launch: Launch, networks: pl.DataFrame, measured: dict[str, Tensor], backend: str) -> Tensor:
     """Loss of each network on its whole training set, float64 `[n]`; NaN where it diverged, or there is no such set."""
-    final = torch.full((len(networks),), torch.nan, dtype=torch.float64)
-    good = run.diverged_at < 0
+    losses = torch.full((len(networks),), torch.nan, dtype=torch.float64)
+    good = measured["diverged_at"] < 0
     if launch.train_sets is not None and bool(good.any()):
-        params = run.params[good]
-        final[good] = kernels.path_losses(
+        params = measured["params"][good]
+        losses[good] = kernels.path_losses(
             launch.architecture,
             params,
             params,
@@ -97,7 +129,7 @@ def _final_losses(launch: Launch, networks: pl.DataFrame, run: kernels.Run, back
             dataset=networks["train_set"].to_numpy(writable=True)[good.numpy()],
             backend=backend,
         ).loss[:, 0]
-    return final
+    return losses
 
 
 def _pruned(

@@ -84,7 +84,7 @@ def twin_students(pairs: PairSet) -> Predicted:
             layers(pairs.architecture, some.start.a),
             layers(pairs.architecture, some.start.b),
             [(weight[0], None) for weight, _ in some.teacher_layers],
-            [start.duration],
+            [float(some.start.duration[0])],
             learning_rate=rate,
             output_rate=rate,
             spawn_time=float(some.start.spawn_time[0]),

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import polars as pl
 
-from testbed.results.comparison import CONFIDENCE, bootstrap_means, difference_interval
+from testbed.results.comparison import CONFIDENCE, ROUNDING, bootstrap_means, difference_interval, draw_seeds, number
 from testbed.study.claim import Claim
 
 Drawn: TypeAlias = dict[Any, tuple[float, np.ndarray]]  # by level: the mean, and the bootstrap's draws of it
@@ -67,16 +67,20 @@ def _drawn(claim: Claim, pairs: pl.DataFrame, shown: Callable[[str, Any], Any]) 
         levels = [shown(claim.factor, level) for level in claim.levels] or pairs[claim.factor].unique().sort().to_list()
         groups = {level: pairs.filter(pl.col(claim.factor) == level) for level in levels}
         groups = {level: group for level, group in groups.items() if len(group)}
-    return {level: bootstrap_means(group, claim.column, seed=k) for k, (level, group) in enumerate(groups.items())}
+    seeds = draw_seeds(list(groups.values()))
+    return {
+        level: bootstrap_means(group, claim.column, seed)
+        for (level, group), seed in zip(groups.items(), seeds, strict=True)
+    }
 
 
 def _first_against_last(claim: Claim, drawn: Drawn) -> Verdict:
     """Whether the mean at the last level lies above that at the first (`falls`: below)."""
     first, *_, last = drawn
     low, high = difference_interval(drawn[last][1], drawn[first][1])
-    means = " to ".join(f"{_number(drawn[level][0])} at {level}" for level in (first, last))
+    means = " to ".join(f"{number(drawn[level][0])} at {level}" for level in (first, last))
     agrees = _above_zero(-high, -low) if claim.expects == "falls" else _above_zero(low, high)
-    return Verdict(f"{means} (difference [{_number(low)}, {_number(high)}])", agrees)
+    return Verdict(f"{means} (difference [{number(low)}, {number(high)}])", agrees)
 
 
 def _turning(claim: Claim, drawn: Drawn) -> Verdict:
@@ -90,7 +94,7 @@ def _turning(claim: Claim, drawn: Drawn) -> Verdict:
     for end in (first, last):
         low, high = difference_interval(drawn[extreme][1], drawn[end][1])
         verdicts.append(_above_zero(low, high) if sign > 0 else _above_zero(-high, -low))
-    means = ", ".join(f"{_number(drawn[level][0])} at {level}" for level in (first, extreme, last))
+    means = ", ".join(f"{number(drawn[level][0])} at {level}" for level in (first, extreme, last))
     return Verdict(means, _all_of(verdicts))
 
 
@@ -101,11 +105,11 @@ def _against_a_value(claim: Claim, drawn: Drawn) -> Verdict:
     means = []
     for level, (mean, draws) in drawn.items():
         low, high = difference_interval(draws, np.full(1, claim.value))
-        if low == high == 0:
+        if max(abs(low), abs(high)) <= ROUNDING:
             verdicts.append("yes")
         else:
             verdicts.append(_above_zero(low, high) if claim.expects == "at least" else _above_zero(-high, -low))
-        means.append(_number(mean) + (f" at {level}" if level != ALL else ""))
+        means.append(number(mean) + (f" at {level}" if level != ALL else ""))
     return Verdict(", ".join(means), _all_of(verdicts))
 
 
@@ -135,21 +139,17 @@ def _power(claim: Claim, drawn: Drawn) -> Verdict:
         agrees = "yes"
     else:
         agrees = "no" if low > claim.value else "undecided"
-    return Verdict(f"exponent {_number(slope)} [{_number(low)}, {_number(high)}]", agrees)
+    return Verdict(f"exponent {number(slope)} [{number(low)}, {number(high)}]", agrees)
 
 
 def _above_zero(low: float, high: float) -> str:
-    """`yes` if the interval lies above 0, `no` if nothing of it does, `undecided` else."""
-    if low > 0:
+    """`yes` if the interval lies above 0 and what rounding leaves, `no` if nothing of it does, `undecided` else."""
+    if low > ROUNDING:
         return "yes"
-    return "no" if high <= 0 else "undecided"
+    return "no" if high <= ROUNDING else "undecided"
 
 
 def _all_of(verdicts: list[str]) -> str:
     if set(verdicts) == {"yes"}:
         return "yes"
     return "no" if "no" in verdicts else "undecided"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"

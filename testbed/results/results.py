@@ -27,6 +27,7 @@ LABELS = {
     "training.optimizer.weight_decay": "weight decay",
     "training.batch_size": "batch size (samples)",
     "training.steps": "training steps",
+    "training.snapshot": "training time (parameter updates)",
     "data.n_train": "training samples",
     "data.inputs": "inputs d",
     "data.noise": "noise",
@@ -41,6 +42,7 @@ LABELS = {
 PER_INPUT = {  # training.clock = "inputs"
     "ensemble.spawn_step": "split time (updates / inputs)",
     "training.steps": "training time (updates / inputs)",
+    "training.snapshot": "training time (updates / inputs)",
     "training.optimizer.lr": "learning rate × inputs",
 }
 

@@ -1,14 +1,15 @@
 """How a mean depends on a factor, and how sure that is: every level against every other, all comparisons at once.
 
-Families of networks are drawn with replacement as in `comparison`. Where data sets vary, these are drawn, the same for
-every level, and the families within them: a level is compared with another on equal data. The interval of every
-difference is so wide that with 95 % all of them hold together. Its half width is the bootstrap's standard error times
-its quantile of the largest of all |draw − mean|/error (Westfall & Young 1993); but a bootstrap of n things finds a
-variance that is too small by (n − 1)/n, and knows it as badly as n things tell it. So the quantile, one of a normal
-distribution, is exchanged for that with the same tail of Student's t, times √(n/(n − 1)). Degrees of freedom are those
-of a difference: n − 1 over n data sets in common, 2 (n − 1) between two times n families. Of fewer than 6 things the
-bootstrap does not know the quantile: then it is Bonferroni's, with n − 1. Where levels have an order, the slope along
-them is one more comparison; it has half of the 5 %, so that many levels do not hide a trend.
+Families of networks are drawn with replacement as in `comparison`, the same for levels that have the same families (one
+training, measured at several times). Where data sets vary, these are drawn, the same for every level, and the families
+within them: a level is compared with another on equal data. The interval of every difference is so wide that with 95 %
+all of them hold together. Its half width is the bootstrap's standard error times its quantile of the largest of all
+|draw − mean|/error (Westfall & Young 1993); but a bootstrap of n things finds a variance that is too small by (n −
+1)/n, and knows it as badly as n things tell it. So the quantile, one of a normal distribution, is exchanged for that
+with the same tail of Student's t, times √(n/(n − 1)). Degrees of freedom are those of a difference: n − 1 over n data
+sets or families in common, 2 (n − 1) between two times n families. Of fewer than 6 things the bootstrap does not know
+the quantile: then it is Bonferroni's, with n − 1. Where levels have an order, the slope along them is one more
+comparison; it has half of the 5 %, so that many levels do not hide a trend.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from testbed.results.comparison import CONFIDENCE, FEWEST, REPLICATES, ROUNDING, bootstrap_means
+from testbed.results.comparison import CONFIDENCE, FEWEST, REPLICATES, ROUNDING, bootstrap_means, draw_seeds
 
 SMALL = 0.1  # of the largest mean: differences below it are called none
 ENOUGH = 6  # families, or data sets, that tell the quantile of the largest of several differences
@@ -72,7 +73,7 @@ class Trend:
 def differences(
     groups: Sequence[pl.DataFrame], column: str, ordered: bool = False, against: int | None = None
 ) -> Differences:
-    """Differences of a column's mean between groups of pairs that share no network, with simultaneous 95 % intervals.
+    """Differences of a column's mean between groups of pairs, with simultaneous 95 % intervals.
 
     groups: tables of pairs, with families; pairs of a data set that groups have in common (`data.seed`) are compared
     with each other. ordered: whether the groups have an order, in which there may be a trend. against: the one group
@@ -103,6 +104,8 @@ def differences(
     draws[~usable] = 0.0  # they have no weight
     n_units = int(units[usable].min())
     paired = all(_has_data_sets(group) for group in groups)
+    if not paired and len(set(draw_seeds(groups))) == 1:
+        paired, n_units = True, n_units - 1
     has_line = ordered and n > 2 and bool(usable.all())
     tail = (1 - CONFIDENCE) / 2 if has_line else 1 - CONFIDENCE  # the line, and all pairs, fail half as often each
     half = _half_widths(weights @ draws, n_units, paired, tail)
@@ -167,19 +170,20 @@ def _line(n: int) -> np.ndarray:
 def _means(groups: Sequence[pl.DataFrame], column: str) -> tuple[np.ndarray, np.ndarray]:
     """The mean of each group `[K]`, and its draws `[K, replicates]`; NaN where there are too few families."""
     if not all(_has_data_sets(group) for group in groups):
-        drawn = [bootstrap_means(group, column, seed=k) for k, group in enumerate(groups)]
+        drawn = [bootstrap_means(group, column, seed) for group, seed in zip(groups, draw_seeds(groups), strict=True)]
         return np.array([mean for mean, _ in drawn]), np.array([draws for _, draws in drawn])
     seeds = sorted({seed for group in groups for seed in group["data.seed"]})
     rng = np.random.default_rng(0)
     counts = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), REPLICATES)
     mean, draws = np.empty(len(groups)), np.empty((len(groups), REPLICATES))
+    of_sets = [[group.filter(pl.col("data.seed") == seed) for seed in seeds] for group in groups]
+    seed_of_draws = np.reshape(draw_seeds([pairs for of_group in of_sets for pairs in of_group]), (-1, len(seeds)))
     for k, group in enumerate(groups):
         weights, values = np.zeros((len(seeds), REPLICATES)), np.zeros((len(seeds), REPLICATES))
-        for d, seed in enumerate(seeds):
-            pairs = group.filter(pl.col("data.seed") == seed)
+        for d, pairs in enumerate(of_sets[k]):
             if not len(pairs):
                 continue
-            of_set, of_draws = bootstrap_means(pairs, column, seed=k * len(seeds) + d)
+            of_set, of_draws = bootstrap_means(pairs, column, int(seed_of_draws[k, d]))
             weights[d] = len(pairs) * counts[:, d]
             values[d] = np.where(np.isfinite(of_draws), of_draws, of_set)
         total = weights.sum(0)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 import kernels
-from testbed.section import Section
+from testbed.section import Section, Step
 
 
 class _OptimizerSpec(Section):
@@ -76,8 +76,10 @@ class TrainingSpec(Section):
     frozen: share of the weights of each layer, drawn once for all networks of a cell, that keep their initial values
         (partial-gradient masks).
     frozen_layers: numbers of affine layers that do so whole, biases too, the first being 0.
-    clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, record_every and ensemble.spawn_step
-        count d updates each, and the learning rate is divided by d (Saad & Solla 1995).
+    clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, snapshot, record_every and
+        ensemble.spawn_step count d updates each, and the learning rate is divided by d (Saad & Solla 1995).
+    snapshot: networks are measured as they were after so many of the steps; left out: after all. Cells that differ in
+        it alone measure one training at several times.
     """
 
     steps: int
@@ -94,6 +96,7 @@ class TrainingSpec(Section):
     frozen: Annotated[float, Field(ge=0, lt=1)] = 0.0
     frozen_layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     record_every: int | None = None
+    snapshot: Step | None = None
     dtype: Literal["float32", "float64"] = "float32"
 
     @property
@@ -104,6 +107,11 @@ class TrainingSpec(Section):
     def unit(self, n_inputs: int) -> int:
         """Updates in one unit of the clock."""
         return n_inputs if self.clock == "inputs" else 1
+
+    @property
+    def measured_at(self) -> int:
+        """The number of steps after which networks are measured."""
+        return self.steps if self.snapshot is None else self.snapshot
 
     def build(self, n_inputs: int = 1, **per_network: np.ndarray) -> kernels.Training:
         """The kernels' training for this many inputs, with the numbers that differ between networks as arrays.
@@ -140,6 +148,8 @@ class TrainingSpec(Section):
     @model_validator(mode="after")
     def _check(self) -> TrainingSpec:
         self.build()
+        if self.measured_at > self.steps:
+            raise ValueError(f"snapshot ({self.snapshot}) must be at most steps ({self.steps}).")
         if self.clock == "inputs" and (self.schedule.kind != "constant" or self.schedule.warmup_steps):
             raise ValueError("clock 'inputs' goes with a constant schedule without warm-up.")
         return self

@@ -89,6 +89,11 @@ def _of_architecture(setting: Setting) -> Iterator[str]:
             f"architecture.pruning.rewind_step ({pruning.rewind_step}) must be at most "
             f"training.steps ({training.steps})."
         )
+    if pruning is not None and not pruning.retrain and training.snapshot is not None:
+        yield (
+            "training.snapshot goes with architecture.pruning.retrain = true: networks that are left as they were "
+            "pruned have no training to look into."
+        )
     teacher = setting.teacher
     if architecture.lean and (teacher is None or teacher.hidden[:1] != architecture.hidden[:1]):
         yield (

@@ -19,6 +19,7 @@ QUICK = {  # dotted key: (divided by, but at least)
     "ensemble.spawn_step": (20, 0),
     "architecture.pruning.rewind_step": (20, 0),
     "training.steps": (20, 20),
+    "training.snapshot": (20, 0),
     "training.schedule.warmup_steps": (20, 0),
     "training.schedule.step_size": (20, 1),
     "training.record_every": (20, 1),

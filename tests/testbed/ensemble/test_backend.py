@@ -14,6 +14,7 @@ from testbed.study import Study
 
 KERNELS = {  # with --quick
     "aligned_width": 36,
+    "along_training": 2,
     "controls": 8,
     "counterexample": 6,
     "difficulty": 2,
