@@ -114,7 +114,16 @@ setup(
     extras_require={
         "cluster": CLUSTER,
         "gpu": [GPU],
-        "test": [GPU, *CLUSTER, "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"],
+        "test": [
+            GPU,
+            *CLUSTER,
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "pandas>=2",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+        ],
         "page": ["axe-playwright-python>=0.1.4", "playwright>=1.40"],  # try the page in a browser
         "peers": ["jax>=0.4.30"],
     },

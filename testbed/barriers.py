@@ -18,11 +18,13 @@ from kernels.arguments import Alphas, alpha_grid
 from kernels.checks import described, nearest, numbers
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
+from testbed.frames import to_pandas
 from testbed.measures import paths
 from testbed.own_networks import read
 from testbed.pair_set import PairSet, Samples
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 CHOICES = tuple(name for name in ALIGNMENTS if name != "reference")  # which takes the other networks of a study's cell
@@ -153,6 +155,14 @@ class Barriers:
                 )
             )
         return pl.concat(parts)
+
+    def to_polars(self) -> pl.DataFrame:
+        """The table."""
+        return self.table
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as pandas has it; ImportError, with the command that helps, where there is no pandas."""
+        return to_pandas(self.table)
 
     def plot(self, ax: Axes | None = None, quantity: str = "loss") -> Axes:
         """Draw the curves, a colour for each path, and return the axes."""

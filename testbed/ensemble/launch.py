@@ -25,7 +25,8 @@ class Launch:
     index: its number. study: the settings that the cells share (and the first one's where they differ); cells: the
     study of each, by number. data: the data sets that `dataset` numbers. train_sets: the training samples that
     `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. networks and pairs: its
-    rows of the plan's tables; a network's `row` is its place among them.
+    rows of the plan's tables; a network's `row` is its place among them. given: parameters that networks start from,
+    `[n_given, n_parameters]`, by their number `given`; None: they are drawn.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Launch:
     train_sets: tuple[Tensor, Tensor] | None
     networks: pl.DataFrame
     pairs: pl.DataFrame
+    given: Tensor | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,7 +97,12 @@ class Launch:
         return (params * structure.fan_in_gain(self.architecture, mask) * mask).to(params.dtype)
 
     def _initial_of_cell(self, cell: int, networks: pl.DataFrame, device: str) -> Tensor:
-        """Before any mask; where the cell's networks lean, their first layers plus a share of the teacher's."""
+        """Before any mask: the given ones, or such as are drawn.
+
+        Where the cell's networks lean, their first layers have a share of the teacher's added.
+        """
+        if self.given is not None:
+            return self.given[torch.from_numpy(networks["given"].to_numpy(writable=True))].to(self.dtype)
         spec = self.cells[cell].architecture
         seeds = networks["init_seed"].to_numpy(writable=True)
         params = self.architecture.initial(

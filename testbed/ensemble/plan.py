@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import polars as pl
+from torch import Tensor
 
 import kernels
 from kernels import streams
+from testbed import given_networks
 from testbed.data import datasets
 from testbed.data.datasets import Dataset
 from testbed.data.sampling import Sampled
@@ -67,15 +70,17 @@ class _Draft:
         """The launch, whose networks and pairs are those of the plan's that bear its number."""
         data = tuple(self.data.values())
         _check_batch(self.study, data[0])
+        architecture = _architecture(self.study, data[0])
         return Launch(
             self.index,
             self.study,
             self.cells,
-            _architecture(self.study, data[0]),
+            architecture,
             data,
             self.train_sets.joined(),
             networks.filter(launch=self.index),
             paths.filter(launch=self.index),
+            _given(self.study, max(cell.ensemble.families for cell in self.cells.values()), architecture),
         )
 
 
@@ -157,6 +162,17 @@ def _architecture(study: Study, data: Dataset) -> kernels.Architecture:
         raise StudyError(f"architecture.{error}") from None
 
 
+def _given(study: Study, families: int, architecture: kernels.Architecture) -> Tensor | None:
+    """The networks that the families of a launch start from, `[n_given, n_parameters]`; None: they are drawn."""
+    files = study.ensemble.start
+    if files is None:
+        return None
+    params = given_networks.read(given_networks.found(files, Path()), study.files or {}, architecture)
+    if families > len(params):
+        raise StudyError(f"ensemble.families ({families}) must be at most the {len(params)} networks of ensemble.from.")
+    return params
+
+
 def _trainings(cells: list[Cell]) -> list[_Training]:
     """The training of each cell, in their order."""
     together: dict[str, list[Cell]] = {}
@@ -220,6 +236,7 @@ def _networks(study: Study, place: _Place, roots: dict[str, int], training: _Tra
             "own_seed": streams.network_seeds(roots["own"], n),
             "side": 1 - 2 * ((family + sibling) % 2),
         }
+        | ({} if ensemble.start is None else {"given": family})
     )
 
 

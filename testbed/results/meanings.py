@@ -33,6 +33,7 @@ COLUMNS = {
     "data_seed": "seed of the batches before spawn_step",
     "spawn_seed": "seed of the batches from spawn_step on",
     "mask_seed": "seed of the random mask, where the architecture is sparse",
+    "given": "number of the network of ensemble.from that it started from",
     "frozen_seed": "seed of the weights that keep their initial values, where some do",
     "own_seed": "seed of the training samples that are the network's own, where data.shared is below 1",
     "side": "1 or -1, the side that the network takes where data.shift is above 0",

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from testbed import columns
+from testbed.alignment.registry import ALIGNMENTS
 from testbed.errors import StudyError
-from testbed.results.comparison import with_families
+from testbed.frames import to_pandas
+from testbed.measures.registry import PREDICTIONS
+from testbed.results.comparison import group_means, with_families
 from testbed.results.store import Damaged, Store
 from testbed.study import Study
 from testbed.study.levels import levels
 from testbed.study.study import BASELINE
 from testbed.toml import tomllib
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 LABELS = {
     "architecture.hidden": "hidden width (units)",
@@ -82,8 +90,55 @@ class Results:
             f"Results of {self.folder}: {self.study.question}\n"
             f"  varied: {varied}\n"
             f"  {len(self.networks):,} networks, {len(self.pairs):,} pairs: .networks, .pairs, .curves, .losses; "
-            f".columns says what every column means"
+            f".columns says what every column means; .barriers() for the means, .plot() for the figure"
         )
+
+    def _repr_html_(self) -> str:
+        """The same, and the mean barriers, for a notebook."""
+        return f"<pre>{html.escape(repr(self))}</pre>{self.barriers()._repr_html_()}"
+
+    def barriers(self, quantity: str | None = None, definition: str = "linear") -> pl.DataFrame:
+        """Mean barriers of each kind of pairs, at each level of the factors and on each path, with 95 % intervals.
+
+        Columns: kind, a column for each factor (null where a kind is not told apart by it), path ("straight", or the
+        alignment), n pairs, mean, low, high; the interval is of a bootstrap over families, NaN with fewer than three.
+        quantity: one of `testbed.columns.QUANTITIES`, or the name of a prediction; None: the measured loss on test
+        samples, or on training samples where there are none. ValueError names what is not there.
+        """
+        quantity = f"{self.part}_loss" if quantity is None else quantity
+        if not self.has(columns.barrier(quantity, definition)):
+            known = [name for name in self._quantities if self.has(columns.barrier(name, definition))]
+            raise ValueError(
+                f"there is no barrier of {quantity!r} by the definition {definition!r}: quantity must be one of "
+                f"{', '.join(known) or 'none'}, and definition one of {', '.join(columns.DEFINITIONS)}."
+            )
+        tables = []
+        for kind in self.kinds:
+            for path in ("", *ALIGNMENTS):
+                column = columns.barrier(quantity, definition, path)
+                if self.has(column):
+                    means = group_means(self.measured.filter(kind=kind), ["kind", *self.groups(kind)], column)
+                    tables.append(means.with_columns(path=pl.lit(path or "straight")))
+        table = pl.concat(tables, how="diagonal")
+        factors = [key for key in self.factors if key in table.columns]
+        return table.select("kind", *factors, "path", "n", "mean", "low", "high")
+
+    def to_polars(self) -> pl.DataFrame:
+        """The table of pairs: a row each, with its factors, families, barriers and all that was measured."""
+        return self.pairs
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as pandas has it; ImportError, with the command that helps, where there is no pandas."""
+        return to_pandas(self.pairs)
+
+    def plot(self, factor: str | None = None) -> Figure:
+        """Mean barriers against a factor, as the page shows them; without a factor, curves of a few pairs.
+
+        factor: a dotted key that varies; None: the first. ValueError names those that there are.
+        """
+        from testbed.report.plot import figure_of
+
+        return figure_of(self, factor)
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
@@ -140,6 +195,11 @@ class Results:
     def has(self, column: str) -> bool:
         """Whether the pairs have this column, with at least one value."""
         return column in self.pairs.columns and self.pairs[column].null_count() < len(self.pairs)
+
+    @property
+    def _quantities(self) -> list[str]:
+        """Measured and predicted quantities that pairs may have a barrier of."""
+        return [*columns.QUANTITIES, *PREDICTIONS]
 
     @property
     def part(self) -> str:

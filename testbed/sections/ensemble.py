@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from testbed.section import Count, Section, Step
 
@@ -15,11 +15,16 @@ class EnsembleSpec(Section):
     """Families of siblings: one initialisation and one data order, until each takes its own from `spawn_step` on.
 
     pairs: `siblings`, all pairs within families; `independent`, `independent_pairs` of those between families, drawn
-        without replacement (as many as there are families unless it says otherwise).
+        without replacement (as many as there are families, or as there are, unless it says otherwise).
+    from: files of networks to start from, in place of initial ones, a family each; paths and patterns
+        ("checkpoints/*.safetensors") from the study's file: state dicts, or `params` [n_networks, n_parameters] as in a
+        run folder's parameters/. `families` is then their number unless it says fewer; training.steps = 0 measures the
+        networks as they are.
     rate_factor: the learning rate of sibling k is multiplied by rate_factor^k (one initialisation, different rates).
     """
 
     families: Count
+    start: Annotated[tuple[str, ...] | None, Field(strict=False, alias="from", min_length=1)] = None
     siblings: Count = 2
     rate_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     spawn_step: Step = 0
@@ -43,7 +48,14 @@ class EnsembleSpec(Section):
     @property
     def n_independent(self) -> int:
         """Independent pairs to draw in one cell."""
-        return (self.independent_pairs or self.families) if "independent" in self.pairs else 0
+        if "independent" not in self.pairs:
+            return 0
+        return self.independent_pairs or max(1, min(self.families, self.n_possible))
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _check(self) -> EnsembleSpec:

@@ -12,6 +12,7 @@ from testbed.data.file import FileData
 from testbed.data.teacher_student import TeacherStudentData
 from testbed.measures.permutations import MOST_UNITS
 from testbed.measures.registry import MEASURES, PREDICTIONS
+from testbed.sections.architecture import ArchitectureSpec
 from testbed.sections.setting import Setting
 from testbed.study.measure_section import MeasureSpec
 
@@ -83,6 +84,11 @@ def _of_architecture(setting: Setting) -> Iterator[str]:
             f"training.frozen_layers must be below {n_layers}, the number of affine layers, "
             f"not {max(training.frozen_layers)}."
         )
+    if setting.ensemble.start is not None:
+        drawn = ("initialisation", "scale", "lean")
+        default = ArchitectureSpec(hidden=())
+        if changed := [name for name in drawn if getattr(architecture, name) != getattr(default, name)]:
+            yield f"architecture.{changed[0]} is for networks that are drawn, and ensemble.from gives them; drop it."
     pruning = architecture.pruning
     if pruning is not None and pruning.rewind_step > training.steps:
         yield (

@@ -63,7 +63,7 @@ def _tables(key: str, model: type[BaseModel]) -> Iterator[Described]:
     """The table of a section at this dotted key, and those of the sections in it."""
     fields = model.model_fields
     kinds = _kinds(model)
-    shown = {name: field for name, field in fields.items() if name != "kind" or len(kinds) != 1}
+    shown = {field.alias or name: field for name, field in fields.items() if name != "kind" or len(kinds) != 1}
     rows = [(name, _type(field), _default(field)) for name, field in shown.items()]
     yield Described(key, " or ".join(kinds), _text(model), rows)
     for name, field in fields.items():

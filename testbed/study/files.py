@@ -1,4 +1,7 @@
-"""The data files that a study names: found beside the study, and known by their SHA-256, so that no other is taken."""
+"""The files that a study names, of samples and of networks.
+
+They are found beside the study, and known by their SHA-256, so that no other is taken.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed import given_networks
 from testbed.errors import StudyError, together
 from testbed.sha256 import sha256_of
 
@@ -25,11 +29,12 @@ class _Named:
 
 
 def fill(raw: dict[str, Any], folder: Path) -> None:
-    """Make the path of every data file of a raw study absolute, from the study's folder, and note its SHA-256.
+    """Make the path of every file of a raw study absolute, from the study's folder, and note its SHA-256.
 
     Of the one file that `[data]` names the hash is noted as `data.sha256`; if [vary] or a component names others, that
-    of every file in the table `files`, by its path. A hash that is there already stays, and is checked when the file
-    is read. StudyError, with the place, where there is no such file.
+    of every file in the table `files`, by its path. There stand those of the files of `ensemble.from` too, whose
+    networks are counted where the study does not say how many families there are. A hash that is there already stays,
+    and is checked when the file is read. StudyError, with the place, where there is no such file.
 
     >>> raw = {"data": {"kind": "file", "path": "samples.npz"}}
     >>> fill(raw, Path("/nowhere"))
@@ -40,14 +45,36 @@ def fill(raw: dict[str, Any], folder: Path) -> None:
     with together() as check:
         for place in named:
             check(_find, place, folder)
+    _fill_networks(raw, folder)
     if len(named) == 1 and named[0].within is raw.get("data"):
         data = raw["data"]
         data.setdefault("sha256", sha256_of(data["path"]))
-    elif named:
-        hashes = raw.setdefault("files", {})
-        if isinstance(hashes, dict):
-            for place in named:
-                hashes.setdefault(place.path, _pinned(place) or sha256_of(place.path))
+    else:
+        for place in named:
+            _note(raw, place.path, _pinned(place))
+
+
+def _fill_networks(raw: dict[str, Any], folder: Path) -> None:
+    """The files of networks that a study starts from."""
+    ensemble = raw.get("ensemble")
+    if not isinstance(ensemble, dict):
+        return
+    given = ensemble.get("from")
+    patterns = [given] if isinstance(given, str) else given
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        return
+    ensemble["from"] = given_networks.found(patterns, folder)
+    if "families" not in ensemble:
+        ensemble["families"] = given_networks.count(ensemble["from"])
+    for path in ensemble["from"]:
+        _note(raw, path)
+
+
+def _note(raw: dict[str, Any], path: str, sha256: str | None = None) -> None:
+    """Note the hash of a file in the table `files`, unless one stands there; None: it is worked out."""
+    hashes = raw.setdefault("files", {})
+    if isinstance(hashes, dict):
+        hashes.setdefault(path, sha256 or sha256_of(path))
 
 
 def _named(raw: dict[str, Any]) -> Iterator[_Named]:

@@ -42,7 +42,7 @@ BASELINE = "baseline"
 MOST_CELLS = 20_000  # each is checked as a study of its own, a millisecond or so
 MOST_SHOWN = 10  # sentences about cells
 NOT_FACTORS = ("vary", "component", "claims", "quick", "question", "seed", "files")  # tables and keys that cannot vary
-NOT_FACTORS_BELOW = ("measure.alphas", "measure.alignment")  # nor what begins so: one table holds all cells
+NOT_FACTORS_BELOW = ("measure.alphas", "measure.alignment", "ensemble.from")  # nor what begins so: all cells have one
 
 
 class Study(Section):
@@ -53,8 +53,8 @@ class Study(Section):
         is one cell for each.
     claims: what is known or expected, held against what is found.
     quick: the study was shrunk by `shrink`; a label for the report.
-    files: SHA-256 of each data file by its path, where [vary] or a component names some; filled in when the study is
-        loaded, checked when a file is read.
+    files: SHA-256, by their paths, of the files of ensemble.from, and of data files where [vary] or a component names
+        some; filled in when the study is loaded, checked when a file is read.
     """
 
     question: str
@@ -158,7 +158,7 @@ class Study(Section):
 
     def resolved(self) -> dict[str, Any]:
         """The whole study as plain tables, defaults included; what study.toml in a run folder holds."""
-        return self.model_dump(mode="json", exclude_none=True)
+        return self.model_dump(mode="json", exclude_none=True, by_alias=True)
 
     def toml(self) -> str:
         """The whole study, defaults included, as TOML."""
@@ -251,7 +251,8 @@ def _set(raw: dict[str, Any], setting: str) -> None:
 def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
     """Every dotted key of a section, its own sections' included."""
     keys = set()
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         keys.add(prefix + name)
         for part in (field.annotation, *typing.get_args(field.annotation)):
             if isinstance(part, type) and issubclass(part, BaseModel):
