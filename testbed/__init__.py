@@ -4,7 +4,8 @@
     → comparison ← theory curves ← parameters → store → figures, report.html
 
 `run_study(Study.load("teacher_student"), out)` is the whole of it; `testbed run teacher_student` is the same from a
-shell; `load(out)` reads a run; `barrier(model_a, model_b, (x, y))` is for two networks of one's own.
+shell; `load(out)` reads a run. Of networks of one's own, `barrier(model_a, model_b, (x, y))` measures two, and
+`soup(models, (x, y))` the average of several.
 docs/architecture.md says which wing holds what.
 """
 
@@ -38,9 +39,21 @@ if TYPE_CHECKING:
     from testbed.pair_set import PairSet
     from testbed.results.results import load
     from testbed.run import run_study, write_report
+    from testbed.soups import Soups, soup
     from testbed.study import Study
 
-__all__ = ["Barriers", "PairSet", "Study", "StudyError", "barrier", "load", "run_study", "write_report"]
+__all__ = [
+    "Barriers",
+    "PairSet",
+    "Soups",
+    "Study",
+    "StudyError",
+    "barrier",
+    "load",
+    "run_study",
+    "soup",
+    "write_report",
+]
 HOMES = {
     "Barriers": "testbed.barriers",
     "barrier": "testbed.barriers",
@@ -48,6 +61,8 @@ HOMES = {
     "PairSet": "testbed.pair_set",
     "Study": "testbed.study",
     "StudyError": "testbed.errors",
+    "Soups": "testbed.soups",
+    "soup": "testbed.soups",
     "run_study": "testbed.run",
     "write_report": "testbed.run",
 }

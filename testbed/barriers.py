@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +22,11 @@ from testbed.alignment.registry import ALIGNMENTS
 from testbed.frames import to_pandas
 from testbed.measures import paths
 from testbed.own_networks import read
-from testbed.pair_set import PairSet, Samples
+from testbed.pair_set import Networks, Origin, PairSet, Samples
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-CHOICES = tuple(name for name in ALIGNMENTS if name != "reference")  # which takes the other networks of a study's cell
 
 
 def barrier(
@@ -51,7 +50,8 @@ def barrier(
     data: (x, y) of tensors or arrays, x `[n_samples, n_inputs]` and y `[n_samples, n_outputs]` or class numbers
         `[n_samples]`; a torch Dataset or DataLoader that gives such pairs. Inputs with more dimensions are flattened.
     align: a name, or several, of `testbed.alignment.ALIGNMENTS`: "weights", "activations", "exhaustive", "canonical",
-        "canonical_weights". Paths before any alignment are always there.
+        "canonical_weights"; with b = None also "cycle" and "reference", which look at all networks. Paths before any
+        alignment are always there.
     alphas: a count, or a list with 0 and 1 in it.
     loss: "mse" (½ mean ‖f(x) − y‖²) or "cross_entropy"; None: cross-entropy where y are whole numbers.
 
@@ -68,7 +68,9 @@ def barrier(
     """
     names = [align] if isinstance(align, str) else list(align)
     for name in names:
-        nearest("align", name, CHOICES)
+        nearest("align", name, tuple(ALIGNMENTS))
+        if b is not None and ALIGNMENTS[name].of_many:
+            raise ValueError(f"align={name!r} looks at all networks: give them as one list a, with b=None.")
     ends_a = read("a", a, architecture, activation)
     ends_b = ends_a if b is None else read("b", b, architecture, activation)
     if ends_b.architecture != ends_a.architecture:
@@ -77,7 +79,7 @@ def barrier(
     if not {0.0, 1.0} <= set(grid.tolist()):
         raise ValueError("alphas must hold 0 and 1, the ends: every barrier is measured from them.")
     rows = _pairs(len(ends_a.params), None if b is None else len(ends_b.params))
-    x, y = _samples(data, ends_a.architecture, loss)
+    x, y = samples_of(data, ends_a.architecture, loss)
     if loss is None:
         loss = "mse" if y.is_floating_point() else "cross_entropy"
     pairs = PairSet.of(
@@ -88,6 +90,8 @@ def barrier(
         loss,
         grid,
     )
+    if b is None:
+        pairs = dataclasses.replace(pairs, origin=_origin(rows, ends_a.params))
     found = paths.measured(pairs)
     aligned: dict[str, PairSet] = {}
     for name in names:
@@ -216,7 +220,14 @@ def _pairs(n_a: int, n_b: int | None) -> list[tuple[int, int]]:
     return list(itertools.combinations(range(n_a), 2))
 
 
-def _samples(data: Any, architecture: Architecture, loss: str | None) -> Samples:
+def _origin(rows: list[tuple[int, int]], params: torch.Tensor) -> Origin:
+    """Where pairs within one list of networks come from: that list is their cell."""
+    a, b = np.array(rows).T
+    one_cell = np.zeros(len(params), int)
+    return Origin(np.zeros(len(rows), int), a, b, Networks(params, np.arange(len(params)), one_cell, one_cell))
+
+
+def samples_of(data: Any, architecture: Architecture, loss: str | None) -> Samples:
     """x `[n_samples, n_inputs]` and y of a pair of arrays, a Dataset or a DataLoader."""
     if isinstance(data, torch.utils.data.DataLoader):
         batches = list(data)

@@ -106,7 +106,8 @@ class Alignment:
 
     text: what it does, for `testbed fields`; phrase: as columns and sentences name it, "after …"; mark: in figures.
     align: the same pairs with other parameters at their ends. bounded: whether the best of all permutations bounds it
-    from below, so that its gap to that is a column. work, lacks: as for a Measure.
+    from below, so that its gap to that is a column. of_many: whether it looks at all networks of a pair's cell, and not
+    at its two ends alone. work, lacks: as for a Measure.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Alignment:
     work: Callable[[Extent], Work]
     lacks: Callable[[Setting], str | None] = nothing
     bounded: bool = False
+    of_many: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ cannot be matched: whatever compares units refuses it by its row, and a study le
 from testbed.alignment.canonical import RESCALED, canonical
 from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
 from testbed.alignment.matching import match_activations, match_weights, to_reference
+from testbed.alignment.merging import match_all
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.alignment.symmetries import ODD, Aligned, groups, has_signs, permute
 
@@ -21,6 +22,7 @@ __all__ = [
     "groups",
     "has_signs",
     "match_activations",
+    "match_all",
     "match_weights",
     "n_choices",
     "permute",

@@ -12,6 +12,7 @@ import torch
 from testbed.alignment.canonical import RESCALED, canonical
 from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
 from testbed.alignment.matching import match_activations, match_weights, to_reference
+from testbed.alignment.merging import match_all
 from testbed.alignment.symmetries import has_signs
 from testbed.kinds import Alignment, Extent, Mark, Work
 from testbed.pair_set import PairSet
@@ -52,6 +53,20 @@ def _reference(pairs: PairSet) -> PairSet:
     references = firsts[torch.from_numpy(place)]
     signs = has_signs(pairs.architecture)
     a, b = (to_reference(pairs.architecture, end, references, signs=signs).params for end in (pairs.a, pairs.b))
+    return pairs.between_ends(a, b)
+
+
+def _cycle(pairs: PairSet) -> PairSet:
+    """Both ends as they are when all networks of their cell are matched at once."""
+    if pairs.origin is None:
+        raise ValueError("cycle-consistent matching needs the other networks of each pair's cell.")
+    a, b = pairs.a.clone(), pairs.b.clone()
+    for cell in np.unique(pairs.origin.cell):
+        networks = pairs.origin.networks.of_cell(cell)
+        matched = match_all(pairs.architecture, networks.params, signs=has_signs(pairs.architecture))
+        rows = np.flatnonzero(pairs.origin.cell == cell)
+        for end, number in ((a, pairs.origin.a), (b, pairs.origin.b)):
+            end[torch.from_numpy(rows)] = matched[torch.from_numpy(np.searchsorted(networks.number, number[rows]))]
     return pairs.between_ends(a, b)
 
 
@@ -155,6 +170,17 @@ ALIGNMENTS: dict[str, Alignment] = {
             mark=Mark("<", "both matched to one network"),
             align=_reference,
             work=_twice_the_matching,
+            of_many=True,
+        ),
+        Alignment(
+            name="cycle",
+            text="both ends as they are when all networks of their cell are matched at once, to their common mean: "
+            "matchings that agree around every cycle of networks",
+            phrase="after cycle-consistent matching",
+            mark=Mark("p", "after cycle-consistent matching"),
+            align=_cycle,
+            work=_twice_the_matching,
+            of_many=True,
         ),
         Alignment(
             name="canonical",

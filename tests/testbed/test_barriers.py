@@ -174,7 +174,7 @@ OTHER = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
         ((MODELS[0], MODELS[1], X), {}, r"data must be \(x, y\)"),
         ((MODELS[0], MODELS[1], (X, Y[:9])), {}, r"y "),
         ((MODELS[0], MODELS[1], (X, Y)), {"align": "weigths"}, r"align must be one of .*Did you mean 'weights'"),
-        ((MODELS[0], MODELS[1], (X, Y)), {"align": "reference"}, r"align must be one of"),
+        ((MODELS[0], MODELS[1], (X, Y)), {"align": "reference"}, r"align='reference' looks at all networks"),
         ((MODELS[0], MODELS[1], (X, Y)), {"loss": "msee"}, r"loss must be one of .*Did you mean 'mse'"),
         ((MODELS[0], MODELS[1], (X, Y)), {"alphas": [0.1, 1.0]}, r"alphas must hold 0 and 1"),
         (({"a.weight": torch.ones(2, 3, 3)}, MODELS[1], (X, Y)), {"activation": "relu"}, r"it is no affine layer"),

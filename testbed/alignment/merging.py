@@ -1,0 +1,60 @@
+"""Many networks brought into one frame: cycle-consistent matching, from which averages of all can be taken."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+import kernels
+from testbed.alignment.matching import ROUNDING, to_reference
+
+MOST_ROUNDS = 50
+MOST_ALONE = 64  # networks of which each is also matched to the mean of the others; beyond, its own share is small
+
+
+def match_all(architecture: kernels.Architecture, params: Tensor, *, signs: bool = False) -> Tensor:
+    """Permutations (and signs) of all networks that minimise Σ_i ‖π_i(θ_i) − mean‖²: the networks so permuted.
+
+    params and result: `[n_networks, n_parameters]`. Every network is matched by weights to the first; then, round after
+    round, all of them to the mean of all, and up to MOST_ALONE of them one after the other to the mean of the others
+    (MergeMany, algorithm 3 of Ainsworth, Hayase & Srinivasa 2023). Each round lowers the sum; it ends in a local
+    minimum, nearly always the global one of small networks. Matching A to B and B to C so is matching A to C, which it
+    is not where each pair is matched on its own (Crisostomi et al. 2024). signs and ValueError: as for `match_weights`.
+
+    >>> architecture = kernels.Architecture((2, 4, 1))
+    >>> params = architecture.initial(1).repeat(3, 1)
+    >>> from testbed.alignment import permute
+    >>> params[1:] = permute(architecture, params[1:], (torch.tensor([[3, 2, 1, 0], [1, 0, 3, 2]]),))
+    >>> bool((match_all(architecture, params) == params[0]).all())
+    True
+    """
+
+    def to_mean_of_all(params: Tensor) -> Tensor:
+        mean = params.double().mean(0).to(params.dtype)
+        return to_reference(architecture, params, mean, signs=signs).params
+
+    def to_mean_of_others(params: Tensor) -> Tensor:
+        params = params.clone()
+        for i in range(len(params)):
+            others = (params.double().sum(0) - params[i].double()) / (len(params) - 1)
+            params[i] = to_reference(architecture, params[i : i + 1], others.to(params.dtype), signs=signs).params[0]
+        return params
+
+    matched = to_reference(architecture, params, params[0], signs=signs).params
+    matched = _descended(matched, to_mean_of_all)
+    return _descended(matched, to_mean_of_others) if 1 < len(params) <= MOST_ALONE else matched
+
+
+def _descended(params: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
+    """The networks after as many steps as lower their spread."""
+    for _ in range(MOST_ROUNDS):
+        nearer = step(params)
+        if not _spread(nearer) < _spread(params) * (1 - ROUNDING):
+            break
+        params = nearer
+    return params
+
+
+def _spread(params: Tensor) -> float:
+    """Σ_i ‖θ_i − mean‖²."""
+    params = params.double()
+    return float((params - params.mean(0)).square().sum())

@@ -1,0 +1,167 @@
+"""Averages of more than two networks ("soups"), and their loss: `testbed.soup(models, (x, y), align="cycle")`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+import kernels
+from kernels import Architecture
+from kernels.checks import nearest
+from testbed.alignment import canonical, has_signs, match_all, to_reference
+from testbed.barriers import samples_of
+from testbed.own_networks import read
+
+FRAMES: dict[str, Callable[[Architecture, Tensor], Tensor]] = {
+    "": lambda architecture, params: params,
+    "reference": lambda architecture, params: (
+        to_reference(architecture, params, params[0], signs=has_signs(architecture)).params
+    ),
+    "cycle": lambda architecture, params: match_all(architecture, params, signs=has_signs(architecture)),
+    "canonical": canonical,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Soup:
+    """An average of networks: the places of its members among those given, its parameters `[n_parameters]`, its loss.
+
+    path: "", or the alignment before it. recipe: `uniform`, of all networks; `greedy`, of those that each lowered the
+    loss. error: the share misclassified, or None.
+    """
+
+    path: str
+    recipe: str
+    members: tuple[int, ...]
+    params: Tensor
+    loss: float
+    error: float | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Soups:
+    """The soups of some networks, and the networks' own losses `[n_networks]` (errors, or None)."""
+
+    architecture: Architecture
+    loss: np.ndarray
+    error: np.ndarray | None
+    soups: tuple[Soup, ...]
+
+    def __getitem__(self, key: tuple[str, str]) -> Soup:
+        """A soup by path and recipe: `soups["cycle", "greedy"]`; KeyError names those that there are."""
+        by_key = {(soup.path, soup.recipe): soup for soup in self.soups}
+        if key not in by_key:
+            raise KeyError(f"there is no soup {key!r}, but {', '.join(map(repr, by_key))}.")
+        return by_key[key]
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row a soup: path, recipe, members, loss, error; before them the mean and the best of the networks."""
+        error = np.full(len(self.loss), np.nan) if self.error is None else self.error
+        best = int(np.argmin(self.loss))
+        rows: list[tuple[str, str, list[int], float, float | None]] = [
+            ("", "mean of networks", list(range(len(self.loss))), float(self.loss.mean()), float(error.mean())),
+            ("", "best network", [best], float(self.loss[best]), float(error[best])),
+        ]
+        rows += [(soup.path, soup.recipe, list(soup.members), soup.loss, soup.error) for soup in self.soups]
+        table = pl.DataFrame(rows, schema=["path", "recipe", "members", "loss", "error"], orient="row")
+        return table.with_columns(
+            pl.when(pl.col("path") == "").then(pl.lit("as trained")).otherwise("path").alias("path"),
+            pl.col("error").fill_nan(None),
+        )
+
+    def __repr__(self) -> str:
+        """One line for the networks, and one for each soup."""
+        lines = [f"{len(self.loss)} networks: mean loss {self.loss.mean():.3g}, least {self.loss.min():.3g}"]
+        for soup in self.soups:
+            how = f" after {soup.path}" if soup.path else ""
+            lines.append(f"  {soup.recipe} soup of {len(soup.members)}{how}: loss {soup.loss:.3g}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return self.to_polars()._repr_html_()
+
+
+def soup(
+    networks: Any,
+    data: Any,
+    *,
+    align: str | Sequence[str] = "cycle",
+    loss: str | None = None,
+    activation: str | None = None,
+    architecture: Architecture | None = None,
+    backend: str = "auto",
+) -> Soups:
+    """Averages of several networks and their loss, as they are and after they were brought into one frame.
+
+    The uniform soup averages all; the greedy one takes them in the order of their losses, each only if the average
+    does not get worse (Wortsman et al. 2022, recipe 1, whose held-out samples are `data`).
+
+    networks, data, loss, activation, architecture: as for `testbed.barrier`, two networks at least. align: "cycle",
+    "reference", "canonical", or several; the networks as they are always come first. ValueError names what cannot be
+    used.
+
+    >>> from torch import nn
+    >>> models = [nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)) for _ in range(4)]
+    >>> x = torch.randn(64, 2)
+    >>> found = soup(models, (x, x.prod(1, keepdim=True)))
+    >>> found["cycle", "uniform"].members, found["cycle", "uniform"].params.shape
+    ((0, 1, 2, 3), torch.Size([33]))
+    """
+    names = [align] if isinstance(align, str) else list(align)
+    for name in names:
+        nearest("align", name, tuple(FRAMES))
+    own = read("networks", networks, architecture, activation)
+    if len(own.params) < 2:
+        raise ValueError("networks must hold at least two networks.")
+    x, y = samples_of(data, own.architecture, loss)
+    is_mse = loss == "mse" or (loss is None and y.is_floating_point())
+    samples = (x.to(own.params.dtype), y.to(own.params.dtype) if is_mse else y)
+    taste = _Taste(own.architecture, samples, "mse" if is_mse else "cross_entropy", backend)
+    losses, errors = taste(own.params)
+    order = np.argsort(losses, kind="stable")
+    soups = []
+    for path in dict.fromkeys(["", *names]):
+        params = FRAMES[path](own.architecture, own.params)
+        for recipe, members in (("uniform", tuple(range(len(params)))), ("greedy", _greedy(params, order, taste))):
+            average = params[list(members)].double().mean(0).to(params.dtype)
+            of_soup, error = taste(average[None])
+            soups.append(
+                Soup(path, recipe, members, average, float(of_soup[0]), None if error is None else float(error[0]))
+            )
+    return Soups(own.architecture, losses, errors, tuple(soups))
+
+
+@dataclass(frozen=True, eq=False)
+class _Taste:
+    """The loss, and the error, of networks `[n, n_parameters]` on the samples, `[n]`."""
+
+    architecture: Architecture
+    samples: tuple[Tensor, Tensor]
+    loss: str
+    backend: str
+
+    def __call__(self, params: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+        found = kernels.path_losses(
+            self.architecture, params, params, [0.0], self.samples, self.loss, backend=self.backend
+        )
+        return found.loss[:, 0].numpy(), None if found.error is None else found.error[:, 0].numpy()
+
+
+def _greedy(params: Tensor, order: np.ndarray, taste: _Taste) -> tuple[int, ...]:
+    """The members of the greedy soup, in the order in which they were taken."""
+    members = [int(order[0])]
+    total = params[members[0]].double()
+    least = float(taste(params[members])[0][0])
+    for candidate in order[1:].tolist():
+        average = (total + params[candidate].double()) / (len(members) + 1)
+        found = float(taste(average.to(params.dtype)[None])[0][0])
+        if found <= least:
+            least = found
+            total = total + params[candidate].double()
+            members.append(candidate)
+    return tuple(members)
