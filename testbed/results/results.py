@@ -15,6 +15,7 @@ from testbed.errors import StudyError
 from testbed.frames import to_pandas
 from testbed.measures.registry import PREDICTIONS
 from testbed.results.comparison import group_means, with_families
+from testbed.results.plot import draw
 from testbed.results.store import Damaged, Store
 from testbed.study import Study
 from testbed.study.levels import levels
@@ -23,7 +24,7 @@ from testbed.toml import tomllib
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 LABELS = {
     "architecture.hidden": "hidden width (units)",
@@ -131,14 +132,21 @@ class Results:
         """The same as pandas has it; ImportError, with the command that helps, where there is no pandas."""
         return to_pandas(self.pairs)
 
-    def plot(self, factor: str | None = None) -> Figure:
-        """Mean barriers against a factor, as the page shows them; without a factor, curves of a few pairs.
+    def plot(self, factor: str | None = None, quantity: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw mean barriers against a factor, with 95 % intervals; where none varies, mean curves; return the axes.
 
-        factor: a dotted key that varies; None: the first. ValueError names those that there are.
+        factor: a dotted key that varies; None: the first. quantity: one of `testbed.columns.QUANTITIES`; None: as for
+        `barriers`. ValueError names what there is.
         """
-        from testbed.report.plot import figure_of
-
-        return figure_of(self, factor)
+        if factor is not None and factor not in self.factors:
+            raise ValueError(
+                f"factor must be one of {', '.join(self.factors) or 'none (nothing varies)'}, not {factor!r}."
+            )
+        quantity = f"{self.part}_loss" if quantity is None else quantity
+        quantities = [name for name in columns.QUANTITIES if self.has(columns.barrier(name))]
+        if quantity not in quantities:
+            raise ValueError(f"quantity must be one of {', '.join(quantities)}, not {quantity!r}.")
+        return draw(self, factor or next(iter(self.factors), None), quantity, ax)
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:

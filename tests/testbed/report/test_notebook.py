@@ -61,13 +61,24 @@ def test_without_pandas_a_sentence_says_so(loaded, monkeypatch):
 
 
 def test_a_run_draws_itself(loaded):
-    for name in ("widths", "alone"):
-        assert loaded(name).plot().axes
-    assert loaded("splits").plot("ensemble.spawn_step").axes
+    results = loaded("widths")
+    ax = results.plot()
+    (first, *_), labels = ax.get_legend_handles_labels()
+    assert labels[:2] == ["independent", "independent, after weight matching"]
+    drawn = first.lines[0].get_ydata()
+    means = results.barriers().filter(kind="independent", path="straight")
+    assert list(drawn) == pytest.approx(means["mean"].to_list())
+    assert [text.get_text() for text in ax.get_xticklabels()] == means["architecture.hidden"].to_list()
+    curve = loaded("alone").plot(quantity="train_loss").lines[0]
+    pairs = loaded("alone").measured.filter(kind="independent")["pair"].implode()
+    at_start = loaded("alone").curves.filter(pl.col("pair").is_in(pairs), alpha=0.0)["train_loss"].mean()
+    assert curve.get_ydata()[0] == pytest.approx(at_start)
     with pytest.raises(
         ValueError, match=r"factor must be one of architecture\.hidden, ensemble\.spawn_step, not 'width'"
     ):
         loaded("splits").plot("width")
+    with pytest.raises(ValueError, match=r"quantity must be one of train_loss, test_loss, not 'error'"):
+        loaded("splits").plot(quantity="error")
 
 
 def test_representations_are_short(loaded):
