@@ -24,16 +24,25 @@ FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-f
 FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
+# by the library's name, the instruction set that it is compiled for; the names of several end in theirs
+ASKED = os.environ.get("LMC_MARCH", "native").split(",")
+MARCHES = {
+    "kernels.native._native" + (f"_{march.replace('-', '_')}" if len(ASKED) > 1 else ""): march for march in ASKED
+}
+
+
 class BuildNative(build_ext):
     """Compiles for this machine's own instruction set, one source a core at a time.
 
-    LMC_MARCH names another instruction set, for a wheel that has to run elsewhere. LMC_SANITIZE names sanitizers of the
-    compiler, such as address,undefined or thread, that watch the kernel run (`make sanitize`).
+    LMC_MARCH names another instruction set, for a wheel that has to run elsewhere, or several: of
+    LMC_MARCH=x86-64,x86-64-v3,x86-64-v4 each becomes a library, and the widest that a machine has runs there.
+    LMC_SANITIZE names sanitizers of the compiler, such as address,undefined or thread, that watch the kernel run
+    (`make sanitize`).
     """
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the extension with the flags this compiler has."""
-        march = os.environ.get("LMC_MARCH", "native")
+        march = MARCHES[ext.name]
         sanitizers = os.environ.get("LMC_SANITIZE")
         watch = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-O1", "-g1"] if sanitizers else []
         flags = [*FLAGS, f"-march={march}", "-pthread", *watch]
@@ -84,12 +93,13 @@ setup(
     },
     ext_modules=[
         Extension(
-            "kernels.native._native",
+            name,
             sources=[str(path) for path in sorted(NATIVE.glob("*.cpp"))],
             depends=[str(path) for path in sorted(NATIVE.glob("*.h"))],
             language="c++",
             optional=True,
         )
+        for name in MARCHES
     ],
     cmdclass={"build_ext": BuildNative},
     install_requires=[

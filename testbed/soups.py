@@ -105,6 +105,7 @@ def soup(
     "reference", "canonical", or several; the networks as they are always come first. ValueError names what cannot be
     used.
 
+    >>> import torch
     >>> from torch import nn
     >>> models = [nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1)) for _ in range(4)]
     >>> x = torch.randn(64, 2)

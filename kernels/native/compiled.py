@@ -28,11 +28,26 @@ WAIT_SECONDS = 1.0  # between two looks for Ctrl-C, where nobody asks for progre
 
 @cache
 def opened() -> ctypes.CDLL | str:
-    """The library, or a sentence that says why there is none."""
-    paths = [Path(__file__).with_name("_native" + suffix) for suffix in EXTENSION_SUFFIXES]
-    path = next((path for path in paths if path.exists()), None)
-    if path is None:
+    """The library, or a sentence that says why there is none; of several the first that runs here."""
+    found = [_loaded(path) for path in _compiled()]
+    if not found:
         return "its C++ was not compiled when the package was installed; install g++ and reinstall the package."
+    return next((library for library in found if not isinstance(library, str)), found[0])
+
+
+def _compiled() -> list[Path]:
+    """The libraries beside this module: one that was compiled for this machine, then those of a wheel.
+
+    These end in the instruction set, x86_64_v4, x86_64_v3, x86_64: those with more come first.
+    """
+    here = Path(__file__).parent
+    paths = {path for suffix in EXTENSION_SUFFIXES for path in here.glob(f"_native*{suffix}")}
+    names = {path: path.name.partition(".")[0] for path in paths}
+    return sorted(paths, key=lambda path: (names[path] == "_native", names[path]), reverse=True)
+
+
+def _loaded(path: Path) -> ctypes.CDLL | str:
+    """One library, or a sentence that says why it cannot be used here."""
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

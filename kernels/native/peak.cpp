@@ -46,11 +46,27 @@ extern "C" int32_t lmc_vector_bytes() { return kVectorBytes; }
 
 // whether this processor has the instructions that the library was compiled for
 extern "C" int32_t lmc_runs_here() {
-#if defined(__x86_64__) && defined(__AVX512F__) && defined(__AVX512DQ__)
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
-#elif defined(__x86_64__) && defined(__AVX2__) && defined(__FMA__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return 1;
+  bool runs = true;
+#if defined(__AVX2__)
+  runs &= __builtin_cpu_supports("avx2") > 0;
 #endif
+#if defined(__FMA__)
+  runs &= __builtin_cpu_supports("fma") > 0;
+#endif
+#if defined(__BMI2__)
+  runs &= __builtin_cpu_supports("bmi2") > 0;
+#endif
+#if defined(__AVX512F__)
+  runs &= __builtin_cpu_supports("avx512f") > 0;
+#endif
+#if defined(__AVX512DQ__)
+  runs &= __builtin_cpu_supports("avx512dq") > 0;
+#endif
+#if defined(__AVX512BW__)
+  runs &= __builtin_cpu_supports("avx512bw") > 0;
+#endif
+#if defined(__AVX512VL__)
+  runs &= __builtin_cpu_supports("avx512vl") > 0;
+#endif
+  return runs;
 }

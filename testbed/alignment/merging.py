@@ -24,6 +24,7 @@ def match_all(architecture: kernels.Architecture, params: Tensor, *, signs: bool
 
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params = architecture.initial(1).repeat(3, 1)
+    >>> import torch
     >>> from testbed.alignment import permute
     >>> params[1:] = permute(architecture, params[1:], (torch.tensor([[3, 2, 1, 0], [1, 0, 3, 2]]),))
     >>> bool((match_all(architecture, params) == params[0]).all())

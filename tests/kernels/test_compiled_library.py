@@ -83,6 +83,32 @@ def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend
     assert "compiled for a processor with other vector instructions" in compiled.opened.__wrapped__()
 
 
+def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(monkeypatch, tmp_path):
+    """A wheel has one for each instruction set; one that was compiled on this machine comes before all of them."""
+
+    class Library:
+        def __init__(self, path):
+            self.path = path
+            self.lmc_fma_peak = type("Function", (), {})()
+
+        def lmc_runs_here(self) -> int:
+            return int("v4" not in self.path)
+
+    suffix = compiled.EXTENSION_SUFFIXES[0]
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    monkeypatch.setattr(compiled.ctypes, "CDLL", Library)
+    monkeypatch.setattr(compiled, "_takes", lambda library, name, spec: True)
+    for name in ("_native_x86_64", "_native_x86_64_v4", "_native_x86_64_v3"):
+        (tmp_path / (name + suffix)).touch()
+    assert [path.name.removesuffix(suffix)[-6:] for path in compiled._compiled()] == ["_64_v4", "_64_v3", "x86_64"]
+    assert compiled.opened.__wrapped__().path.endswith(f"_native_x86_64_v3{suffix}")
+    (tmp_path / f"_native{suffix}").touch()
+    assert compiled.opened.__wrapped__().path.endswith(f"_native{suffix}")
+    for path in compiled._compiled()[:1] + compiled._compiled()[2:]:
+        path.unlink()
+    assert "other vector instructions" in compiled.opened.__wrapped__()
+
+
 def test_a_library_of_other_sources_is_refused_in_a_sentence(native_backend, monkeypatch):
     """As after an upgrade of a checkout without make: its structures are others."""
     assert not isinstance(compiled.opened.__wrapped__(), str)
