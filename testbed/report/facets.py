@@ -43,7 +43,8 @@ def facets(results: Results, key: str) -> list[Facet]:
     ordered = all(isinstance(level, int | float) and not isinstance(level, bool) for level in raw)
     levels = tuple(sorted(raw)) if ordered else tuple(raw)
     name = results.short(key)
-    facet = Facet(key, name, results.label(key), levels, tuple(map(str, levels)), ordered)
+    ticks = tuple(str(level).removesuffix(".0") for level in levels)
+    facet = Facet(key, name, results.label(key), levels, ticks, ordered)
     return [facet] if len(levels) >= FEWEST else []
 
 

@@ -57,7 +57,7 @@ def effects(results: Results, kind: str) -> list[Effect]:
         return []
     baseline = pairs.filter(component=BASELINE)
     groups = [baseline, *(pairs.filter(component=name) for name in names)]
-    together = differences(groups, column, against=0)
+    together = differences(groups, column, contrasts=[(0, k) for k in range(1, len(groups))])
     small = max(SMALL * float(together.mean.max()), least_of_interest(results, baseline, column), ROUNDING)
     found = []
     for k, name in enumerate(names, 1):

@@ -71,13 +71,16 @@ class Trend:
 
 
 def differences(
-    groups: Sequence[pl.DataFrame], column: str, ordered: bool = False, against: int | None = None
+    groups: Sequence[pl.DataFrame],
+    column: str,
+    ordered: bool = False,
+    contrasts: Sequence[tuple[int, int]] | None = None,
 ) -> Differences:
     """Differences of a column's mean between groups of pairs, with simultaneous 95 % intervals.
 
     groups: tables of pairs, with families; pairs of a data set that groups have in common (`data.seed`) are compared
-    with each other. ordered: whether the groups have an order, in which there may be a trend. against: the one group
-    that the others are compared with; None: each with each.
+    with each other. ordered: whether the groups have an order, in which there may be a trend. contrasts: the groups
+    (i, j) that are compared, whose intervals hold together; None: each with each.
 
     >>> few = pl.DataFrame({"family_a": range(5), "family_b": range(5), "barrier": [1.0, 1.1, 0.9, 1.0, 1.1]})
     >>> many = few.with_columns(pl.col("barrier") + 5)
@@ -89,12 +92,9 @@ def differences(
     units = np.array([_n_units(group) for group in groups])
     usable = np.isfinite(draws).any(1)
     low, high = np.full((2, n, n), np.nan)
-    contrasts = [
-        (i, j)
-        for i in (range(n) if against is None else [against])
-        for j in range(n)
-        if usable[i] and usable[j] and (i < j if against is None else i != j)
-    ]
+    if contrasts is None:
+        contrasts = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    contrasts = [(i, j) for i, j in contrasts if usable[i] and usable[j]]
     if not contrasts:
         return Differences(mean, low, high)
     i, j = np.array(contrasts).T

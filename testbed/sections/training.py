@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 import kernels
-from testbed.section import Section, Step
+from testbed.section import LossName, SamplingName, ScheduleName, Section, Step
 
 
 class _OptimizerSpec(Section):
@@ -52,7 +52,7 @@ OptimizerSpec: TypeAlias = Annotated[SGDSpec | AdamSpec, Field(discriminator="ki
 class ScheduleSpec(Section):
     """kernels.Schedule."""
 
-    kind: str = "constant"
+    kind: ScheduleName = "constant"
     warmup_steps: int = 0
     final_factor: float = 0.0
     step_size: int = 1000
@@ -85,9 +85,9 @@ class TrainingSpec(Section):
     steps: int
     clock: Literal["steps", "inputs"] = "steps"
     optimizer: OptimizerSpec
-    loss: str = "mse"
+    loss: LossName = "mse"
     batch_size: int | None = None
-    sampling: str = "epoch"
+    sampling: SamplingName = "epoch"
     schedule: ScheduleSpec = ScheduleSpec()
     online: bool = False
     label_smoothing: float = 0.0
@@ -135,9 +135,7 @@ class TrainingSpec(Section):
             stop_below=self.stop_below,
         )
 
-    @field_validator(
-        "steps", "loss", "batch_size", "sampling", "label_smoothing", "clip_norm", "stop_below", "record_every"
-    )
+    @field_validator("steps", "batch_size", "label_smoothing", "clip_norm", "stop_below", "record_every")
     @classmethod
     def _check_alone(cls, value: Any, field: ValidationInfo) -> Any:
         """What the kernels say of one field, whatever is wrong with the others."""

@@ -7,23 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from testbed.errors import StudyError, suggestion
-from testbed.toml import tomllib
+from testbed.toml import DEEPEST, TOO_DEEP, parse, tomllib
 
 WORD = re.compile(r"[A-Za-z_][\w./-]*")  # that needs no quotes on the command line
-DEEPEST = 50  # tables and lists within each other; a study has fewer than ten
-TOO_DEEP = f"Tables or lists are nested more than {DEEPEST} deep: a study has fields of at most a few levels."
-
-
-def parse(text: str) -> dict[str, Any]:
-    """TOML as nested tables; TOMLDecodeError if it is not, StudyError if it is nested too deeply.
-
-    >>> parse("training.steps = 100")
-    {'training': {'steps': 100}}
-    """
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise StudyError(TOO_DEEP) from None
 
 
 def check_tables(raw: dict[str, Any]) -> None:

@@ -29,18 +29,27 @@ BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 class Described:
     """One table of a study: its dotted key, and its `kind` if there are several.
 
-    text: what it means. rows: field, type and default.
+    text: what it means. rows: field, type and default. is_common: whether it holds what several kinds have.
     """
 
     key: str
     kind: str
     text: str
     rows: list[tuple[str, str, str]]
+    is_common: bool = False
 
     @property
-    def name(self) -> str:
-        """`data.spirals`, `training.optimizer.sgd`, `measure`."""
-        return ".".join(part for part in (self.key, self.kind) if part)
+    def names(self) -> list[str]:
+        """What it is asked for by: `data.spirals`, `measure`; both kinds where it is for two."""
+        kinds = self.kind.split(" or ") if self.kind else [""]
+        return [".".join(part for part in (self.key, kind) if part) or "study" for kind in kinds]
+
+    @property
+    def heading(self) -> str:
+        """What it is the table of."""
+        if self.is_common:
+            return f"{self.names[0]}: what several kinds of {self.key} have"
+        return (self.key or "the study") + (f" of kind {self.kind}" if self.kind else "")
 
 
 def described(name: str = "") -> list[Described]:
@@ -50,43 +59,72 @@ def described(name: str = "") -> list[Described]:
     ('density', 'number > 0, < 1', 'needed')
     """
     every = list(_tables("", Study))
-    chosen = [table for table in every if not name or f"{table.name}.".startswith(f"{name}.")]
+    chosen = [table for table in every if not name or any(f"{one}.".startswith(f"{name}.") for one in table.names)]
     if not chosen:
-        names = [table.name or "study" for table in every]
+        names = [one for table in every for one in table.names]
         raise StudyError(
-            f"There is no table {name!r} in a study; there are {', '.join(names[1:])}.{suggestion(name, names)}"
+            f"There is no table {name!r} in a study; there are {', '.join(names)}.{suggestion(name, names)}"
         )
     return chosen
 
 
-def _tables(key: str, model: type[BaseModel]) -> Iterator[Described]:
-    """The table of a section at this dotted key, and those of the sections in it."""
-    fields = model.model_fields
+def _tables(key: str, model: type[BaseModel], told: set[type[BaseModel]] | None = None) -> Iterator[Described]:
+    """The table of a section at this dotted key, and those of the sections in it.
+
+    What several sections build on has a table of its own, once (`told`), and they name it.
+    """
+    told = set() if told is None else told
+    bases = _bases(model)
+    for base in bases:
+        if base not in told:
+            told.add(base)
+            yield Described(key, _name(base), _docstring(base), _rows(base, _bases(base)), is_common=True)
     kinds = _kinds(model)
-    shown = {field.alias or name: field for name, field in fields.items() if name != "kind" or len(kinds) != 1}
-    rows = [(name, _type(field), _default(field)) for name, field in shown.items()]
-    yield Described(key, " or ".join(kinds), _text(model), rows)
-    for name, field in fields.items():
+    yield Described(key, " or ".join(kinds), _text(key, model, bases), _rows(model, bases))
+    for name, field in model.model_fields.items():
         for section in _sections(field.annotation):
-            yield from _tables(f"{key}.{name}" if key else name, section)
+            yield from _tables(f"{key}.{name}" if key else name, section, told)
+
+
+def _rows(model: type[BaseModel], bases: list[type[BaseModel]]) -> list[tuple[str, str, str]]:
+    """Field, type and default of what a section has and none of its bases; not the kind that it alone is of."""
+    rows = [(field.alias or name, _type(field), _default(field)) for name, field in model.model_fields.items()]
+    known = {row for base in bases for row in _rows(base, [])}
+    alone = len(_kinds(model)) == 1
+    return [row for row in rows if row not in known and not (row[0] == "kind" and alone)]
+
+
+def _bases(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """The public sections that a section builds on."""
+    return [
+        base
+        for base in model.__mro__[1:]
+        if issubclass(base, Section) and base is not Section and not base.__name__.startswith("_")
+    ]
+
+
+def _name(base: type[BaseModel]) -> str:
+    """What a section that others build on is called: `sampled`, `task`."""
+    return base.__name__.lower()
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
     """The values of `kind` that a section is for; none where it is the only one of its key."""
     field = model.model_fields.get("kind")
-    return typing.get_args(field.annotation) if field is not None and _is_literal(field.annotation) else ()
+    is_for = field is not None and field.is_required() and _is_literal(field.annotation)
+    return typing.get_args(field.annotation) if field is not None and is_for else ()
 
 
-def _text(model: type[BaseModel]) -> str:
-    """The docstring, and those of the sections that it builds on and of the kernels' specs that it names."""
-    sections = [
-        section
-        for section in model.__mro__
-        if section not in (Section, BaseModel) and issubclass(section, Section) and not section.__name__.startswith("_")
-    ]
-    texts = [_docstring(section) for section in sections if section.__dict__.get("__doc__")]
+def _text(key: str, model: type[BaseModel], bases: list[type[BaseModel]]) -> str:
+    """The docstring, those of the kernels' specs that it names, and where the fields stand that others have too."""
+    texts = [_docstring(model)]
     for name in dict.fromkeys(re.findall(r"kernels\.([A-Z]\w+)(?!\w|\.\w)", texts[0])):
         texts.append(f"kernels.{name}: {_docstring(getattr(kernels, name))}")
+    said: set[str] = set()
+    for base in bases:
+        names = [name for name, _, _ in _rows(base, _bases(base)) if name not in said]
+        said.update(names)
+        texts.append(f"And {', '.join(names)}: `testbed fields {key}.{_name(base)}`.")
     return "\n\n".join(texts)
 
 
@@ -127,6 +165,9 @@ def _words(annotation: Any) -> str:
     if _is_literal(annotation):
         return " | ".join(map(str, parts))
     if origin in (typing.Union, types.UnionType):
+        kinds = [kind for section in _sections(annotation) for kind in _kinds(section)]
+        if kinds:
+            return f"table of kind {' | '.join(kinds)}"
         return " or ".join(dict.fromkeys(_words(part) for part in parts if part is not type(None)))
     if origin is typing.Annotated:
         return _words(parts[0])

@@ -32,11 +32,11 @@ from testbed.shipped import find
 from testbed.study import files
 from testbed.study.claim import Claim
 from testbed.study.conditions import refusals
-from testbed.study.dotted import check_tables, parse, parse_setting, set_dotted
+from testbed.study.dotted import check_tables, parse_setting, set_dotted
 from testbed.study.measure_section import MeasureSpec
 from testbed.study.sentences import sentences
 from testbed.study.sizes import enlarge, shrink
-from testbed.toml import tomllib
+from testbed.toml import read
 
 BASELINE = "baseline"
 MOST_CELLS = 20_000  # each is checked as a study of its own, a millisecond or so
@@ -101,10 +101,7 @@ class Study(Section):
         1000
         """
         path = find(source)
-        try:
-            raw = parse(path.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise StudyError(f"{path} is not TOML: {error}.") from None
+        raw = read(path)
         with together() as check:
             for setting in settings:
                 check(_set, raw, setting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 
@@ -60,3 +61,42 @@ def test_bars_stand_in_a_terminal():
         stages.advance("pairs", 10)
     assert "10/10" in out.getvalue()
     assert "testbed:" not in out.getvalue()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_printed_for_every_shell(shell, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["completion", shell])
+    said = capsys.readouterr().out
+    assert not end.value.code and "testbed" in said and "gallery" in said and "--dry-run" in said
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed on this machine")
+def test_bash_completes_commands(tmp_path):
+    script = subprocess.run(
+        [sys.executable, "-m", "testbed", "completion", "bash"], capture_output=True, text=True, check=True
+    ).stdout
+    (tmp_path / "completion").write_text(script)
+    asked = (
+        f"source {tmp_path / 'completion'}; COMP_WORDS=(testbed ga); COMP_CWORD=1; COMP_LINE='testbed ga'; "
+        "COMP_POINT=10; function=$(complete -p testbed | sed 's/.*-F \\([^ ]*\\).*/\\1/'); "
+        "$function testbed ga testbed; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
+    assert done.stdout.split() == ["gallery"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("teacher_studnet", "Did you mean 'teacher_student'"), ("broken.toml", "is not TOML")]
+)
+def test_what_is_wrong_with_the_file_is_said_before_torch_is_loaded(name, said, tmp_path):
+    (tmp_path / "broken.toml").write_text("question = \n")
+    study = str(tmp_path / name) if name.endswith(".toml") else name
+    program = (
+        "import sys; from testbed.cli import main\n"
+        f"try: main(['run', {study!r}])\n"
+        "except SystemExit as end: assert end.code == 2, end\n"
+        "print({'torch', 'polars', 'scipy', 'matplotlib', 'sympy', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said in done.stderr and done.stdout == "set()\n"

@@ -1,0 +1,86 @@
+"""The command that runs a study, or says what a run would take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.table import Table
+
+from testbed.commands.console import console
+from testbed.commands.summary import summary
+
+if TYPE_CHECKING:
+    from testbed.study import Study
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a study, or continue it where it was cut off; prints where the report is."""
+
+    study: tyro.conf.Positional[str]
+    """Path of a study's TOML file, or the name of a shipped study."""
+    set: tyro.conf.UseAppendAction[Annotated[list[str], tyro.conf.arg(metavar="KEY=VALUE")]] = field(
+        default_factory=list
+    )
+    """A setting that replaces the file's, the value in TOML: training.steps=100. May be given several times."""
+    out: Path | None = None
+    """Run folder; runs/NAME-OF-THE-STUDY (with -quick) if it is not given."""
+    backend: Literal["auto", "gpu", "native", "reference"] = "auto"
+    """What trains and measures."""
+    quick: bool = False
+    """Shrink the study to a few seconds: a tenth of the families, a twentieth of the steps, and so on."""
+    scale: float = 1.0
+    """So many times as many families and pairs: 100 makes a study for two cores one for a GPU."""
+    cluster: str | None = None
+    """Address of a Dask cluster that trains and measures: tcp://HOST:PORT of its scheduler; local:4, processes of this
+    machine with a share of its cores (or a GPU) each; slurm:PARTITION:8, jobs.
+    """
+
+    dry_run: bool = False
+    """Only say how many networks and pairs it would be, and about how long and how much memory it would take."""
+
+    def __call__(self) -> None:
+        """Run the study."""
+        from testbed.shipped import find
+        from testbed.toml import read
+
+        path = find(self.study)
+        read(path)  # what is no TOML is refused before torch is loaded
+        from testbed.study import Study
+
+        study = Study.load(path, self.set, self.quick, self.scale)
+        if self.dry_run:
+            _forecast(study, self.backend)
+            return
+        from testbed.run import run_study
+
+        quick = "-quick" if self.quick else ""
+        times = f"-times-{self.scale:g}" if self.scale != 1 else ""
+        out = self.out or Path("runs") / f"{path.stem}{quick}{times}"
+        report = run_study(study, out, backend=self.backend, progress=True, cluster=self.cluster)
+        summary(report)
+
+
+def _forecast(study: Study, backend: str) -> None:
+    """What a run of the study would take."""
+    from testbed import memory
+    from testbed.ensemble import backend as backends
+    from testbed.ensemble import bounds
+    from testbed.ensemble.plan import plan
+
+    made = plan(study)
+    chosen = backends.resolve(backend, made)
+    cells = [cell for launch in made.launches for cell in launch.cells.values()]
+    minutes = sum(bounds.seconds_needed(cells, chosen).values()) / 60
+    table = Table("", "", box=None, show_header=False)
+    table.add_row("cells", f"{len(made.cells):,}")
+    table.add_row("networks", f"{len(made.networks):,}, in {len(made.launches):,} launches")
+    table.add_row("pairs", f"{len(made.pairs):,}")
+    table.add_row("backend", chosen)
+    time = "under a minute" if minutes < 1 else f"about {minutes:,.0f} minutes, within a factor of two or three,"
+    table.add_row("time", f"{time} on two cores")
+    table.add_row("memory", f"about {memory.readable(sum(bounds.bytes_needed(cells, chosen).values()))}")
+    console().print(table)

@@ -1,0 +1,32 @@
+"""What the command says of a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from testbed.commands.console import console
+
+
+def summary(report: Path) -> None:
+    """Print the answer, mean barriers by the first factor, and where the report is."""
+    from testbed import columns
+    from testbed.report import answers
+    from testbed.results.comparison import group_means, interval
+    from testbed.results.results import Results
+
+    results = Results.load(report.parent)
+    page = console()
+    for sentence in answers(results):
+        page.print(f"• {sentence}")
+    barrier = columns.barrier(f"{results.part}_loss")
+    if results.has(barrier):  # not if every network diverged
+        factors = results.factors[:1]
+        labels = (results.label(key) for key in factors)
+        table = Table("pairs", *labels, "n", f"{columns.readable(barrier)} [95 %]", box=None)
+        by = ["kind", *factors]
+        for row in group_means(results.pairs, by, barrier).to_dicts():
+            table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
+        page.print(table)
+    page.print(f"report: {report}")
