@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.table import Table
+
+WIDE = 140  # columns of a table in a file or a pipe, where there is no terminal to fit
 
 
 def console(soft_wrap: bool = True) -> Console:
     """Prints everything as it stands: a name in a study may hold what rich would take for markup."""
     return Console(soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+
+def table_of(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    """A table with a title, whose cells are folded where there is little room, and never cut."""
+    table = Table(box=None, title=title, title_justify="left", title_style="bold")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table, as wide as the terminal, or WIDE where there is none."""
+    out = console()
+    out.print(table, width=None if out.is_terminal else WIDE)

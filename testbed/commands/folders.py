@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 from rich.table import Table
 
-from testbed.commands.console import console
+from testbed.commands.console import console, print_table, table_of
 from testbed.commands.summary import summary
 
 
@@ -45,10 +45,7 @@ class Compare:
         page = console()
         page.print(f"A: {self.first}\nB: {self.second}\n")
         for title, header, rows in found.tables:
-            table = Table(*header, box=None, title=title, title_justify="left")
-            for row in rows:
-                table.add_row(*row)
-            page.print(table)
+            print_table(table_of(title, header, rows))
             page.print()
         for sentence in found.sentences:
             page.print(f"• {sentence}")

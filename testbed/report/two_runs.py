@@ -20,7 +20,7 @@ from testbed import columns
 from testbed.errors import StudyError
 from testbed.report import learnt
 from testbed.report.blocks import blocks
-from testbed.report.verdicts import NAMES, SURE, judged_by, least_of_interest, name_of
+from testbed.report.verdicts import SURE, judged_by, least_of_interest, name_of
 from testbed.results.comparison import FEWEST, group_means, interval, number
 from testbed.results.results import Results
 from testbed.results.trend import ROUNDING, SMALL, differences
@@ -139,10 +139,10 @@ def _barriers(
         told = f"{' and '.join(stuck)} did not learn" if stuck else sure
         sides = [_mean_and_ends(side, column) for side in (row.a, row.b)]
         levels = [row.levels.get(key, "all") for key in keys]
-        shown.append([NAMES[row.kind], *levels, *(text for side in sides for text in side), interval(change), told])
+        shown.append([row.kind, *levels, *(text for side in sides for text in side), interval(change), told])
     header = ["pairs", *(a.label(key) for key in keys)]
-    header += ["A [95 %]", "A's ends", "B [95 %]", "B's ends", "B − A [95 % of all rows at once]", "B is"]
-    title = f"Mean {name_of(column)}"
+    header += ["A [95 %]", "A's ends", "B [95 %]", "B's ends", "B − A [95 %]", "B is"]
+    title = f"Mean {name_of(column)}; intervals of B − A hold for all rows at once"
     return (title, header, shown), [_summed_up(counted, column), *_caveats(rows, in_common, counted)]
 
 
@@ -209,7 +209,7 @@ def _named(value: Any) -> str:
 
 def _name(level: Level) -> str:
     """A level as a table shows it."""
-    return str(levels([level.value])[0] if level.shown is None else level.shown)
+    return str(levels([level.value])[0] if level.shown is None else level.shown).removesuffix(".0")
 
 
 def _pairs(results: Results, kind: str, column: str, chosen: dict[str, Level], other: Results) -> pl.DataFrame:

@@ -111,7 +111,6 @@ def test_a_file_that_is_there_stays(tmp_path, capsys):
     assert "is there already" in capsys.readouterr().err and file.read_text() == "mine"
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("data", DRAWN)
 def test_networks_learn_every_family(data, tmp_path):
