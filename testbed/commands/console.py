@@ -25,5 +25,7 @@ def table_of(title: str, header: list[str], rows: list[list[str]]) -> Table:
 
 def print_table(table: Table) -> None:
     """Print a table, as wide as the terminal, or WIDE where there is none."""
-    out = console()
-    out.print(table, width=None if out.is_terminal else WIDE)
+    out = console(soft_wrap=False)
+    if not out.is_terminal:
+        out.width = WIDE
+    out.print(table)
