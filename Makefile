@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY := teacher_student
 
-.PHONY: demo test test-slow tritons sanitize lint set-up clean
+.PHONY: demo test test-slow tritons sanitize lint docs set-up clean
 
 demo: set-up
 	$(BIN)/testbed run benchmarks/studies/$(STUDY).toml
@@ -30,6 +30,12 @@ lint: set-up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# these pages and the reference of the Python interface, in build/docs/index.html
+docs: set-up
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python docs/factors.py
+	$(BIN)/python -m sphinx --fail-on-warning --quiet --builder html docs build/docs
 
 set-up: $(VENV)/done
 

@@ -128,12 +128,14 @@ setup(
             GPU,
             *CLUSTER,
             "hypothesis>=6.100",
+            "markdown-it-py>=3",
             "mypy>=1.10",
             "pandas>=2",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
         ],
+        "docs": ["furo>=2025.7", "myst-parser>=4.0", "sphinx>=8.1"],  # `make docs`
         "page": ["axe-playwright-python>=0.1.4", "playwright>=1.40"],  # try the page in a browser
         "peers": ["jax>=0.4.30"],
     },

@@ -6,7 +6,9 @@ Hypothesis repeats itself in CI and digs deeper on demand (`HYPOTHESIS_PROFILE=d
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -23,3 +25,15 @@ torch.set_num_threads(1)  # workers share the machine
 def pytest_collection_modifyitems(items):
     """The longest first, so that workers end together."""
     items.sort(key=lambda item: "test_interpreted" not in item.nodeid)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Runs write an empty report: figures would only take time."""
+
+    def write_report(folder):
+        report = Path(folder) / "report.html"
+        report.write_bytes(b"")
+        return report
+
+    monkeypatch.setattr("testbed.run.write_report", write_report)

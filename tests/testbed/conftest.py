@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import testbed.run
 from testbed import Study
 from testbed.study.dotted import set_dotted
 
@@ -29,18 +27,6 @@ CLASSES: dict[str, Any] = {
     "ensemble": {"families": 4, "siblings": 2},
     "measure": {"alphas": 5, "test_samples": 200},
 }
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Runs write an empty report: figures would only take time."""
-
-    def write_report(folder):
-        report = Path(folder) / "report.html"
-        report.write_bytes(b"")
-        return report
-
-    monkeypatch.setattr(testbed.run, "write_report", write_report)
 
 
 def tables_of(settings: dict[str, Any] | None = None, base: dict[str, Any] = TEACHER_STUDENT) -> dict[str, Any]:
