@@ -6,9 +6,9 @@ import multiprocessing
 
 import pytest
 
-from tests.testbed.conftest import no_figures, raw, study
+from tests.testbed.conftest import raw, study
 
-__all__ = ["no_figures", "raw", "study"]
+__all__ = ["raw", "study"]
 
 
 @pytest.fixture(scope="session")
