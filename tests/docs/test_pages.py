@@ -20,6 +20,7 @@ import torch
 from markdown_it import MarkdownIt
 
 from testbed import cli
+from testbed.study.study import KEYS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -184,3 +185,10 @@ def test_the_page_of_factors_is_what_its_script_writes():
     sys.modules["factors"] = factors
     spec.loader.exec_module(factors)
     assert (ROOT / "docs" / "factors.md").read_text(encoding="utf-8") == factors.page(), "run python docs/factors.py"
+
+
+def test_fields_of_the_glossary_exist():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    tables = "data|architecture|training|ensemble|measure"
+    named = set(re.findall(rf"`((?:{tables})\.[\w.]+)`", text))
+    assert len(named) > 5 and named <= KEYS
