@@ -66,9 +66,8 @@ class Completion:
     """Print a script that makes a shell complete this command with TAB."""
 
     shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
-    """Your shell. bash: testbed completion bash > ~/.local/share/bash-completion/completions/testbed; zsh: … >
-    ~/.zfunc/_testbed, with fpath+=~/.zfunc before compinit in ~/.zshrc; fish: … >
-    ~/.config/fish/completions/testbed.fish.
+    """Your shell. The script goes to ~/.local/share/bash-completion/completions/testbed (bash), ~/.zfunc/_testbed (zsh,
+    with that folder in fpath before compinit) or ~/.config/fish/completions/testbed.fish (fish).
     """
 
     def __call__(self) -> None:

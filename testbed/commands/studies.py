@@ -30,7 +30,7 @@ class Studies:
 class New:
     """Write a commented study that runs, to be edited; printed if no file is named."""
 
-    file: tyro.conf.Positional[Path | None] = None
+    file: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="[FILE]")]] = None
     """The file to write, such as decay.toml; one that is there already stays as it is."""
     data: str = "gaussian_mixture"
     """Data family: gaussian_mixture, spirals, teacher_student, …; `testbed fields data` lists them."""
