@@ -13,19 +13,18 @@ def console(soft_wrap: bool = True) -> Console:
     return Console(soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
 
 
-def table_of(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    """A table with a title, whose cells are folded where there is little room, and never cut."""
-    table = Table(box=None, title=title, title_justify="left", title_style="bold")
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Print a table below its title, as wide as the terminal, or WIDE where there is none.
+
+    Cells are folded where there is little room, and never cut.
+    """
+    table = Table(box=None)
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    return table
-
-
-def print_table(table: Table) -> None:
-    """Print a table, as wide as the terminal, or WIDE where there is none."""
     out = console(soft_wrap=False)
     if not out.is_terminal:
         out.width = WIDE
+    out.print(title)
     out.print(table)

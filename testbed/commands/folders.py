@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 from rich.table import Table
 
-from testbed.commands.console import console, print_table, table_of
+from testbed.commands.console import console, print_table
 from testbed.commands.summary import summary
 
 
@@ -45,7 +45,7 @@ class Compare:
         page = console()
         page.print(f"A: {self.first}\nB: {self.second}\n")
         for title, header, rows in found.tables:
-            print_table(table_of(title, header, rows))
+            print_table(title, header, rows)
             page.print()
         for sentence in found.sentences:
             page.print(f"• {sentence}")
