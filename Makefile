@@ -33,7 +33,7 @@ lint: set-up
 
 # these pages and the reference of the Python interface, in build/docs/index.html
 docs: set-up
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt furo myst-parser sphinx  # the extra [docs]
 	$(BIN)/python docs/factors.py
 	$(BIN)/python -m sphinx --fail-on-warning --quiet --builder html docs build/docs
 
