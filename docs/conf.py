@@ -26,6 +26,7 @@ exclude_patterns = ["_build"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_maximum_signature_line_length = 100
+smartquotes = False  # "mse" is typed so
 default_role = "literal"  # docstrings have `code` in single backticks
 # \frac12 and \frac2\pi, of which the converter makes something else
 SHORT_FRACTION = re.compile(r"\\[td]?frac(\d)(\{[^{}]*\}|\\[a-z]+|\d)")
