@@ -143,6 +143,13 @@ FACTORS = {
             "Weight matching in the course of training",
         ),
         Factor(
+            "Time of the measurement",
+            "training.snapshot",
+            "100,1000,4000",
+            "The same networks after so many of their steps; one training serves all of these cells.",
+            "",
+        ),
+        Factor(
             "Label smoothing",
             "training.label_smoothing",
             "0.0,0.1,0.2",

@@ -2,8 +2,9 @@
 
 Cells are matched by the levels of their factors. Where a factor varies in one run alone, only its cells at the other
 run's fixed value are compared. Differences are those of `testbed.results.trend`, all rows at once: families are drawn
-with replacement in each run apart, or data sets where both runs learnt the same three or more. Runs that share seeds
-share initial parameters, which can only bring their means together: intervals are then wider than they need be.
+with replacement in each run apart (B's are numbered on from A's), or data sets where both runs learnt the same three or
+more. Runs that share seeds share initial parameters, which can only bring their means together: intervals are then
+wider than they need be.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ def matched(a: Results, b: Results, column: str) -> Iterator[Row]:
                 for results, of, other in ((a, of_a, b), (b, of_b, a))
             ]
             if all(len(side) for side in sides):
+                sides[1] = sides[1].with_columns(pl.col("family_a", "family_b") + a.networks["family"].max() + 1)
                 shown = {key: _name(of_a[key][name]) for key, name in chosen.items()}
                 yield Row(kind, shown, *sides)
 

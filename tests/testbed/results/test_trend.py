@@ -130,7 +130,7 @@ def test_contrasts_that_are_asked_for_hold_together_as_often_as_they_say(familie
     contrasts = [(0, 1), (2, 3), (4, 5)]
     held = 0
     for _ in range(TRIALS):
-        groups = [group(1.0 + k // 2, rng, families) for k in range(6)]
+        groups = [group(1.0 + k // 2, rng, families, first=k * families) for k in range(6)]
         found = differences(groups, "barrier", contrasts=contrasts)
         held += not any(found.above[i, j] or found.above[j, i] for i, j in contrasts)
     assert held >= 0.88 * TRIALS
