@@ -18,7 +18,7 @@ def test_interpreted(module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["test_memory.py", "test_training.py"])
+@pytest.mark.parametrize("module", ["test_memory.py", "test_streams.py", "test_study.py", "test_training.py"])
 def test_interpreted_at_length(module):
     interpret(module, "slow")
 

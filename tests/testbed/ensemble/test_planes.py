@@ -20,7 +20,7 @@ from tests.testbed.conftest import CLASSES
 SETTINGS = {"vary": {"architecture.hidden": [[3], [4], [6]]}, "measure.planes": 2, "architecture.activation": "relu"}
 
 
-@pytest.mark.parametrize("matched", [True, False])
+@pytest.mark.parametrize("matched", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_planes_of_a_study(raw, tmp_path, matched):
     """Of the first and the last cell: losses on the grid by hand from the stored networks; C as it is called."""
     study = Study.make(raw(SETTINGS | {"measure.alignment": ["weights"] if matched else []}, CLASSES))

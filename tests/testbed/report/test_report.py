@@ -102,7 +102,7 @@ def test_report_of_a_factor_study(runs):
     assert "<summary>Effects</summary>" in html and f"{late - early:.3g}" in html
 
 
-@pytest.mark.parametrize("kind", ["gaussian_mixture", "spirals"])
+@pytest.mark.parametrize("kind", [pytest.param("gaussian_mixture", marks=pytest.mark.slow), "spirals"])
 def test_classification_end_to_end(classes, tmp_path, kind):
     settings = {} if kind == "gaussian_mixture" else {"data": {"kind": "spirals", "classes": 2, "n_train": 30}}
     report = run_study(classes(settings | {"vary": {"training.optimizer.lr": [0.01, 0.03]}}), tmp_path / "run")

@@ -77,7 +77,7 @@ def test_networks_of_any_size(size):
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
-MANY_IN_ONE = ("both", "tied, masked, held and clipped", "stopped")
+MANY_IN_ONE = ("both", "tied, masked, held and clipped")
 ALONE = [pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS if name not in MANY_IN_ONE]
 
 

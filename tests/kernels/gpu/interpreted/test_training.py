@@ -103,7 +103,7 @@ def test_a_long_run_in_double():
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["momentum", pytest.param("adam", marks=pytest.mark.slow)])
 def test_the_bits_do_not_depend_on_how_the_run_is_cut(optimizer, monkeypatch):
     """Launches of one step, and pieces of two networks, give what one launch gives."""
     p = problem((3, 4, 1), optimizer=optimizer, batch="epoch", n=5, steps=5, batch_size=3, record_every=2)
