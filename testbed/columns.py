@@ -89,6 +89,15 @@ def predicted_barriers(prediction: str) -> str:
     return f"{prediction}_barriers"
 
 
+def check(prediction: str) -> str:
+    """How far theory's own route is from its compiled twin: a column of the table of pairs.
+
+    >>> check("population")
+    'population_check'
+    """
+    return f"{prediction}_check"
+
+
 def readable(column: str) -> str:
     """A column as tables and axes name it.
 

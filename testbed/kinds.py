@@ -123,10 +123,28 @@ class Alignment:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """A predicted curve: loss `[n_pairs, n_alphas]`; barriers `[n_pairs, 4, 2]`, value and argmax by definition."""
+    """A predicted curve: loss `[n_pairs, n_alphas]`; barriers `[n_pairs, 4, 2]`, value and argmax by definition.
+
+    check `[n_pairs]`: where a compiled twin computed it, how far theory's own route is from it (NaN where that was not
+    asked), in units of the largest loss on the path.
+    """
 
     loss: Tensor
     barriers: Tensor
+    check: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A prediction once more, by the compiled kernel, which shares no code with theory and takes all cores.
+
+    takes: whether it can, for these pairs. tolerance: how far its barriers may be from theory's beyond rounding, in
+    units of the largest loss on the path.
+    """
+
+    takes: Callable[[PairSet], bool]
+    predict: Callable[[PairSet], Predicted]
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -134,7 +152,8 @@ class Prediction:
     """A curve that theory predicts from the parameters alone: `measure.theory`.
 
     text: for `testbed fields`; curve and source: what its loss and its barrier are, for `columns.json`. apart: a
-    pair's curve depends on that pair alone, so that pairs may be shared out.
+    pair's curve depends on that pair alone, so that pairs may be shared out. twin: where there is one a study uses it,
+    and theory checks a sample of its pairs.
     """
 
     name: str
@@ -145,3 +164,4 @@ class Prediction:
     work: Callable[[Extent], Work]
     lacks: Callable[[Setting], str | None]
     apart: bool = True
+    twin: Twin | None = None

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from kernels.checks import whole
 from kernels.cores import cores
-from kernels.native.structures import AssignmentSpec, DrawSpec, MatchingSpec, Monitor, PathSpec, TrainSpec
+from kernels.native.structures import (
+    AssignmentSpec,
+    DrawSpec,
+    MatchingSpec,
+    Monitor,
+    PathSpec,
+    PiecewiseSpec,
+    PopulationSpec,
+    TrainSpec,
+)
 
 Progress = Callable[[int, int], None]
 POLL_SECONDS = 0.1  # between two calls of `progress`
@@ -22,6 +31,8 @@ SPECS: dict[str, type[ctypes.Structure]] = {  # what each function takes
     "lmc_assign": AssignmentSpec,
     "lmc_draw": DrawSpec,
     "lmc_match": MatchingSpec,
+    "lmc_piecewise": PiecewiseSpec,
+    "lmc_population": PopulationSpec,
 }
 WAIT_SECONDS = 1.0  # between two looks for Ctrl-C, where nobody asks for progress
 

@@ -170,6 +170,52 @@ class MatchingSpec(ctypes.Structure):
     )
 
 
+class PiecewiseSpec(ctypes.Structure):
+    """Paths that are polynomials on pieces (piecewise.cpp)."""
+
+    _fields_ = (
+        ("net", NetworkSpec),
+        ("n_pairs", c_int64),
+        ("n_samples", c_int64),
+        ("n_alphas", c_int64),
+        ("threads", c_int64),
+        ("is_double", c_int32),
+        ("params_a", c_void_p),
+        ("params_b", c_void_p),
+        ("x", c_void_p),
+        ("y", c_void_p),
+        ("sets", c_void_p),
+        ("alphas", c_void_p),
+        ("losses", c_void_p),
+        ("barriers", c_void_p),
+        ("n_pieces", c_void_p),
+        ("monitor", c_void_p),
+    )
+
+
+class PopulationSpec(ctypes.Structure):
+    """Paths whose population loss is known (population.cpp)."""
+
+    _fields_ = (
+        ("net", NetworkSpec),
+        ("teacher", NetworkSpec),
+        ("n_pairs", c_int64),
+        ("n_alphas", c_int64),
+        ("threads", c_int64),
+        ("is_double", c_int32),
+        ("tolerance", c_double),
+        ("params_a", c_void_p),
+        ("params_b", c_void_p),
+        ("teacher_params", c_void_p),
+        ("teachers", c_void_p),
+        ("alphas", c_void_p),
+        ("losses", c_void_p),
+        ("barriers", c_void_p),
+        ("errors", c_void_p),
+        ("monitor", c_void_p),
+    )
+
+
 def address(array: Tensor | np.ndarray | None) -> int | None:
     """Where an array's numbers begin in memory; None (a null pointer) for None.
 

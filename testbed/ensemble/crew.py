@@ -6,6 +6,7 @@ a run gives the same bytes on any number of cores.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import signal
@@ -43,7 +44,8 @@ class Crew:
     def predict(self, name: str, pairs: PairSet) -> list[Future[bytes]]:
         """Begin a prediction; `joined` gives it."""
         size = PART if PREDICTIONS[name].apart else len(pairs)
-        return [self.pool.submit(_predict, name, pickle.dumps(part)) for part in pairs.chunks(size)]
+        alone = dataclasses.replace(pairs, origin=None)  # without the launch's other networks
+        return [self.pool.submit(_predict, name, pickle.dumps(part)) for part in alone.chunks(size)]
 
 
 def joined(parts: list[Future[bytes]]) -> Predicted:

@@ -14,9 +14,9 @@ from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.ensemble.crew import Crew, joined, one_thread
 from testbed.ensemble.launch import Launch
-from testbed.measures import paths
+from testbed.measures import paths, twin_check
 from testbed.measures.permutations import different_permutation
-from testbed.measures.registry import MEASURES
+from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.pair_set import HeldOut, Networks, OnlineStart, Origin, PairSet, TrainSamples
 
 MOST_ACTIVATIONS = 2**24  # held at a time by the measures beside the barrier
@@ -92,11 +92,26 @@ def pair_set(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str
 
 
 def _measured_and_predicted(pairs: PairSet, predictions: tuple[str, ...], crew: Crew) -> dict[str, Tensor]:
-    """The paths as the kernels measure them, and beside them as theory predicts them."""
-    begun = {name: crew.predict(name, pairs) for name in predictions}
+    """The paths as the kernels measure them, and beside them as theory predicts them.
+
+    Where a prediction has a compiled twin that twin predicts, and theory a sample of the pairs, by which it is judged.
+    """
+    twins = {name: twin for name in predictions if (twin := PREDICTIONS[name].twin) is not None and twin.takes(pairs)}
+    rows = twin_check.sample(pairs)
+    begun = {}
+    for name in predictions:
+        if name not in twins or len(rows):
+            begun[name] = crew.predict(name, pairs[rows] if name in twins else pairs)
     found = paths.measured(pairs)
-    for name, parts in begun.items():
-        predicted = joined(parts)
+    for name in predictions:
+        if name in twins:
+            predicted = twins[name].predict(pairs)
+            known = joined(begun[name]) if len(rows) else None
+            predicted = twin_check.checked(name, predicted, known, rows, twins[name].tolerance)
+            assert predicted.check is not None
+            found[columns.check(name)] = predicted.check
+        else:
+            predicted = joined(begun[name])
         found[columns.predicted_loss(name)] = predicted.loss
         found[columns.predicted_barriers(name)] = predicted.barriers
     return found

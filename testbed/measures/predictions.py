@@ -1,4 +1,4 @@
-"""The curves that theory predicts, and what each asks of a study."""
+"""The curves that theory predicts, their compiled twins, and what each asks of a study."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from torch import Tensor
 
 import kernels
 import theory
+from kernels.native import missing, piecewise
+from kernels.native import population as native_population
 from testbed.columns import DEFINITIONS
-from testbed.kinds import Extent, Predicted, Prediction, Work
+from testbed.kinds import Extent, Predicted, Prediction, Twin, Work
+from testbed.measures.twin_check import ONE_IN
 from testbed.pair_set import PairSet, layers
 from testbed.sections.setting import Setting
 
-SLOPES = {"relu": 0.0, "identity": 1.0}  # of piecewise linear activations below 0; leaky_relu has its own
 TOLERANCE = 1e-4  # of the population loss, far below what sampling can tell; 1e-6 would take half as long again
 
 
@@ -52,7 +54,7 @@ def exact_training(pairs: PairSet) -> Predicted:
     """
     train = pairs.training_samples
     alphas = pairs.alphas.numpy()
-    slope = SLOPES.get(pairs.architecture.activation, pairs.architecture.negative_slope)
+    slope = piecewise.SLOPES.get(pairs.architecture.activation, pairs.architecture.negative_slope)
     loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
     barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
     sets = torch.stack([train.set_a, train.set_b], 1).numpy()
@@ -66,6 +68,53 @@ def exact_training(pairs: PairSet) -> Predicted:
         loss[rows] = torch.from_numpy(exact.losses)
         barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
     return Predicted(loss, barriers)
+
+
+def compiled_population(pairs: PairSet) -> Predicted:
+    """`population` by the compiled kernel."""
+    assert pairs.teacher is not None and pairs.test is not None
+    found = native_population.population_losses(
+        pairs.architecture,
+        pairs.a.cpu(),
+        pairs.b.cpu(),
+        pairs.teacher,
+        pairs.alphas,
+        TOLERANCE,
+        pairs.test.dataset.numpy(),
+    )
+    return Predicted(found.losses, found.barriers)
+
+
+def compiled_exact_training(pairs: PairSet) -> Predicted:
+    """`exact_training` by the compiled kernel.
+
+    >>> architecture = kernels.Architecture((2, 3, 1))
+    >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
+    >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
+    >>> not _takes_exact_training(pairs) or torch.allclose(
+    ...     compiled_exact_training(pairs).barriers[..., 0], exact_training(pairs).barriers[..., 0], atol=1e-12)
+    True
+    """
+    train = pairs.training_samples
+    found = piecewise.piecewise_losses(
+        pairs.architecture,
+        pairs.a.cpu(),
+        pairs.b.cpu(),
+        *train.sets,
+        pairs.alphas,
+        torch.stack([train.set_a, train.set_b], 1).numpy(),
+    )
+    return Predicted(found.losses, found.barriers)
+
+
+def _takes_population(pairs: PairSet) -> bool:
+    if pairs.backend == "reference" or missing() or pairs.teacher is None:
+        return False
+    return not native_population.lacks(pairs.architecture, pairs.teacher.architecture)
+
+
+def _takes_exact_training(pairs: PairSet) -> bool:
+    return pairs.backend != "reference" and not missing() and not piecewise.lacks(pairs.architecture)
 
 
 def twin_students(pairs: PairSet) -> Predicted:
@@ -176,13 +225,27 @@ def _twin_students_lack(setting: Setting) -> str | None:
 
 
 def _population_work(extent: Extent) -> Work:
-    """About 10⁴ moments, of pairs of hidden units, for each alpha."""
-    return Work(arrays=1e4 * extent.architecture.widths[1] ** 2)
+    """About 10⁴ moments, of pairs of hidden units, for each alpha; of a sample where the kernel has the rest."""
+    of_theory = Work(arrays=1e4 * extent.architecture.widths[1] ** 2)
+    compiled = not missing() and extent.architecture.activation in native_population.ACTIVATIONS
+    return _shared(of_theory, Work(kernels=4e3 * extent.architecture.widths[1] ** 2), compiled)
 
 
 def _exact_training_work(extent: Extent) -> Work:
     """Each of a path's pieces, about one for every sample and unit, has a polynomial of its own."""
-    return Work(arrays=50.0 * extent.n_train * extent.architecture.n_parameters)
+    of_theory = Work(arrays=50.0 * extent.n_train * extent.architecture.n_parameters)
+    compiled = not missing() and not piecewise.lacks(extent.architecture)
+    return _shared(of_theory, Work(kernels=100.0 * extent.step), compiled)
+
+
+def _shared(of_theory: Work, of_kernel: Work, compiled: bool) -> Work:
+    """What is left of theory's work where a compiled twin predicts, and theory a sample of the pairs."""
+    return Work(kernels=of_kernel.kernels, arrays=of_theory.arrays / ONE_IN) if compiled else of_theory
+
+
+def _twin_students_work(extent: Extent) -> Work:
+    """About as much as the population's moments, by theory's own route."""
+    return Work(arrays=1e4 * extent.architecture.widths[1] ** 2)
 
 
 POPULATION = Prediction(
@@ -193,6 +256,7 @@ POPULATION = Prediction(
     predict=population,
     work=_population_work,
     lacks=_population_lacks,
+    twin=Twin(_takes_population, compiled_population, tolerance=2 * TOLERANCE),
 )
 EXACT_TRAINING = Prediction(
     name="exact_training",
@@ -202,6 +266,7 @@ EXACT_TRAINING = Prediction(
     predict=exact_training,
     work=_exact_training_work,
     lacks=_exact_training_lacks,
+    twin=Twin(_takes_exact_training, compiled_exact_training, tolerance=0.0),
 )
 TWIN_STUDENTS = Prediction(
     name="twin_students",
@@ -210,7 +275,7 @@ TWIN_STUDENTS = Prediction(
     source="predicted from the initial overlaps by the order-parameter equations of online learning, "
     "infinitely many inputs",
     predict=twin_students,
-    work=_population_work,
+    work=_twin_students_work,
     lacks=_twin_students_lack,
     apart=False,  # the pairs of a group follow one solution
 )

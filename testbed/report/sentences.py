@@ -6,6 +6,7 @@ import polars as pl
 
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
+from testbed.measures.registry import PREDICTIONS
 from testbed.report.tables import grid_numbers
 from testbed.report.verdicts import NAMES, name_of
 from testbed.results.comparison import group_means, interval, nearest_alpha, z_summary
@@ -53,7 +54,7 @@ def further(results: Results) -> list[str]:
 
 def checks(results: Results) -> list[str]:
     """How far measured and predicted agree."""
-    return _z_sentences(results) + _grid_sentences(results)
+    return _z_sentences(results) + _grid_sentences(results) + _twin_sentences(results)
 
 
 def aligned_sentences(results: Results, kind: str) -> list[str]:
@@ -123,6 +124,21 @@ def _grid_sentences(results: Results) -> list[str]:
         f"grid's points; a barrier read off the grid misses {numbers['median']:.2%} of the exact one in the median, "
         f"and at most {numbers['most']} ({results.unit})."
     ]
+
+
+def _twin_sentences(results: Results) -> list[str]:
+    """Which pairs of a compiled prediction theory computed too, and how far the two are apart."""
+    said = []
+    for prediction in PREDICTIONS.values():
+        check = columns.check(prediction.name)
+        apart = results.measured[check].drop_nulls().to_list() if results.has(check) else []
+        if apart:
+            said.append(
+                f"The compiled kernel computed {prediction.text}. Theory's own route computed it too for "
+                f"{len(apart):,} of {len(results.measured):,} pairs, drawn by their seeds: they differ by at most "
+                f"{max(apart):.1g} of the largest loss on a path."
+            )
+    return said
 
 
 def count(results: Results) -> str:

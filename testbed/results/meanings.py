@@ -107,6 +107,11 @@ def _meanings(loss: str) -> dict[str, str]:
             meanings |= _of_barriers(columns.along(quantity, path), source, "share of samples" if of_errors else unit)
     for prediction in PREDICTIONS.values():
         meanings |= _of_barriers(prediction.name, prediction.source, unit)
+        meanings[columns.check(prediction.name)] = (
+            f"{prediction.text}: how far theory's own route is from the compiled kernel, which computed it; the "
+            "largest over the path and its barriers, in units of the largest loss on it; null for pairs outside the "
+            "sample"
+        )
     for name in (*LOSSES, *(columns.predicted_loss(name) for name in PREDICTIONS)):
         meanings[name] += f" [{unit}]"
     return meanings

@@ -94,6 +94,8 @@ def _pair_columns(found: Arrays, alphas: np.ndarray, launch: Launch) -> Arrays:
         barriers = columns.predicted_barriers(prediction)
         if barriers in found:
             row |= _predicted_barriers(prediction, found[barriers])
+        if columns.check(prediction) in found:
+            row[columns.check(prediction)] = found[columns.check(prediction)]
     row |= {name: found[name] for name in NUMBERS if name in found}
     row |= _gaps(row, launch)
     if "z" in found:

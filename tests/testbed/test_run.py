@@ -61,7 +61,8 @@ def test_another_program_can_read_it(study, tmp_path):
     assert {"torch", "numpy", "python", "backend", "lmc-testbed"} <= set(manifest["environment"])
     assert Study.load(folder / "study.toml") == made
     assert len(curves) == 40 * 5
-    assert not any(table.null_count().sum_horizontal().item() for table in (pairs, curves, losses))
+    checks = [name for name in pairs.columns if name.endswith("_check")]  # of a sample of the pairs
+    assert not any(table.null_count().sum_horizontal().item() for table in (pairs.drop(checks), curves, losses))
     for launch, row, network in (
         networks.filter(pl.col("network").is_in([0, 17])).select("launch", "row", "network").rows()
     ):
