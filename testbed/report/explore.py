@@ -16,6 +16,7 @@ from testbed.report.verdicts import judged_by
 from testbed.results.results import Results
 
 ROOM = 900_000  # bytes for curves
+MOST_FAMILIES = 512  # of a cell: their matrix has less than a pixel for each beyond, and clustering is O(n³)
 STEPS = 65_534  # of a curve's largest value; one more is no number
 PREDICTIONS = {"test_loss": ("population", "exact population loss"), "train_loss": ("exact_training", "exact path")}
 TYPES = ("uint8", "uint16", "uint32")
@@ -26,7 +27,8 @@ def payload(results: Results) -> dict[str, Any] | None:
 
     Numbers of pairs are arrays of bytes in base64, with their type. A value of a curve is its scale times k/65534.
     """
-    pairs = results.measured.sort("pair")
+    every = results.measured.sort("pair")
+    pairs = every.filter(pl.Series(_with_room(every)))
     quantities = [name for name in columns.QUANTITIES if results.has(columns.barrier(name))]
     if not len(pairs) or not quantities:
         return None
@@ -40,7 +42,7 @@ def payload(results: Results) -> dict[str, Any] | None:
     return {
         "alphas": results.study.measure.alphas,
         "factors": [{"name": results.label(key), "levels": _levels(results, key)} for key in results.factors],
-        "cells": _cells(results, pairs),
+        "cells": _cells(results, pairs, every),
         "kinds": kinds,
         "paths": ["as trained", *(ALIGNMENTS[name].phrase for name in paths[1:])],
         "measures": [_measure(results, q, paths, along) for q in quantities],
@@ -93,8 +95,31 @@ def _levels(results: Results, key: str) -> list[str]:
     return [str(results.shown(key, level)) for level in results.study.factors[key]]
 
 
-def _cells(results: Results, pairs: pl.DataFrame) -> list[dict[str, Any]]:
-    """Each cell's place among the levels of every factor, and its families, clustered by the barrier of verdicts."""
+def _with_room(pairs: pl.DataFrame) -> np.ndarray:
+    """Which pairs the page holds, bool `[n_pairs]`: of each cell the first, until they are of MOST_FAMILIES families.
+
+    >>> pairs = pl.DataFrame({"cell": [0] * 600, "family_a": range(600), "family_b": range(1, 601)})
+    >>> int(_with_room(pairs).sum())
+    511
+    """
+    held = np.zeros(len(pairs), bool)
+    cells = pairs["cell"].to_numpy()
+    families = pairs.select("family_a", "family_b").to_numpy()
+    for cell in np.unique(cells):
+        rows = np.flatnonzero(cells == cell)
+        _, first = np.unique(families[rows], return_index=True)  # of the numbers in their order, two a pair
+        met = np.bincount(first // 2, minlength=len(rows)).cumsum()
+        held[rows] = met <= MOST_FAMILIES
+    return held
+
+
+def _cells(results: Results, pairs: pl.DataFrame, every: pl.DataFrame) -> list[dict[str, Any]]:
+    """Each cell's place among the levels of every factor, and its families, clustered by the barrier of verdicts.
+
+    pairs: those that the page holds; `more`: how many families of the cell it does not.
+    """
+    of_cell = every.group_by("cell").agg(pl.concat([pl.col("family_a"), pl.col("family_b")]).n_unique().alias("n"))
+    n_families = dict(of_cell.iter_rows())
     places = {key: _levels(results, key) for key in results.factors}
     column = judged_by(results)
     found = []
@@ -108,7 +133,8 @@ def _cells(results: Results, pairs: pl.DataFrame) -> list[dict[str, Any]]:
                 total[place] += value
                 n[place] += 1
         mean = np.divide(total, n, out=np.full_like(total, np.nan), where=n > 0)
-        found.append({"cell": cell, "levels": levels, "families": [families[k] for k in clustered(mean)]})
+        order = [families[k] for k in clustered(mean)]
+        found.append({"cell": cell, "levels": levels, "families": order, "more": n_families[cell] - len(order)})
     return found
 
 

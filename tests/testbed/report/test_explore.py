@@ -96,3 +96,20 @@ def test_a_run_without_pairs_has_nothing_to_explore(loaded):
     results = loaded("alone")
     none = dataclasses.replace(results, pairs=results.pairs.with_columns(left_out=pl.lit(True)))
     assert payload(none) is None
+
+
+def test_a_cell_of_more_families_than_there_is_room_for_shows_its_first_pairs(loaded, monkeypatch):
+    results = loaded("splits")
+    whole = payload(results)
+    monkeypatch.setattr(explore, "MOST_FAMILIES", 3)
+    data = payload(results)
+    number = unpack(data["pairs"]["number"])
+    assert 0 < len(number) < len(results.measured)
+    assert (number == np.sort(number)).all()
+    for few, all_of_it in zip(data["cells"], whole["cells"], strict=True):
+        assert len(few["families"]) <= 3 and all_of_it["more"] == 0
+        assert len(few["families"]) + few["more"] == len(all_of_it["families"])
+        held = results.measured.sort("pair").filter(cell=few["cell"])[
+            : int((unpack(data["pairs"]["cell"]) == few["cell"]).sum())
+        ]
+        assert sorted({*held["family_a"], *held["family_b"]}) == sorted(few["families"])

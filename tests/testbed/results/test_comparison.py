@@ -15,6 +15,7 @@ from testbed.ensemble import training
 from testbed.ensemble.measuring import Trained, measure, pair_set
 from testbed.ensemble.plan import plan as make_plan
 from testbed.measures.predictions import population_curve
+from testbed.results import comparison
 from testbed.results.comparison import effects, group_means, mean_interval, z_scores, z_summary
 
 LARGE = {
@@ -156,3 +157,22 @@ def test_effects_of_a_factor():
     width = 2 * 1.96 * np.sqrt(2 * 4 / 30)  # of two groups, each twice a mean of 30 normals
     assert ((table["high"] - table["low"]) / width).is_between(0.7, 1.4).all()
     assert len(effects(pl.DataFrame(rows).filter(level="a"), "level", "value")) == 0
+
+
+@pytest.mark.parametrize("kind", ["independent", "siblings"])
+def test_groups_of_families_give_the_interval_that_families_give(monkeypatch, kind):
+    """Also where pairs that share a family are alike, so that drawing pairs one by one would be too sure."""
+    rng = np.random.default_rng(0)
+    n_families, n_pairs = 1500, 6000
+    of_family = rng.standard_normal(n_families)
+    a = rng.integers(n_families, size=n_pairs)
+    b = a if kind == "siblings" else (a + rng.integers(1, n_families, size=n_pairs)) % n_families
+    values = of_family[a] + of_family[b] + 0.1 * rng.standard_normal(n_pairs)
+    pairs = pl.DataFrame({"family_a": a, "family_b": b, "barrier": values})
+    mean, low, high = mean_interval(pairs, "barrier")
+    monkeypatch.setattr(comparison, "MOST_DRAWN", 400)
+    same, low_of_groups, high_of_groups = mean_interval(pairs, "barrier")
+    assert same == mean
+    assert (high_of_groups - low_of_groups) / (high - low) == pytest.approx(1, abs=0.12)
+    alone = 2 * 1.96 * values.std() / np.sqrt(n_pairs)
+    assert high - low > 1.3 * alone
