@@ -113,4 +113,5 @@ def number_columns() -> list[str]:
     names += [columns.distance(path) for path in paths]
     names += [columns.gap(name) for name, alignment in ALIGNMENTS.items() if alignment.bounded]
     names += [column.name for measure in MEASURES.values() for column in measure.columns]
+    names += [columns.check(name) for name, prediction in PREDICTIONS.items() if prediction.twin is not None]
     return [*names, columns.DIFFERENT_PERMUTATION, "z"]

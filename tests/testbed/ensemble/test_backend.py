@@ -22,6 +22,7 @@ KERNELS = {  # with --quick
     "double_descent": 33,
     "instability": 2,
     "lemma7": 12,
+    "million": 3,
     "locality": 4,
     "plateau": 8,
     "rebasin": 3,

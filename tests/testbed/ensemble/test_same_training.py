@@ -68,6 +68,8 @@ def test_a_snapshot_is_what_a_shorter_training_ends_in(study, settings):
         curves = measure(short, Trained.joined([alone]), short.pairs, "auto")
         pairs = torch.from_numpy((launch.pairs["cell"] == cell).to_numpy())
         for name, values in curves.items():
+            if name.endswith("_check"):  # of pairs that theory computes too, one for each launch at least
+                continue
             torch.testing.assert_close(measured[name][pairs], values, rtol=1e-9, atol=1e-12, equal_nan=True, msg=name)
 
 
