@@ -221,7 +221,7 @@ template <class T, Activation A> struct Evaluator {
       const int64_t count = std::min(tiles_of_block, (n - s) / kTile);
       block<kTile>(s, count);
       s += count * kTile;
-      if (s % 4096 == 0 && cancelled(spec.monitor)) return;
+      if (cancelled(spec.monitor)) return;
     }
     for (; s < n; s++) block<1>(s, 1);
     for (int64_t round = 0; round < rounds; round++) write(round, lanes, pair, part);

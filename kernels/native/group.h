@@ -18,6 +18,12 @@ struct Monitor {   // mirrored by kernels/native/structures.py
 inline void advance(Monitor* m, int64_t by) { __atomic_fetch_add(&m->done, by, __ATOMIC_RELAXED); }
 inline bool cancelled(const Monitor* m) { return __atomic_load_n(&m->cancel, __ATOMIC_RELAXED) != 0; }
 
+// How many samples of a network of this size a thread trains on before it looks whether to stop: milliseconds' work.
+inline int64_t samples_between_looks(int64_t n_parameters) {
+  constexpr int64_t kMultiplyAdds = 1 << 24;  // of vectors, forward and backward
+  return std::max<int64_t>(kMultiplyAdds / (3 * n_parameters), 1);
+}
+
 // A thread's own count of what it has done, told to the monitor now and then: a shared counter costs a cache miss each
 // time.
 struct Tally {

@@ -15,6 +15,8 @@ template <class T, Activation A> struct Trainer {
   const TrainSpec& spec;
   const NetworkSpec& net;
   int64_t n_parameters;
+  int64_t samples_at_once;  // until it looks whether to stop: whole tiles
+  int64_t steps_told;       // to the monitor at a time
   bool factored;        // whether the gradient is computed by factored.h
   Aligned<T> params;    // [n_parameters]
   Aligned<T> gradient;  // [n_parameters], of the step's mean loss
@@ -41,6 +43,8 @@ template <class T, Activation A> struct Trainer {
       : spec(spec),
         net(spec.net),
         n_parameters(net.n_parameters()),
+        samples_at_once(samples_between_looks(n_parameters) / kTile * kTile + kTile),
+        steps_told(std::clamp<int64_t>(samples_at_once / std::max<int64_t>(spec.batch_size, 1), 1, 64)),
         factored(F::fits(net)),
         params(n_parameters),
         gradient(n_parameters),
@@ -150,8 +154,8 @@ template <class T, Activation A> struct Trainer {
     pass<S>(LaneInputs<T>{tile.x}, scale);
   }
 
-  // Computes the mean loss of the step's batch and its gradient.
-  void batch(int64_t step) {
+  // Computes the mean loss of the step's batch and its gradient; false if it was told to stop meanwhile.
+  bool batch(int64_t step) {
     int64_t size = spec.batch_size;
     int64_t start = 0;
     if (spec.sampling != kFull) {
@@ -174,12 +178,16 @@ template <class T, Activation A> struct Trainer {
     std::memset(static_cast<void*>(gradient), 0, size_t(n_parameters) * sizeof(V));
     loss = V{};
     T scale = T(1) / T(size);
-    int64_t s = 0;
-    for (; s + kTile <= size; s += kTile) samples<kTile>(step, start, s, scale);
-    for (; s < size; s++) samples<1>(step, start, s, scale);
+    for (int64_t s = 0; s < size;) {
+      const int64_t next = std::min(size, s + samples_at_once);
+      for (; s + kTile <= next; s += kTile) samples<kTile>(step, start, s, scale);
+      for (; s < next; s++) samples<1>(step, start, s, scale);
+      if (cancelled(spec.monitor)) return false;
+    }
     if constexpr (kDegree<A> > 0)
       if (factored) F::finish(net, params, gradient);
     loss *= scale;
+    return true;
   }
 
   // Turns the gradient into that of what may move: tied parameters get the sum over their group, held ones 0, and the
@@ -224,7 +232,7 @@ template <class T, Activation A> struct Trainer {
     };
     for (int64_t step = 0; step < spec.steps; step++) {
       keep_snapshot(step);
-      batch(step);
+      if (!batch(step)) return;
       const IntVec<T> finite = (loss - loss) == 0;
       if (lanes_of<T>(~finite))
         for (int l = 0; l < L; l++)
@@ -241,12 +249,9 @@ template <class T, Activation A> struct Trainer {
       }
       adjust();
       update(step);
-      if (step % 64 == 63) {
-        advance(spec.monitor, 64 * lanes);
-        if (cancelled(spec.monitor)) return;
-      }
+      if (step % steps_told == steps_told - 1) advance(spec.monitor, steps_told * lanes);
     }
-    advance(spec.monitor, spec.steps % 64 * lanes);
+    advance(spec.monitor, spec.steps % steps_told * lanes);
     keep_snapshot(spec.steps);
     IntVec<T> finite = ~IntVec<T>{};
     for (int64_t p = 0; p < n_parameters; p++) finite &= (params[p] - params[p]) == 0;

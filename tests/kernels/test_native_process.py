@@ -44,6 +44,38 @@ def test_an_impatient_user_interrupts_but_does_not_crash_it(native_backend):
     assert "lmc-native" not in done.stdout
 
 
+LARGE = """
+import os, signal, threading, time, torch
+from kernels import Architecture, Training, path_losses, train
+architecture = Architecture((4, 512, 512, 1))
+params, x = architecture.initial(64), torch.ones({n_samples}, 4)
+waits = []
+for _ in range(3):
+    def interrupt():
+        waits.append(-time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Timer(1.0, interrupt).start()
+    try:
+        {call}
+    except KeyboardInterrupt:
+        waits[-1] += time.perf_counter()
+print(min(waits))
+"""
+TRAIN = "train(architecture, params, (x, x[:, :1]), Training(10**5), backend='native')"
+PATHS = "path_losses(architecture, params[:32], params[32:], 25, (x, x[:, :1]), backend='native')"
+
+
+@pytest.mark.parametrize(
+    ("call", "n_samples"), [(TRAIN, 256), (TRAIN, 100_000), (PATHS, 20_000)], ids=["steps", "samples", "paths"]
+)
+def test_large_networks_stop_within_a_second(native_backend, call, n_samples):
+    """64 steps of the first take over ten seconds, one of the second a minute. The best of three: machines stall."""
+    program = LARGE.format(call=call, n_samples=n_samples)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert 0 < float(done.stdout) < 1
+
+
 WITHOUT_ROOM = """
 import resource, torch
 from kernels import Architecture, Training, train
