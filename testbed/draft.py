@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from testbed.study.dotted import parse_setting, set_dotted
 from testbed.study.study import KEYS
 from testbed.toml import parse, tomllib
 
-KINDS = {str(family.model_fields["kind"].annotation.__args__[0]): family for family in FAMILIES}  # type: ignore[union-attr]
+KINDS = {typing.get_args(family.model_fields["kind"].annotation)[0]: family for family in FAMILIES}
 NEEDED = {  # what families ask for and have no default of
     "inputs": 8,
     "patches": 4,
