@@ -23,7 +23,7 @@ BUDGETS = (128, 168, MOST_REGISTERS)  # 16, 12 and 8 warps a multiprocessor
 LARGEST_TILES = 2**14 + 2**12  # padded parameters: 2-128-128-1 on eight warps
 WIDEST_TILE = 128
 MOST_NUMBERS = 80  # of 32 bits that a lane of a program in tiles holds of a network
-MOST_HELD = 110  # of a network, its gradient and its moments, where products are those of tensor cores
+MOST_HELD = 112  # of a network, its gradient and its moments, where products are those of tensor cores
 FEW_HELD = 40  # a program of one warp whose lanes hold no more of them has room beside two others
 MOST_WARPS = 8  # of a program
 MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
@@ -111,7 +111,7 @@ def explain_layout(
         )
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
     columns = max(net(architecture, lanes=False).padded[1:-1])
-    return _in_tiles(parameters * words, moments, columns // 8 if tensor_cores else MOST_WARPS, reason, tensor_cores)
+    return _in_tiles(parameters * words, moments, columns // 16 if tensor_cores else MOST_WARPS, reason, tensor_cores)
 
 
 def _in_tiles(numbers: int, moments: int, most_warps: int, why: str, tensor_cores: bool) -> Layout:

@@ -54,11 +54,6 @@ class Net:
         return len(self.widths) - 2
 
     @property
-    def axis(self) -> int:
-        """Axis of the units."""
-        return 0 if self.lanes else 1
-
-    @property
     def rows(self) -> int:
         """Place in the parameter tuple of the first row of the output weight."""
         return self.n_inputs + self.biases + (self.n_hidden - 1) * (1 + self.biases)
@@ -69,18 +64,26 @@ class Net:
         return self.n_hidden == 1 and self.n_outputs == 1
 
     @property
+    def factored_top(self) -> bool:
+        """One output above several hidden layers of relu, in tiles: the output's row leaves the top layer's sums over
+        the samples as well, and with the errors outside, their products are with zeros and ones, which tensor cores
+        take exactly.
+        """
+        return not self.lanes and self.n_hidden > 1 and self.n_outputs == 1 and self.activation == "relu"
+
+    @property
+    def apart(self) -> bool:
+        """Whether products in tiles have room for a sum of their factors' rests beside that of their leading bits: a
+        warp then holds 16 rows of a layer, and waits for fewer products.
+        """
+        return max(self.padded[1:-1]) <= 16 * self.warps
+
+    @property
     def degree(self) -> float:
         """k of σ(z) = z σ′(z) / k for activations where that holds (then ∂L/∂w₂ = (w₁·Σ e σ′ x + b₁ Σ e σ′)/k), else
         0.
         """
         return float(activations.TABLE[self.activation].degree)
-
-    @property
-    def cheap(self) -> bool:
-        """Whether the first layer is computed again rather than moved: few inputs, and an activation of one or two
-        instructions.
-        """
-        return self.n_inputs <= 4 and self.degree > 0
 
     @property
     def n_parameters(self) -> int:

@@ -84,7 +84,7 @@ def activate(z, NET: tl.constexpr):
         gate = tl.zeros_like(z) + 1.0
     elif NAME == "relu":
         h = tl.maximum(z, 0.0, propagate_nan=NAN_STAYS)
-        gate = z > 0
+        gate = h > 0
     elif NAME == "leaky_relu":
         gate = tl.where(z > 0, tl.zeros_like(z) + 1.0, tl.zeros_like(z) + NET.slope)
         h = z * gate

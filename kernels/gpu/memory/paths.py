@@ -14,10 +14,16 @@ from kernels.gpu.common.streams import seed_key
 from kernels.gpu.memory.network import STRIDE, columns
 from kernels.gpu.memory.samples import largest, sample_losses
 from kernels.gpu.registers import paths
-from kernels.gpu.registers.paths import UNSPECIALISED, add, report
+from kernels.gpu.registers.paths import UNSPECIALISED, report
 from kernels.gpu.registers.samples import positions
 
 POINTERS = (*paths.POINTERS, "theta", "values")
+
+
+@triton.jit
+def add(total, value):
+    """total (float64) + value, summed over the samples at hand."""
+    return total + tl.sum(value.to(tl.float64), axis=0, keep_dims=True)
 
 
 @triton.jit(do_not_specialize=UNSPECIALISED, do_not_specialize_on_alignment=POINTERS)
@@ -56,7 +62,7 @@ def path_losses(
     first = tl.full([1, 1], 0.0, tl.float64)
     total, squares, cubes, wrong = first, first, first, first
     for start in range(0, n_samples, TILE):
-        position = positions(start, 0, NET, BATCH)
+        position = tl.trans(positions(start, 0, NET, BATCH))
         exists = position < n_samples
         row = position + data_set * n_samples
         value, label = sample_losses(
@@ -66,13 +72,13 @@ def path_losses(
         if BATCH.loss != "mse":
             missed = tl.where(largest(values, NET, TILE) != label, 1.0, 0.0)
             missed = tl.where(value == value, missed, value)  # NaN: no class is the largest
-            wrong = add(wrong, tl.where(exists, missed, 0.0), NET)
+            wrong = add(wrong, tl.where(exists, missed, 0.0))
         value = (value * unit(BATCH)).to(tl.float64)
         first += tl.sum(tl.where(position == 0, value, 0.0), axis=0, keep_dims=True)
         centred = tl.where(exists, value - first, 0.0)
-        total = add(total, centred, NET)
-        squares = add(squares, centred * centred, NET)
-        cubes = add(cubes, centred * centred * centred, NET)
+        total = add(total, centred)
+        squares = add(squares, centred * centred)
+        cubes = add(cubes, centred * centred * centred)
     report(
         mean + item, standard_error + item, skewness + item, error + item,
         first, total, squares, cubes, wrong, n_samples, True,

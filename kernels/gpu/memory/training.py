@@ -74,12 +74,12 @@ def train(
         begin, count, keys = epoch_keys(key, step, n_samples, batch_size, BATCH)
         loss = tl.zeros_like(rate)
         for start in range(0, count, TILE):
-            position = positions(start, 0, NET, BATCH)
+            position = tl.trans(positions(start, 0, NET, BATCH))
             in_batch = position < count
             row = position
             if BATCH.sampling != "online":
                 rows = chosen(start, begin, key, step, keys, n_samples, low_bits, high_bits, NET, BATCH)
-                row = rows[0] + data_set * n_samples
+                row = tl.trans(rows[0]) + data_set * n_samples
             value = sample_losses(
                 parameters, values, teacher_parameters, teacher_values, x, y,
                 row, key, step, position, in_batch, numbers[LABEL_SMOOTHING], NET, BATCH,

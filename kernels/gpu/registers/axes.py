@@ -14,8 +14,8 @@ import triton.language as tl
 
 @triton.jit
 def unit_axis(width: tl.constexpr, NET: tl.constexpr):
-    """Numbers of a layer's units, along its axis: [width, 1] (lanes) or [1, width] (tiles)."""
-    return tl.arange(0, width)[:, None] if NET.lanes else tl.arange(0, width)[None, :]
+    """Numbers of a layer's units: [width, 1]."""
+    return tl.arange(0, width)[:, None]
 
 
 @triton.jit
@@ -26,20 +26,20 @@ def item_axis(NET: tl.constexpr):
 
 @triton.jit
 def sample_axis(size: tl.constexpr, NET: tl.constexpr):
-    """Numbers of the samples at hand (tiles): [size, 1]."""
-    return tl.arange(0, size)[:, None]
+    """Numbers of the samples at hand (tiles): [1, size]."""
+    return tl.arange(0, size)[None, :]
 
 
 @triton.jit
 def outputs_axis(width: tl.constexpr, NET: tl.constexpr):
-    """Numbers of the units that a hidden weight leads to: [width, 1, 1] (lanes) or [1, width] (tiles)."""
-    return tl.arange(0, width)[:, None, None] if NET.lanes else tl.arange(0, width)[None, :]
+    """Numbers of the units that a hidden weight leads to: [width, 1, 1] (lanes) or [width, 1] (tiles)."""
+    return tl.arange(0, width)[:, None, None] if NET.lanes else tl.arange(0, width)[:, None]
 
 
 @triton.jit
 def inputs_axis(width: tl.constexpr, NET: tl.constexpr):
-    """Numbers of the units that a hidden weight comes from: [1, width, 1] (lanes) or [width, 1] (tiles)."""
-    return tl.arange(0, width)[None, :, None] if NET.lanes else tl.arange(0, width)[:, None]
+    """Numbers of the units that a hidden weight comes from: [1, width, 1] (lanes) or [1, width] (tiles)."""
+    return tl.arange(0, width)[None, :, None] if NET.lanes else tl.arange(0, width)[None, :]
 
 
 @triton.jit

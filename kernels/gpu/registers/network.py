@@ -1,18 +1,17 @@
 """Forward and backward pass of one network, or of a block of networks, inside a kernel.
 
-Two layouts share this code; they differ in what an axis means (`NET.axis` is the axis of a layer's units, the other
-one is that of the items):
+Two layouts share this code. Values of a layer are [units, items], and the layouts differ in what an item is:
 
-    lanes    values of a layer are [units, BLOCK]: an item is a network, and a lane (or a small group of lanes) holds
-    all of its units; tiles    values of a layer are [TILE, units]: an item is a sample of the program's one network,
-    and wide layers are matrix products.
+    lanes    a network: a lane (or a small group of lanes) holds all of its units
+    tiles    a sample of the program's one network: maps between hidden layers are matrix products
 
-An item's own numbers (an input, an output, a loss) are [1, BLOCK] or [TILE, 1] and broadcast against a layer.
+An item's own numbers (an input, an output, a loss) are [1, BLOCK] or [1, TILE] and broadcast against a layer.
 Parameters are one flat tuple: a column of the first weight per input, its bias, then weight and bias of every further
 hidden layer, then a row of the last weight per output, and the output biases:
 
-    lanes    columns, biases and rows [units, 1 → BLOCK], hidden weights [fan_out, fan_in, BLOCK], output biases [1,
-    BLOCK]; tiles    columns, biases and rows [1, units], hidden weights [fan_in, fan_out], output biases [1, 1].
+    lanes    columns, biases and rows [units, 1 → BLOCK], hidden weights [fan_out, fan_in, BLOCK], output biases
+             [1, BLOCK]
+    tiles    columns, biases and rows [units, 1], hidden weights [fan_out, fan_in], output biases [1, 1]
 
 Units are padded to `padded` with zeros; zeros stay zeros under every update.
 """
@@ -135,15 +134,25 @@ def first_layer(theta, x, NET: tl.constexpr):
 
 
 @triton.jit
-def affine(theta, h, x, NET: tl.constexpr, layer: tl.constexpr):
-    """Pre-activations of hidden layer `layer` ≥ 2 from the values h of the one below; x: the inputs, from which they
-    come.
-    """
+def kept(h, NET: tl.constexpr):
+    """Values of a hidden layer below another one, as `affine` and `add_matrix` take them."""
+    return h
+
+
+@triton.jit
+def gate_of(gate, h, NET: tl.constexpr):
+    """The gates of a hidden layer below another one, in the backward pass; h: what `kept` gave."""
+    return gate
+
+
+@triton.jit
+def affine(theta, h, NET: tl.constexpr, layer: tl.constexpr):
+    """Pre-activations of hidden layer `layer` ≥ 2 from the values h of the one below."""
     weight = theta[NET.hidden(layer)]
     if NET.lanes:
         z = as_layer(tl.sum(weight * as_inputs(h, NET), axis=1), NET)
     else:
-        z = tl.dot(h, weight, input_precision="ieee", out_dtype=h.dtype)
+        z = tl.dot(weight, h, input_precision="ieee", out_dtype=h.dtype)
     return z + theta[NET.hidden(layer) + 1] if NET.biases else z
 
 
@@ -153,20 +162,31 @@ def back(weight, delta, NET: tl.constexpr):
     if NET.lanes:
         return as_layer(tl.sum(weight * as_outputs(delta, NET), axis=0), NET)
     else:
-        return tl.dot(delta, tl.trans(weight), input_precision="ieee", out_dtype=delta.dtype)
+        # δᵀ W and not Wᵀ δ, which Triton 3.5 and 3.6 do not compile for AMD where the activation is tanh
+        return tl.trans(tl.dot(tl.trans(delta), weight, input_precision="ieee", out_dtype=delta.dtype))
 
 
 @triton.jit
-def add_matrix(total, value, gate, h, theta, x, NET: tl.constexpr, layer: tl.constexpr):
-    """total + (σ′ · value) ⊗ h, summed over the samples at hand: the gradient by the weight into hidden layer `layer`
-    ≥ 2.
-
-    theta, x: parameters and inputs, from which h comes.
+def add_matrix(total, value, gate, h, NET: tl.constexpr):
+    """total + (σ′ · value) ⊗ h, summed over the samples at hand: the gradient by the weight into a hidden layer whose
+    layer below has the values h.
     """
     if NET.lanes:
         return add_gated(total, as_outputs(value, NET), as_inputs(h, NET), as_outputs(gate, NET))
     else:
-        return total + tl.dot(tl.trans(h), gated(value, gate), input_precision="ieee", out_dtype=h.dtype)
+        return total + tl.dot(gated(value, gate), tl.trans(h), input_precision="ieee", out_dtype=value.dtype)
+
+
+@triton.jit
+def add_factored(total, value, gate, h, NET: tl.constexpr):
+    """`add_matrix` where value is the same for all units, [1, TILE], and gates are zeros and ones."""
+    return add_matrix(total, value, gate, h, NET)
+
+
+@triton.jit
+def back_factored(weight, gate, NET: tl.constexpr):
+    """Wᵀ σ′ where gates are zeros and ones."""
+    return back(weight, gate.to(weight.dtype), NET)
 
 
 @triton.jit
@@ -175,13 +195,13 @@ def add_vector(total, value, factor, gate, NET: tl.constexpr):
     if NET.lanes:
         return add_gated(total, value, factor, gate)
     else:
-        return total + tl.sum(gated(value, gate) * factor, axis=0, keep_dims=True)
+        return total + tl.sum(gated(value, gate) * factor, axis=1, keep_dims=True)
 
 
 @triton.jit
 def add_row(total, value, NET: tl.constexpr):
     """total + value, summed over the samples at hand."""
-    return total + value if NET.lanes else total + tl.sum(value, axis=0, keep_dims=True)
+    return total + value if NET.lanes else total + tl.sum(value, axis=1, keep_dims=True)
 
 
 @triton.jit
@@ -190,15 +210,16 @@ def forward(theta, x, NET: tl.constexpr):
     items).
     """
     pair = activate(first_layer(theta, x, NET), NET)
-    h = (pair[0],)
+    h = ()
     gates = (pair[1],)
     for layer in tl.static_range(2, NET.n_hidden + 1):
-        pair = activate(affine(theta, h[layer - 2], x, NET, layer), NET)
-        h = h + (pair[0],)
+        h = h + (kept(pair[0], NET),)
+        pair = activate(affine(theta, h[layer - 2], NET, layer), NET)
         gates = gates + (pair[1],)
+    h = h + (pair[0],)
     outputs = ()
     for o in tl.static_range(NET.n_outputs + 0):
-        out = tl.sum(h[NET.n_hidden - 1] * theta[NET.rows + o], axis=NET.axis, keep_dims=True)
+        out = tl.sum(h[NET.n_hidden - 1] * theta[NET.rows + o], axis=0, keep_dims=True)
         if NET.biases:
             out += theta[NET.rows + NET.n_outputs + o]
         outputs = outputs + (out,)
@@ -222,23 +243,38 @@ def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
         rows = rows + (row,)
         if NET.biases:
             biases = biases + (add_row(sums[NET.rows + NET.n_outputs + o], derivative[o], NET),)
-    value = derivative[0]  # ∂L/∂h of the top hidden layer; where w₂ is factored out, without it
-    if not NET.factored:
+    value = derivative[0]  # ∂L/∂h of the top hidden layer; where the output's row is factored out, without it
+    if not NET.factored and not NET.factored_top:
         value = derivative[0] * theta[NET.rows]
         for o in tl.static_range(1, NET.n_outputs + 0):
             value += derivative[o] * theta[NET.rows + o]
+    gate = gates[top - 1]
+    error = 1.0  # a factor of value, the same for all units
     for layer in tl.static_range(NET.n_hidden + 0, 1, -1):
-        total = add_matrix(sums[NET.hidden(layer)], value, gates[layer - 1], h[layer - 2], theta, x, NET, layer)
-        pair = (total,)
-        if NET.biases:
-            pair = pair + (add_vector(sums[NET.hidden(layer) + 1], value, 1.0, gates[layer - 1], NET),)
-        upper = pair + upper
-        value = back(theta[NET.hidden(layer)], gated(value, gates[layer - 1]), NET)
+        below = h[layer - 2]
+        weight = theta[NET.hidden(layer)]
+        total = sums[NET.hidden(layer)]
+        bias = ()
+        if NET.factored_top and layer == top:
+            if NET.biases:
+                bias = (add_row(sums[NET.hidden(layer) + 1], gate.to(value.dtype) * value, NET),)
+            total = add_factored(total, value, gate, below, NET)
+            error = value
+            value = back_factored(weight * theta[NET.rows], gate, NET)
+        else:
+            value = value * error
+            error = 1.0
+            if NET.biases:
+                bias = (add_vector(sums[NET.hidden(layer) + 1], value, 1.0, gate, NET),)
+            total = add_matrix(total, value, gate, below, NET)
+            value = back(weight, gated(value, gate), NET)
+        upper = (total,) + bias + upper
+        gate = gate_of(gates[layer - 2], below, NET)
     columns = ()
     for i in tl.static_range(NET.n_inputs + 0):
-        columns = columns + (add_vector(sums[i], value, x[i], gates[0], NET),)
+        columns = columns + (add_vector(sums[i], value, x[i] * error, gate, NET),)
     if NET.biases:
-        columns = columns + (add_vector(sums[NET.n_inputs], value, 1.0, gates[0], NET),)
+        columns = columns + (add_vector(sums[NET.n_inputs], value, error, gate, NET),)
     return columns + upper + rows + biases
 
 
@@ -262,5 +298,8 @@ def gradient(theta, sums, scale, NET: tl.constexpr):
             result = result + (sums[NET.rows + 1] * scale,)
     else:
         for k in tl.static_range(len(sums)):
-            result = result + (sums[k] * scale,)
+            total = sums[k] * scale
+            if NET.factored_top and (k >= NET.hidden(NET.n_hidden) and k < NET.rows):
+                total = sums[k] * (theta[NET.rows] * scale)
+            result = result + (total,)
     return result

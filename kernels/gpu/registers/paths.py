@@ -29,7 +29,7 @@ POINTERS = (
 @triton.jit
 def add(total, value, NET: tl.constexpr):
     """total (float64) + value, summed over the samples at hand."""
-    return total + (value.to(tl.float64) if NET.lanes else tl.sum(value.to(tl.float64), axis=0, keep_dims=True))
+    return total + (value.to(tl.float64) if NET.lanes else tl.sum(value.to(tl.float64), axis=1, keep_dims=True))
 
 
 @triton.jit(do_not_specialize=UNSPECIALISED, do_not_specialize_on_alignment=POINTERS)
@@ -72,7 +72,7 @@ def path_losses(
             outputs = forward(theta, inputs, NET)[0]
             value = (sample_loss(outputs, labels, BATCH)[0] * unit(BATCH)).to(tl.float64)
             lead = tl.where(position == 0, value, 0.0)
-            first += lead if NET.lanes else tl.sum(lead, axis=0, keep_dims=True)
+            first += lead if NET.lanes else tl.sum(lead, axis=1, keep_dims=True)
             centred = value - first
             if not BATCH.even:
                 centred = tl.where(exists_here, centred, 0.0)

@@ -19,7 +19,7 @@ from kernels.gpu.registers.network import forward
 
 @triton.jit
 def positions(start, u, NET: tl.constexpr, BATCH: tl.constexpr):
-    """Numbers of the samples at hand within the step's batch: one number, or [TILE, 1].
+    """Numbers of the samples at hand within the step's batch: one number, or [1, TILE].
 
     64 bits, so that u can join a load's constant offset.
     """

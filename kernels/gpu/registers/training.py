@@ -48,7 +48,7 @@ def turn(start, loss, sums, theta, source, NET: tl.constexpr, BATCH: tl.constexp
         if not BATCH.even:
             value = tl.where(in_batch, value, 0.0)
             derivative = only(in_batch, derivative)
-        loss += value if NET.lanes else tl.sum(value, axis=0, keep_dims=True)
+        loss += value if NET.lanes else tl.sum(value, axis=1, keep_dims=True)
         sums = backward(theta, sums, inputs, h, gates, derivative, NET)
     return loss, sums
 

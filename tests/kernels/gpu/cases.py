@@ -29,6 +29,7 @@ TRAINING = {
     "lanes, gelu": {"widths": (2, 3, 2), "activation": "gelu"},
     "tiles, full": {"widths": (2, 32, 20, 1)},
     "tiles, one turn": {"widths": (2, 32, 32, 1), "n_samples": 15},
+    "tiles, four warps": {"widths": (3, 64, 50, 1)},
     "tiles, three layers, two warps": {"widths": (5, 20, 33, 17, 2), "activation": "tanh"},
     "tiles, epoch, adam": {"widths": (2, 20, 17, 2), "batch": "epoch", "optimizer": "adam", "loss": "cross_entropy"},
     "tiles, replacement, float64": {
