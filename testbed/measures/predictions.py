@@ -207,7 +207,8 @@ def _twin_students_lack(setting: Setting) -> str | None:
     optimizer = training.optimizer
     plain_sgd = optimizer.kind == "sgd" and not optimizer.momentum and not optimizer.weight_decay
     fully_connected = not students.sparse and students.tied is None
-    one_rate = not training.frozen and not training.frozen_layers and setting.ensemble.rate_factor == 1
+    one_rate = not (training.frozen or training.frozen_layers or training.layer_rates)
+    one_rate = one_rate and setting.ensemble.rate_factor == 1
     needs = {
         "training.online = true": training.online,
         "training.clock = 'inputs'": training.clock == "inputs",
