@@ -43,5 +43,7 @@ PREDICTIONS: dict[str, Prediction] = {
         predictions.POPULATION,
         predictions.EXACT_TRAINING,
         predictions.TWIN_STUDENTS,
+        predictions.LAZY,
+        predictions.QUADRATIC,
     )
 }
