@@ -34,6 +34,7 @@ from testbed.results import Results
 Row: TypeAlias = dict[str, object]
 WIDTH = "architecture.hidden"
 FOUND = 1e-6  # nats or ½ squared error above the best: the same permutation to rounding
+LEARNT = 0.1  # share of training samples misclassified at the ends, at most
 DRAWS = 2000
 
 
@@ -111,10 +112,15 @@ def lazy(results: Results) -> list[Row]:
 
 
 def boundary(results: Results) -> list[Row]:
-    """Rank correlations of the mean barrier with what might predict it, over cells (data sets as one)."""
+    """Rank correlations of the mean barrier with what might predict it, over cells that learnt (data sets as one)."""
     factors = ["ensemble.spawn_step", "training.optimizer.lr", "training.batch_size", "data.label_noise"]
     columns = ["distance", "disagreement", "perturbation_loss_rise", "train_loss_ends"]
-    cells = results.measured.group_by(factors).agg(pl.col(*columns, "train_error_barrier_linear").mean()).sort(factors)
+    cells = (
+        results.measured.group_by(factors)
+        .agg(pl.col(*columns, "train_error_ends", "train_error_barrier_linear").mean())
+        .sort(factors)
+    )
+    cells = cells.filter(pl.col("train_error_ends") <= LEARNT)
     noise = (cells["training.optimizer.lr"] / cells["training.batch_size"]).alias("η/b")
     cells = cells.with_columns(noise, (noise * (1 - cells["ensemble.spawn_step"] / 3000)).alias("η/b · time apart"))
     barrier = cells["train_error_barrier_linear"].to_numpy()
@@ -125,7 +131,15 @@ def boundary(results: Results) -> list[Row]:
         chosen = rng.integers(len(values), size=(DRAWS, len(values)))
         draws = [spearmanr(values[some], barrier[some])[0] for some in chosen]
         low, high = np.nanquantile(draws, [0.025, 0.975])
-        rows.append({"predictor": name, "rank correlation": spearmanr(values, barrier)[0], "low": low, "high": high})
+        rows.append(
+            {
+                "predictor": name,
+                "rank correlation": spearmanr(values, barrier)[0],
+                "low": low,
+                "high": high,
+                "cells": len(cells),
+            }
+        )
     return rows
 
 

@@ -171,7 +171,7 @@ MEASURE = Measure(
     work=_work,
     lacks=_lacks,
     held=lambda pairs: 2 * len(pairs.alphas),
-    mark=Mark("v", "repaired"),
+    mark=Mark("h", "repaired"),
     path=PATH,
 )
 MATCHED = Measure(
@@ -182,6 +182,6 @@ MATCHED = Measure(
     work=_matched_work,
     lacks=_lacks,
     held=lambda pairs: 2 * len(pairs.alphas),
-    mark=Mark("d", "matched and repaired"),
+    mark=Mark("8", "matched and repaired"),
     path=MATCHED_PATH,
 )
