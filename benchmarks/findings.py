@@ -37,6 +37,18 @@ FIGURES = {
     "segments": ("barrier_architecture_hidden", "planes"),
     "twins": ("twins",),
     "plateau": ("permutations",),
+    "locality_map": ("barrier_training_optimizer_lr",),
+    "locality_field": ("ranking",),
+    "locality_causes": ("ranking",),
+    "full_length": ("ranking",),
+    "boundary": ("barrier_ensemble_spawn_step",),
+    "modulo": ("barrier_architecture_hidden",),
+    "collapse": ("barrier_architecture_hidden",),
+    "strong": ("barrier_architecture_hidden",),
+    "components": ("barrier_architecture_hidden",),
+    "lazy": ("barrier_architecture_hidden",),
+    "twins_lean": ("twins",),
+    "smoothing": ("ranking",),
 }
 
 

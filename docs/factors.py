@@ -164,6 +164,13 @@ FACTORS = {
             "Sparsity",
         ),
         Factor(
+            "Rates of layers",
+            "training.layer_rates",
+            "[1.0,1.0],[0.125,1.0]",
+            "A factor of the learning rate for each affine layer, the first of them being the layer on the inputs.",
+            "Sparsity and weight sharing told apart",
+        ),
+        Factor(
             "Split of siblings",
             "ensemble.spawn_step",
             "0,100,1000",

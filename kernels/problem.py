@@ -31,6 +31,7 @@ class TrainingProblem:
     tied: int64 `[n_parameters]`, for each parameter the index of the first parameter of its tied group (its own where
         it is tied to none); or None for no ties.
     factors: float64 `[steps]`, the schedule.
+    rates `[n_parameters]`: factors of the learning rate, or None for 1 everywhere.
 
     >>> architecture = Architecture((1, 2, 1))
     >>> samples = torch.ones(4, 1), torch.ones(4, 1)
@@ -53,6 +54,7 @@ class TrainingProblem:
     trainable: Tensor | None
     tied: Tensor | None
     factors: np.ndarray
+    rates: Tensor | None = None
 
     @property
     def sampling(self) -> str:
@@ -171,6 +173,7 @@ def training_problem(
         training = _without_zero_over_zero(training, dtype)
     optimizer = training.optimizer
     momentum = optimizer.momentum if isinstance(optimizer, SGD) else 0.0
+    first = None if tied is None else first_of_group(tied, params, mask, trainable)
     return TrainingProblem(
         architecture=architecture,
         training=training,
@@ -185,8 +188,9 @@ def training_problem(
         spawn_seeds=spawned,
         mask=mask,
         trainable=trainable,
-        tied=None if tied is None else first_of_group(tied, params, mask, trainable),
+        tied=first,
         factors=training.schedule.factors(training.steps),
+        rates=_rates(architecture, training, params, first),
     )
 
 
@@ -261,6 +265,24 @@ def _without_zero_over_zero(training: Training, dtype: torch.dtype) -> Training:
     if isinstance(optimizer, SGD) or optimizer.eps > 0:
         return training
     return replace(training, optimizer=replace(optimizer, eps=torch.finfo(dtype).tiny))
+
+
+def _rates(architecture: Architecture, training: Training, params: Tensor, tied: Tensor | None) -> Tensor | None:
+    """The factor of each parameter's learning rate, `[n_parameters]`; None where all are 1."""
+    factors = training.layer_rates
+    if not factors:
+        return None
+    n_layers = len(architecture.layout)
+    if len(factors) != n_layers:
+        raise ValueError(f"layer_rates must be {n_layers} numbers, one for each affine layer, not {len(factors)}.")
+    rates = params.new_empty(1, params.shape[1])
+    for (weight, bias), factor in zip(architecture.layers(rates), factors, strict=True):
+        weight.fill_(factor)
+        if bias is not None:
+            bias.fill_(factor)
+    if tied is not None and not torch.equal(rates[:, tied], rates):
+        raise ValueError("layer_rates must be alike for layers that have tied parameters in common.")
+    return None if bool((rates == 1).all()) else rates[0]
 
 
 def _batch_size(training: Training, samples: Samples) -> int:

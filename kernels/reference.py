@@ -267,6 +267,8 @@ def _updated(
     """
     optimizer = problem.training.optimizer
     lr = problem.lr[:, None] * problem.factors[step]
+    if problem.rates is not None:
+        lr = lr * problem.rates
     weight_decay = problem.weight_decay[:, None]
     if isinstance(optimizer, AdamW):
         params = params * (1 - lr * weight_decay)

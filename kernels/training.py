@@ -143,6 +143,8 @@ class Training:
         c/(‖g‖ + 10⁻⁶))), each network's on its own, weight decay not counted; None: never.
     stop_below: a network takes no update from the first step on whose batch loss is below it (Run.stopped_at); None:
         it never stops.
+    layer_rates: factors of the learning rate, one for each affine layer, its biases with it (torch's parameter groups);
+        empty: 1 everywhere.
 
     >>> Training(steps=1000, batch_size=16).loss_steps
     range(0, 1000, 10)
@@ -159,6 +161,7 @@ class Training:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     stop_below: float | None = None
+    layer_rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         with together() as check:
@@ -176,12 +179,14 @@ class Training:
                 check(number, "clip_norm", self.clip_norm, least=0)
             if self.stop_below is not None:
                 check(number, "stop_below", self.stop_below)
+            check(_factors, "layer_rates", self.layer_rates)
         if self.label_smoothing and self.loss != "cross_entropy":
             raise ValueError("label_smoothing goes with loss 'cross_entropy'.")
         snapshots = _steps("snapshots", self.snapshots)
         if snapshots and snapshots[-1] > self.steps:
             raise ValueError(f"snapshots must be at most steps ({self.steps}), not {snapshots[-1]}.")
         object.__setattr__(self, "snapshots", snapshots)
+        object.__setattr__(self, "layer_rates", tuple(self.layer_rates))
 
     @property
     def loss_steps(self) -> range:
@@ -228,6 +233,11 @@ def _two_shares(field: str, value: Any) -> None:
 def _is_optimizer(field: str, value: Any) -> None:
     if not isinstance(value, SGD | Adam):
         raise ValueError(f"{field} must be an SGD, Adam or AdamW, not {described(value)}.")
+
+
+def _factors(field: str, value: Any) -> None:
+    for factor in listed(field, value):
+        number(field, factor, least=0)
 
 
 def _steps(field: str, value: Any) -> tuple[int, ...]:

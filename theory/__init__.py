@@ -11,7 +11,7 @@
                   `objections` checks it by other arithmetic
     online        erf committees, online SGD, inputs → ∞: `twin_students`
     structure     `cross_entropy_parts`, `feature_residuals`, `linearly_connected`, `sphere_path`, `curvature_bound`,
-                  `counterexample_data`, `midpoint_errors`
+                  `expanded_path`, `counterexample_data`, `midpoint_errors`
 
 `layers` holds networks and the checks that all share, `symbolic` derives the simplest formulas by sympy.
 
@@ -38,6 +38,7 @@ from theory.population.loss import population_loss, population_path
 from theory.structure.cross_entropy import cross_entropy_parts
 from theory.structure.curvature import curvature_bound
 from theory.structure.feature_connectivity import feature_residuals
+from theory.structure.output_expansion import expanded_path
 from theory.structure.rebasin_counterexample import counterexample_data, midpoint_errors
 from theory.structure.sphere_teacher import linearly_connected, neuron_types, sphere_path
 
@@ -65,6 +66,7 @@ __all__ = [
     "deep_piecewise_barriers",
     "deep_piecewise_path",
     "depth_two_barrier",
+    "expanded_path",
     "feature_residuals",
     "first_moment",
     "flow_losses",

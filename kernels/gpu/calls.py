@@ -106,6 +106,7 @@ class TrainingState:
             arrays |= ties(problem.tied, theta)
             arrays |= {
                 "trainable": theta if problem.trainable is None else problem.trainable[piece].to(torch.int8),
+                "rates": theta if problem.rates is None else problem.rates,
                 "sums": theta.new_zeros(n, 2, problem.architecture.n_parameters),
                 "values": theta.new_zeros(n, plan.batch.values),
             }

@@ -22,11 +22,11 @@ KNOWN: dict[type, set[str]] = {
     Architecture: {"widths", "activation", "biases", "negative_slope", "normalise", "residual"},
     Training: {
         *("steps", "optimizer", "loss", "batch_size", "sampling", "schedule", "record_every", "snapshots"),
-        *("label_smoothing", "clip_norm", "stop_below"),
+        *("label_smoothing", "clip_norm", "stop_below", "layer_rates"),
     },
     TrainingProblem: {
         *("architecture", "training", "params", "samples", "batch_size", "lr", "momentum", "weight_decay"),
-        *("data_seeds", "spawn_steps", "spawn_seeds", "mask", "factors", "trainable", "tied"),
+        *("data_seeds", "spawn_steps", "spawn_seeds", "mask", "factors", "trainable", "tied", "rates"),
     },
     PathProblem: {"architecture", "params_a", "params_b", "alphas", "samples", "loss", "seeds"},
     Samples: {"n_samples", "dataset", "x", "y", "teacher", "teacher_params"},
@@ -95,8 +95,8 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
 def _special(problem: TrainingProblem | PathProblem) -> str:
     """What of the problem, beside its architecture and training, only the memory layout does; empty for nothing."""
     if isinstance(problem, TrainingProblem):
-        for name in ("trainable", "tied"):
-            if getattr(problem, name) is not None:
+        for name, field in (("trainable", "trainable"), ("tied", "tied"), ("layer_rates", "rates")):
+            if getattr(problem, field) is not None:
                 return name
     teacher = problem.samples.teacher
     if teacher is not None and padded_parameters(net(_with_hidden(teacher), lanes=False)) > LARGEST_TEACHER:
@@ -212,6 +212,7 @@ def compiled_optimizer(problem: TrainingProblem) -> Optimizer:
         masked=problem.mask is not None,
         held=problem.trainable is not None,
         tied=problem.tied is not None,
+        rated=problem.rates is not None,
         clipped=problem.training.clip_norm is not None,
         stops=problem.training.stop_below is not None,
     )

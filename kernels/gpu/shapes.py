@@ -185,8 +185,8 @@ class Batch:
 class Optimizer:
     """What an optimizer compiles to: kind sgd, adam or adamw; whether momentum, weight decay or a mask occur at all.
 
-    held, tied, clipped, stops: whether parameters are held, are one with others, gradients clipped, networks stopped
-    (memory layout alone).
+    held, tied, rated, clipped, stops: whether parameters are held, are one with others, have rates of their own,
+    gradients clipped, networks stopped (memory layout alone).
     """
 
     kind: str
@@ -196,6 +196,7 @@ class Optimizer:
     masked: bool
     held: bool = False
     tied: bool = False
+    rated: bool = False
     clipped: bool = False
     stops: bool = False
 

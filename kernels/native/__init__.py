@@ -115,6 +115,7 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
         mask=address(problem.mask),
         trainable=address(problem.trainable),
         tied=address(problem.tied),
+        rates=address(problem.rates),
         factors=address(factors),
         correction_1=address(correction_1),
         correction_2=address(correction_2),

@@ -21,11 +21,12 @@ template <class T> struct Group {
 
 constexpr int kPlain = -1;  // kSgd without a velocity
 
-// Held: some parameters or networks may not move.
-template <class T, int O, bool Held>
+// Apart: parameters are not all alike: some, or some networks, may not move, or layers have rates of their own.
+template <class T, int O, bool Apart>
 void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, const Group<T>& group) {
   using V = Vec<T>;
-  const V rate = group.lr * T(spec.factors[step]);
+  const V common_rate = group.lr * T(spec.factors[step]);
+  const T* rates = static_cast<const T*>(spec.rates);
   const V momentum = group.momentum;
   const V decay = group.weight_decay;
   const T correction_1 = T(spec.correction_1[step]);
@@ -37,6 +38,8 @@ void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, c
     const V before = group.params[i];
     V p = before;
     V g = group.gradient[i];
+    V rate = common_rate;
+    if constexpr (Apart) rate = rates ? rate * rates[i] : rate;
     if constexpr (O == kAdamW) {
       p = p * (1 - rate * decay);
     } else {
@@ -56,7 +59,7 @@ void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, c
       group.second[i] = v;
       p = p - rate * correction_1 * m / fma(sqrt(v), splat<T>(correction_2), splat<T>(eps));
     }
-    if constexpr (Held) p = group.moves[i] * group.active != 0 ? p : before;
+    if constexpr (Apart) p = group.moves[i] * group.active != 0 ? p : before;
     group.params[i] = p;
   }
 }
@@ -65,7 +68,7 @@ template <class T>
 void optimizer_step(const TrainSpec& spec, int64_t step, int64_t n_parameters, const Group<T>& group) {
   auto run = [&](auto optimizer) {
     constexpr int O = decltype(optimizer)::value;
-    if (spec.trainable || std::isfinite(spec.stop_below)) {
+    if (spec.trainable || spec.rates || std::isfinite(spec.stop_below)) {
       optimizer_step<T, O, true>(spec, step, n_parameters, group);
     } else {
       optimizer_step<T, O, false>(spec, step, n_parameters, group);

@@ -83,6 +83,7 @@ class TrainSpec(ctypes.Structure):
         ("mask", c_void_p),
         ("trainable", c_void_p),
         ("tied", c_void_p),
+        ("rates", c_void_p),
         ("factors", c_void_p),
         ("correction_1", c_void_p),
         ("correction_2", c_void_p),

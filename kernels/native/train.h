@@ -34,6 +34,7 @@ struct TrainSpec {  // mirrored by kernels/native/structures.py
   const uint8_t* mask;            // [n_networks][n_parameters], or null for none
   const uint8_t* trainable;       // [n_networks][n_parameters], or null for all
   const int64_t* tied;            // [n_parameters]: index of the first parameter of its tied group; or null for no ties
+  const void* rates;              // [n_parameters], T: factors of the learning rate; or null for 1 everywhere
   const double* factors;          // [steps], of the learning rate
   const double* correction_1;     // [steps], Adam's 1/(1 - beta_1^t)
   const double* correction_2;     // [steps], Adam's 1/sqrt(1 - beta_2^t)

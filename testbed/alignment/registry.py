@@ -82,6 +82,11 @@ def _canonical_weights(pairs: PairSet) -> PairSet:
     return pairs.between_ends(rescaled.a, matched.params)
 
 
+def _canonical_exhaustive(pairs: PairSet) -> PairSet:
+    """Both ends in canonical form, then B as the best of all permutations has it."""
+    return _exhaustive(_canonical(pairs))
+
+
 def _lacks_samples(setting: Setting) -> str | None:
     return "needs a training set, and training.online has none" if setting.training.online else None
 
@@ -101,6 +106,10 @@ def _lacks_scalings(setting: Setting) -> str | None:
     if architecture.activation not in RESCALED or architecture.normalise or architecture.residual:
         return f"rescales units, which {', '.join(RESCALED)} allow, without normalise and residual"
     return None
+
+
+def _canonical_exhaustive_lacks(setting: Setting) -> str | None:
+    return _lacks_scalings(setting) or _exhaustive_lacks(setting)
 
 
 def _matching_work(extent: Extent) -> Work:
@@ -201,6 +210,15 @@ ALIGNMENTS: dict[str, Alignment] = {
             work=lambda extent: _canonical_work(extent) + _matching_work(extent),
             lacks=_lacks_scalings,
             bounded=True,
+        ),
+        Alignment(
+            name="canonical_exhaustive",
+            text="both ends rescaled as by `canonical`, then B's hidden units as the best of all permutations has them",
+            phrase="after both ends were so rescaled and then permuted in the best of all ways",
+            mark=Mark("X", "best permutation after rescaling"),
+            align=_canonical_exhaustive,
+            work=lambda extent: _canonical_work(extent) + _exhaustive_work(extent),
+            lacks=_canonical_exhaustive_lacks,
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from testbed.kinds import Extent, Predicted, Prediction, Twin, Work
 from testbed.measures.twin_check import ONE_IN
 from testbed.pair_set import PairSet, layers
 from testbed.sections.setting import Setting
+from theory.structure.output_expansion import DERIVATIVES
 
+EXPANDED = tuple(DERIVATIVES)  # activations
 TOLERANCE = 1e-4  # of the population loss, far below what sampling can tell; 1e-6 would take half as long again
 
 
@@ -52,21 +54,46 @@ def exact_training(pairs: PairSet) -> Predicted:
     >>> exact_training(pairs).loss.shape, exact_training(pairs).barriers.shape
     (torch.Size([4, 5]), torch.Size([4, 4, 2]))
     """
-    train = pairs.training_samples
     alphas = pairs.alphas.numpy()
     slope = piecewise.SLOPES.get(pairs.architecture.activation, pairs.architecture.negative_slope)
     loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
     barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
-    sets = torch.stack([train.set_a, train.set_b], 1).numpy()
-    different, number = np.unique(sets, axis=0, return_inverse=True)
-    for k, (set_a, set_b) in enumerate(different.tolist()):
-        rows = torch.from_numpy(np.flatnonzero(number == k))
-        chosen = [set_a] if set_a == set_b else [set_a, set_b]
+    for rows, x, y in _by_training_samples(pairs):
         a, b = pairs[rows].ends
-        x, y = (samples[chosen].flatten(0, 1).numpy() for samples in train.sets)
         exact = theory.piecewise_barriers(a, b, x, y, alphas, negative_slope=slope, n_threads=1)
         loss[rows] = torch.from_numpy(exact.losses)
         barriers[rows] = _stacked([exact.barriers[definition] for definition in DEFINITIONS])
+    return Predicted(loss, barriers)
+
+
+def _by_training_samples(pairs: PairSet) -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
+    """The rows of pairs with the same training sets, and the samples of these, x `[n, n_inputs]` and y."""
+    train = pairs.training_samples
+    sets = torch.stack([train.set_a, train.set_b], 1).numpy()
+    different, number = np.unique(sets, axis=0, return_inverse=True)
+    for k, (set_a, set_b) in enumerate(different.tolist()):
+        chosen = [set_a] if set_a == set_b else [set_a, set_b]
+        x, y = (samples[chosen].flatten(0, 1).numpy() for samples in train.sets)
+        yield torch.from_numpy(np.flatnonzero(number == k)), x, y
+
+
+def expanded(pairs: PairSet, order: int) -> Predicted:
+    """The training loss with the outputs to this order along the path, on the samples of both ends.
+
+    >>> architecture = kernels.Architecture((2, 3, 1), "identity")
+    >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
+    >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
+    >>> expanded(pairs, order=1).loss.shape
+    torch.Size([4, 5])
+    """
+    alphas = pairs.alphas.numpy()
+    loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
+    barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
+    for rows, x, y in _by_training_samples(pairs):
+        a, b = pairs[rows].ends
+        predicted = _of_curve(theory.expanded_path(a, b, x, y, pairs.architecture.activation, order), alphas)
+        loss[rows] = predicted.loss
+        barriers[rows] = predicted.barriers
     return Predicted(loss, barriers)
 
 
@@ -177,6 +204,19 @@ def _exact_training_lacks(setting: Setting) -> str | None:
     return "a training set, and training.online has none" if setting.training.online else None
 
 
+def _expanded_lacks(setting: Setting) -> str | None:
+    architecture = setting.architecture
+    needs = {
+        "training.loss 'mse'": setting.training.loss == "mse",
+        "a training set, and training.online has none": not setting.training.online,
+        "networks without architecture.normalise and architecture.residual": not (
+            architecture.normalise or architecture.residual
+        ),
+        f"an activation of {', '.join(EXPANDED)}": architecture.activation in EXPANDED,
+    }
+    return next((need for need, met in needs.items() if not met), None)
+
+
 def _population_lacks(setting: Setting) -> str | None:
     if why := _lacks_two_layers(setting):
         return why
@@ -207,7 +247,8 @@ def _twin_students_lack(setting: Setting) -> str | None:
     optimizer = training.optimizer
     plain_sgd = optimizer.kind == "sgd" and not optimizer.momentum and not optimizer.weight_decay
     fully_connected = not students.sparse and students.tied is None
-    one_rate = not training.frozen and not training.frozen_layers and setting.ensemble.rate_factor == 1
+    one_rate = not (training.frozen or training.frozen_layers or training.layer_rates)
+    one_rate = one_rate and setting.ensemble.rate_factor == 1
     needs = {
         "training.online = true": training.online,
         "training.clock = 'inputs'": training.clock == "inputs",
@@ -229,6 +270,11 @@ def _population_work(extent: Extent) -> Work:
     of_theory = Work(arrays=1e4 * extent.architecture.widths[1] ** 2)
     compiled = not missing() and extent.architecture.activation in native_population.ACTIVATIONS
     return _shared(of_theory, Work(kernels=4e3 * extent.architecture.widths[1] ** 2), compiled)
+
+
+def _expanded_work(extent: Extent) -> Work:
+    """Three passes, of a value and two derivatives each."""
+    return Work(arrays=9 * extent.step)
 
 
 def _exact_training_work(extent: Extent) -> Work:
@@ -267,6 +313,25 @@ EXACT_TRAINING = Prediction(
     work=_exact_training_work,
     lacks=_exact_training_lacks,
     twin=Twin(_takes_exact_training, compiled_exact_training, tolerance=0.0),
+)
+LAZY = Prediction(
+    name="lazy",
+    text="the training loss of networks that are linear in their parameters between the ends (the lazy limit, mse)",
+    curve="training loss with outputs that are linear along the path",
+    source="in the lazy limit, outputs linear along the path: never above 0",
+    predict=lambda pairs: expanded(pairs, order=1),
+    work=_expanded_work,
+    lacks=_expanded_lacks,
+)
+QUADRATIC = Prediction(
+    name="quadratic",
+    text="the training loss of networks that are quadratic in their parameters between the ends, from the outputs' "
+    "second derivative at the midpoint (mse)",
+    curve="training loss with outputs that are quadratic along the path, their curvature that at the midpoint",
+    source="with outputs quadratic along the path, their curvature that at the midpoint",
+    predict=lambda pairs: expanded(pairs, order=2),
+    work=_expanded_work,
+    lacks=_expanded_lacks,
 )
 TWIN_STUDENTS = Prediction(
     name="twin_students",

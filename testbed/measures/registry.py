@@ -10,12 +10,14 @@ from testbed.kinds import Measure, Prediction
 from testbed.measures import (
     bend,
     calibration,
+    convexity,
     disagreement,
     features,
     hessian,
     lemma_7,
     perturbation,
     predictions,
+    repair,
     star,
 )
 
@@ -30,6 +32,9 @@ MEASURES: dict[str, Measure] = {
         lemma_7.MEASURE,
         bend.MEASURE,
         star.MEASURE,
+        convexity.MEASURE,
+        repair.MEASURE,
+        repair.MATCHED,
     )
 }
 PREDICTIONS: dict[str, Prediction] = {
@@ -38,5 +43,7 @@ PREDICTIONS: dict[str, Prediction] = {
         predictions.POPULATION,
         predictions.EXACT_TRAINING,
         predictions.TWIN_STUDENTS,
+        predictions.LAZY,
+        predictions.QUADRATIC,
     )
 }

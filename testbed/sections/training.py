@@ -75,6 +75,7 @@ class TrainingSpec(Section):
     dtype: of the arithmetic of training.
     frozen: share of the weights of each layer, drawn once for all networks of a cell, that keep their initial values
         (partial-gradient masks).
+    layer_rates: factors of the learning rate, one for each affine layer; left out, 1 everywhere.
     frozen_layers: numbers of affine layers that do so whole, biases too, the first being 0.
     clock: `steps`; or `inputs`, the time of online learning in d inputs: steps, snapshot, record_every and
         ensemble.spawn_step count d updates each, and the learning rate is divided by d (Saad & Solla 1995).
@@ -93,6 +94,7 @@ class TrainingSpec(Section):
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     stop_below: float | None = None
+    layer_rates: Annotated[tuple[float, ...], Field(strict=False)] = ()
     frozen: Annotated[float, Field(ge=0, lt=1)] = 0.0
     frozen_layers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
     record_every: int | None = None
@@ -133,9 +135,10 @@ class TrainingSpec(Section):
             label_smoothing=self.label_smoothing,
             clip_norm=self.clip_norm,
             stop_below=self.stop_below,
+            layer_rates=self.layer_rates,
         )
 
-    @field_validator("steps", "batch_size", "label_smoothing", "clip_norm", "stop_below", "record_every")
+    @field_validator("steps", "batch_size", "label_smoothing", "clip_norm", "stop_below", "record_every", "layer_rates")
     @classmethod
     def _check_alone(cls, value: Any, field: ValidationInfo) -> Any:
         """What the kernels say of one field, whatever is wrong with the others."""

@@ -75,7 +75,7 @@ def _of_siblings(setting: Setting) -> Iterator[str]:
 
 
 def _of_architecture(setting: Setting) -> Iterator[str]:
-    """What is frozen, pruned or leant is there."""
+    """What is frozen, pruned or leant is there, and each layer's rate."""
     architecture = setting.architecture
     training = setting.training
     n_layers = len(architecture.hidden) + 1
@@ -83,6 +83,11 @@ def _of_architecture(setting: Setting) -> Iterator[str]:
         yield (
             f"training.frozen_layers must be below {n_layers}, the number of affine layers, "
             f"not {max(training.frozen_layers)}."
+        )
+    if training.layer_rates and len(training.layer_rates) != n_layers:
+        yield (
+            f"training.layer_rates must be {n_layers} numbers, one for each affine layer, "
+            f"not {len(training.layer_rates)}."
         )
     if setting.ensemble.start is not None:
         drawn = ("initialisation", "scale", "lean")

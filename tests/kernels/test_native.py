@@ -63,7 +63,7 @@ def some_optimizer(draw, n, generator):
     return draw(st.sampled_from(optimizers))
 
 
-def some_training(draw, loss, sampling, n_samples, optimizer, steps):
+def some_training(draw, loss, sampling, n_samples, optimizer, steps, n_layers):
     """A training run with everything that it can be asked for."""
     largest_batch = 20 if sampling == "online" else n_samples
     kind = draw(st.sampled_from(["constant", "cosine", "step", "linear"]))
@@ -79,12 +79,18 @@ def some_training(draw, loss, sampling, n_samples, optimizer, steps):
         label_smoothing=draw(st.sampled_from([0.0, 0.2])) if loss == "cross_entropy" else 0.0,
         clip_norm=draw(st.sampled_from([None, 0.3])),
         stop_below=draw(st.sampled_from([None, 0.4])),
+        layer_rates=draw(st.sampled_from([(), tuple(0.5 * (k % 3) for k in range(1, n_layers + 1))])),
     )
 
 
-def some_switches(draw, n, n_parameters, generator):
-    """mask, trainable and tied, each of them or None; mask and trainable are alike within every tied group."""
+def some_switches(draw, n, n_parameters, generator, apart):
+    """mask, trainable and tied, each of them or None; mask and trainable are alike within every tied group.
+
+    apart: ties stay within a few parameters of the first layer, since others may have other rates.
+    """
     groups = torch.randint(0, n_parameters // 2 + 1, (n_parameters,), generator=generator)
+    if apart:
+        groups = torch.arange(n_parameters).clamp(min=1)  # the first two, which stand in the first layer
     tied = draw(st.sampled_from([None, groups]))
     shape = (n, n_parameters) if tied is None else (n_parameters,)
     mask, trainable = (draw(st.sampled_from([None, torch.rand(shape, generator=generator) > 0.3])) for _ in range(2))
@@ -115,13 +121,14 @@ def problems(draw):
         source = data(architecture, loss, n_samples, seed, n_datasets)
     steps = STEPS[dtype]
     optimizer = some_optimizer(draw, n, generator)
-    training = some_training(draw, loss, sampling, n_samples, optimizer, steps)
+    n_layers = len(architecture.layout)
+    training = some_training(draw, loss, sampling, n_samples, optimizer, steps, n_layers)
     options = {
         "data_seeds": seed,
         "spawn_steps": torch.randint(0, steps + 5, (n,), generator=generator),
         "spawn_seeds": seed + 1,
         "dataset": torch.randint(0, n_datasets, (n,), generator=generator),
-        **some_switches(draw, n, architecture.n_parameters, generator),
+        **some_switches(draw, n, architecture.n_parameters, generator, apart=bool(training.layer_rates)),
     }
     scheme = draw(st.sampled_from(["kaiming", "xavier", "torch", "mean_field"]))
     return architecture, architecture.initial(n, seed, dtype=dtype, scheme=scheme), source, training, options

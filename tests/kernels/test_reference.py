@@ -232,6 +232,48 @@ def test_schedule_scales_the_rate():
     assert torch.allclose(run.params, plain.params, rtol=1e-14)
 
 
+@pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9, True, 0.02), Adam(0.02), AdamW(0.02, weight_decay=0.3)])
+def test_rates_of_layers_are_parameter_groups_of_torch(optimizer):
+    architecture = Architecture((3, 5, 4, 2), "tanh")
+    x, y = data(architecture, "mse", 12)
+    params = architecture.initial(2, 3, dtype=DOUBLE)
+    factors = (0.25, 0.0, 2.0)
+    training = Training(40, optimizer, layer_rates=factors)
+    run = train(architecture, params, (x, y), training, backend="reference")
+    model = architecture.to_torch(params[1])
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    groups = [
+        {"params": list(layer.parameters()), "lr": optimizer.lr * factor}
+        for layer, factor in zip(layers, factors, strict=True)
+    ]
+    if isinstance(optimizer, SGD):
+        decay = optimizer.weight_decay
+        theirs = torch.optim.SGD(groups, momentum=optimizer.momentum, nesterov=True, weight_decay=decay)
+    else:
+        kind = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+        theirs = kind(groups, weight_decay=optimizer.weight_decay)
+    for _ in range(40):
+        theirs.zero_grad()
+        (0.5 * (model(x) - y).square().sum(1).mean()).backward()
+        theirs.step()
+    assert torch.allclose(run.params[1], architecture.from_torch(model), rtol=1e-10, atol=1e-12)
+    middle = architecture.layers(run.params)[1][0]
+    assert torch.equal(middle, architecture.layers(params)[1][0])  # a rate of 0 holds a layer
+
+
+def test_rates_of_layers_that_do_not_fit_are_refused():
+    architecture = Architecture((2, 3, 1))
+    params = architecture.initial(2)
+    source = data(architecture, "mse", 4)
+    with pytest.raises(ValueError, match="layer_rates must be 2 numbers, one for each affine layer, not 1"):
+        train(architecture, params, source, Training(1, layer_rates=(1.0,)))
+    with pytest.raises(ValueError, match=r"layer_rates must be .*at least 0"):
+        Training(1, layer_rates=(1.0, -1.0))
+    one = torch.zeros(architecture.n_parameters, dtype=torch.int64)
+    with pytest.raises(ValueError, match="layer_rates must be alike for layers that have tied parameters in common"):
+        train(architecture, params, source, Training(1, layer_rates=(1.0, 2.0)), tied=one)
+
+
 def test_batches_of_an_epoch_cover_the_data_once():
     architecture = Architecture((1, 1), "identity", biases=False)
     x = torch.arange(1.0, 11, dtype=DOUBLE)[:, None]

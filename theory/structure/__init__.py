@@ -4,5 +4,6 @@ cross_entropy           what cross-entropy along a path owes to the curvature of
 feature_connectivity    how far features are from interpolating (layerwise linear feature connectivity)
 sphere_teacher          which minima of sums of relus are linearly connected
 curvature               barrier ≤ ⅛ sup (−L″)₊ + concave kinks
+output_expansion        barriers from the outputs' first two orders along the path: lazy and quadratic limits
 rebasin_counterexample  two solutions that no permutation connects
 """

@@ -19,12 +19,13 @@ from kernels.gpu.registers import training
 from kernels.gpu.registers.samples import chosen, epoch_keys, positions
 
 UNSPECIALISED = (*training.UNSPECIALISED, "n_groups")
-POINTERS = (*training.POINTERS, "trainable", "tied", "members", "groups", "sums", "values", "stopped_at")
+POINTERS = (*training.POINTERS, "trainable", "rates", "tied", "members", "groups", "sums", "values", "stopped_at")
 
 
 @triton.jit(do_not_specialize=UNSPECIALISED, do_not_specialize_on_alignment=POINTERS)
 def train(
     parameters, first_moments, second_moments, mask, trainable,  # [n_networks, n_parameters]
+    rates,  # [n_parameters]: factors of the learning rate
     tied,  # [n_parameters]: index of the first parameter of each one's tied group
     members, groups,  # [n_parameters] group by group, and where each group begins among them [n_groups + 1]
     lr, momentum, weight_decay, data_seeds, spawn_steps, spawn_seeds, dataset,  # [n_networks]
@@ -115,9 +116,12 @@ def train(
                 moment_1 = (tl.load(first_moments + index, mask=exists, other=0.0),)
             if OPTIMIZER.kind != "sgd":
                 moment_2 = (tl.load(second_moments + index, mask=exists, other=0.0),)
+            own_rate = rate
+            if OPTIMIZER.rated:
+                own_rate = rate * tl.load(rates + index, mask=exists, other=0.0)
             new, moment_1, moment_2 = update(
                 (theta,), (g,), moment_1, moment_2, mask, (index,), (exists,),
-                rate, friction, decay, numbers, schedule, step, n_steps, OPTIMIZER,
+                own_rate, friction, decay, numbers, schedule, step, n_steps, OPTIMIZER,
             )  # fmt: skip
             moved = new[0]
             if OPTIMIZER.held:

@@ -75,6 +75,7 @@ def make(case: str, n: int = 37, steps: int = 20):
         label_smoothing=0.1 if loss == "cross_entropy" else 0.0,
         clip_norm=1.0,
         stop_below=0.1,
+        layer_rates=(0.5, 0.5, 0.5) if isinstance(optimizer, Adam) else (),
     )
     pairs = torch.arange(architecture.n_parameters) // 2
     chance = torch.rand(2, architecture.n_parameters, generator=torch.Generator().manual_seed(0))[:, pairs]

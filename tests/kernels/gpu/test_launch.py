@@ -86,7 +86,7 @@ def test_the_tests_reach_both_precisions_all_layouts_batches_and_options():
     assert {p.layout.name for p in plans} == {"lanes", "tiles", "memory"}
     assert {p.batch.sampling for p in plans} == {"full", "epoch", "replacement", "online"}
     assert {p.kind for p in optimizers} == {"sgd", "adam", "adamw"}
-    for option in ("momentum", "nesterov", "decay", "masked", "held", "tied", "clipped", "stops"):
+    for option in ("momentum", "nesterov", "decay", "masked", "held", "tied", "rated", "clipped", "stops"):
         assert {getattr(p, option) for p in optimizers} == {False, True}, option
     assert {p.layout.group > 1 for p in plans} == {False, True}
 

@@ -293,13 +293,15 @@ def test_all_that_is_wrong_is_said_at_once(raw, tmp_path, capsys):
     found = ["training.steps", "training.batch_size", "training.optimizer.lr", "seed"]
     assert sorted(sentence.split(" ")[0] for sentence in fields.value.args) == sorted(found)
 
-    apart = raw({"training.batch_size": 100, "ensemble.spawn_step": 41, "training.frozen_layers": [7]})
+    settings = {"training.batch_size": 100, "ensemble.spawn_step": 41, "training.frozen_layers": [7]}
+    apart = raw(settings | {"training.layer_rates": [1.0]})
     with pytest.raises(StudyError) as fit:
         Study.make(apart)
     assert [sentence.split(" ")[0] for sentence in fit.value.args] == [
         "training.batch_size",
         "ensemble.spawn_step",
         "training.frozen_layers",
+        "training.layer_rates",
     ]
 
     file = {"kind": "file", "path": "none.npz"}

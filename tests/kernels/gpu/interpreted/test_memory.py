@@ -57,6 +57,12 @@ SETTINGS = {
     "clipped": ({}, {"clip_norm": 0.1, "optimizer": Adam(0.01, weight_decay=0.1)}, {}),
     "tied": ({}, {}, {"tied": TIED}),
     "tied, masked, held and clipped": ({}, {"clip_norm": 0.1}, {"tied": TIED, "mask": TIED > 1, "trainable": TIED > 3}),
+    "rates of layers": ({}, {"layer_rates": (0.5, 0.0, 2.0, 1.0), "optimizer": SGD(0.1, 0.9)}, {}),
+    "rates of layers, decoupled decay": (
+        {},
+        {"layer_rates": (0.5, 0.0, 2.0, 1.0), "optimizer": AdamW(0.01, weight_decay=0.5)},
+        {"trainable": SOME},
+    ),
     "stopped": ({}, {"stop_below": 0.7, "steps": 5, "optimizer": SGD(0.5), "snapshots": (0, 3, 5)}, {}),
 }
 
