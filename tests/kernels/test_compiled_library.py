@@ -83,8 +83,9 @@ def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend
     assert "compiled for a processor with other vector instructions" in compiled.opened.__wrapped__()
 
 
-def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(monkeypatch, tmp_path):
-    """A wheel has one for each instruction set; one that was compiled on this machine comes before all of them."""
+@pytest.fixture
+def wheel(monkeypatch, tmp_path):
+    """A folder with the libraries of a wheel, on a machine without AVX-512."""
 
     class Library:
         def __init__(self, path):
@@ -94,19 +95,39 @@ def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(monkeypatch, 
         def lmc_runs_here(self) -> int:
             return int("v4" not in self.path)
 
-    suffix = compiled.EXTENSION_SUFFIXES[0]
     monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
     monkeypatch.setattr(compiled.ctypes, "CDLL", Library)
     monkeypatch.setattr(compiled, "_takes", lambda library, name, spec: True)
     for name in ("_native_x86_64", "_native_x86_64_v4", "_native_x86_64_v3"):
-        (tmp_path / (name + suffix)).touch()
-    assert [path.name.removesuffix(suffix)[-6:] for path in compiled._compiled()] == ["_64_v4", "_64_v3", "x86_64"]
-    assert compiled.opened.__wrapped__().path.endswith(f"_native_x86_64_v3{suffix}")
-    (tmp_path / f"_native{suffix}").touch()
-    assert compiled.opened.__wrapped__().path.endswith(f"_native{suffix}")
-    for path in compiled._compiled()[:1] + compiled._compiled()[2:]:
-        path.unlink()
+        (tmp_path / f"{name}.so").touch()
+    return tmp_path
+
+
+def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(wheel):
+    """A wheel has one for each instruction set; one that was compiled on this machine comes before all of them."""
+    assert [compiled.instruction_set(path) for path in compiled._compiled()] == ["x86-64-v4", "x86-64-v3", "x86-64"]
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native_x86_64_v3.so")
+    (wheel / "_native.cpython-311-x86_64-linux-gnu.so").touch()  # of a checkout of version 0.1, before the next make
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native.cpython-311-x86_64-linux-gnu.so")
+    (wheel / "_native.so").touch()
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native.so")
+    for path in wheel.glob("_native*.so"):
+        if "v4" not in path.name:
+            path.unlink()
     assert "other vector instructions" in compiled.opened.__wrapped__()
+
+
+def test_one_of_the_libraries_may_be_asked_for(wheel, monkeypatch):
+    """LMC_NATIVE takes a narrower one, and never another in the place of one that cannot be had."""
+    monkeypatch.setenv("LMC_NATIVE", "x86-64")
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native_x86_64.so")
+    monkeypatch.setenv("LMC_NATIVE", "x86-64-v4")
+    assert "other vector instructions" in compiled.opened.__wrapped__()
+    monkeypatch.setenv("LMC_NATIVE", "avx2")
+    assert (
+        compiled.opened.__wrapped__()
+        == "LMC_NATIVE must be one of x86-64, x86-64-v3, x86-64-v4, for which it was compiled, not 'avx2'."
+    )
 
 
 def test_a_library_of_other_sources_is_refused_in_a_sentence(native_backend, monkeypatch):
