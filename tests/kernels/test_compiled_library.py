@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import _thread
 import gc
+import os
+import platform
+import shutil
+import subprocess
+import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 
-from kernels import Architecture, Training, train
+import kernels
+from kernels import Architecture, Training, native, train
 from kernels.native import compiled
 from tests.kernels.problems import data
+
+ROOT = Path(kernels.__file__).resolve().parent.parent
+PROGRAM = """
+import hashlib, torch
+from kernels import Adam, Architecture, Training, native, path_losses, train
+x = torch.randn(37, 2, generator=torch.Generator().manual_seed(0))
+y = torch.sin(x.sum(1, keepdim=True))
+bits = hashlib.sha256()
+for activation in ("relu", "tanh", "gelu", "silu"):
+    for dtype in (torch.float32, torch.float64):
+        architecture = Architecture((2, 16, 5, 1), activation)
+        params = architecture.initial(21, dtype=dtype)
+        samples = x.to(dtype), y.to(dtype)
+        run = train(architecture, params, samples, Training(30, Adam(0.01), batch_size=8), backend="native")
+        curves = path_losses(architecture, run.params[:10], run.params[10:20], [0, 0.3, 0.5, 1], samples)
+        for found in (run.params, run.losses, curves.loss):
+            bits.update(found.numpy().tobytes())
+print(8 * native.vector_bytes(), bits.hexdigest())
+"""
 
 
 @pytest.mark.parametrize("moment", ["before the thread", "before it says so", "after"])
@@ -160,3 +186,26 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
 
     with pytest.raises(KeyboardInterrupt):  # would take minutes
         train(architecture, params, source, Training(10**7), backend="native", progress=interrupt)
+
+
+@pytest.mark.slow
+def test_a_library_of_narrower_vectors_gives_the_same_bits(native_backend, tmp_path):
+    """Compiled for AVX2 without optimisation, against what this machine runs: training and paths, to the last bit."""
+    compiler = shutil.which("g++")
+    if compiler is None or platform.machine() != "x86_64" or native.vector_bytes() < 32:
+        pytest.skip("needs g++ and a processor with AVX2")
+    shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    folder = tmp_path / "kernels" / "native"
+    flags = ["-O0", "-std=c++17", "-march=x86-64-v3", "-ffp-contract=off", "-w", "-pthread", "-fPIC", "-shared"]
+    library = str(folder / "_native_x86_64_v3.so")
+    subprocess.run([compiler, *flags, *sorted(map(str, folder.glob("*.cpp"))), "-o", library], check=True)
+
+    def said(home: Path, **environment: str) -> list[str]:
+        command = [sys.executable, "-c", PROGRAM]
+        environ = os.environ | {"PYTHONPATH": str(home)} | environment
+        done = subprocess.run(command, cwd=home, env=environ, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    here = said(ROOT)
+    narrow = said(tmp_path, LMC_NATIVE="x86-64-v3")
+    assert narrow == ["256", here[1]]
