@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 NATIVE = Path("kernels/native")
@@ -24,10 +25,10 @@ FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-f
 FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
-# by the library's name, the instruction set that it is compiled for; the names of several end in theirs
-ASKED = os.environ.get("LMC_MARCH", "native").split(",")
+# by the library's name, the instruction set that it is compiled for
 MARCHES = {
-    "kernels.native._native" + (f"_{march.replace('-', '_')}" if len(ASKED) > 1 else ""): march for march in ASKED
+    "kernels.native._native" + ("" if march == "native" else f"_{march.replace('-', '_')}"): march
+    for march in os.environ.get("LMC_MARCH", "native").split(",")
 }
 
 
@@ -35,10 +36,15 @@ class BuildNative(build_ext):
     """Compiles for this machine's own instruction set, one source a core at a time.
 
     LMC_MARCH names another instruction set, for a wheel that has to run elsewhere, or several: of
-    LMC_MARCH=x86-64,x86-64-v3,x86-64-v4 each becomes a library, and the widest that a machine has runs there.
+    LMC_MARCH=x86-64,x86-64-v3,x86-64-v4 each becomes a library, and the widest that a machine has runs there (or that
+    which LMC_NATIVE names when it runs).
     LMC_SANITIZE names sanitizers of the compiler, such as address,undefined or thread, that watch the kernel run
     (`make sanitize`).
     """
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """The library's file, whose name says of no Python that it was built by it."""
+        return os.path.join(*fullname.split(".")) + ".so"
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the extension with the flags this compiler has."""
@@ -68,6 +74,14 @@ class BuildNative(build_ext):
                 return subprocess.run(command, capture_output=True, check=False).returncode == 0
             except OSError:
                 return False
+
+
+class WheelOfEveryPython(bdist_wheel):
+    """A wheel for every Python of one platform: the compiled library knows none of Python's headers."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Interpreter, its binary interface, and platform, of which only the last matters."""
+        return "py3", "none", super().get_tag()[2]
 
 
 # torch for CUDA brings Triton, torch for CPUs does not; kernels.gpu compiles (and interprets) without a GPU. The
@@ -101,7 +115,7 @@ setup(
         )
         for name in MARCHES
     ],
-    cmdclass={"build_ext": BuildNative},
+    cmdclass={"build_ext": BuildNative, "bdist_wheel": WheelOfEveryPython},
     install_requires=[
         "jaxtyping>=0.2.30",
         "jinja2>=3.1",

@@ -107,7 +107,8 @@ class Alignment:
     text: what it does, for `testbed fields`; phrase: as columns and sentences name it, "after …"; mark: in figures.
     align: the same pairs with other parameters at their ends. bounded: whether the best of all permutations bounds it
     from below, so that its gap to that is a column. of_many: whether it looks at all networks of a pair's cell, and not
-    at its two ends alone. work, lacks: as for a Measure.
+    at its two ends alone. frame: the same of many networks at once `[n_networks, n_parameters]`, where it brings all of
+    them into one frame, in which averages can be taken. work, lacks: as for a Measure.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Alignment:
     lacks: Callable[[Setting], str | None] = nothing
     bounded: bool = False
     of_many: bool = False
+    frame: Callable[[kernels.Architecture, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import kernels
 from testbed.ensemble import backend as backends
-from testbed.ensemble import bounds, cluster_shards, planes
+from testbed.ensemble import bounds, cluster_shards, planes, soups
 from testbed.ensemble.cluster import connected
 from testbed.ensemble.crew import crew
 from testbed.ensemble.launch import Launch
@@ -264,6 +264,8 @@ class _Runner:
         }
         if self.plan.study.measure.planes:
             written["planes"] = planes.table(self.plan, trained, self.backend)
+        if self.plan.study.measure.soups:
+            written["soups"] = soups.table(self.plan, trained, self.backend)
         for name, table in written.items():
             self.store.write_table(name, table)
         self.store.write_json("columns.json", meanings.describe(written, self.plan.study.training.loss))

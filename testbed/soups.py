@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,9 @@ from torch import Tensor
 import kernels
 from kernels import Architecture
 from kernels.checks import nearest
-from testbed.alignment import canonical, has_signs, match_all, to_reference
+from testbed.alignment.averages import averages, frames
 from testbed.barriers import samples_of
 from testbed.own_networks import read
-
-FRAMES: dict[str, Callable[[Architecture, Tensor], Tensor]] = {
-    "": lambda architecture, params: params,
-    "reference": lambda architecture, params: (
-        to_reference(architecture, params, params[0], signs=has_signs(architecture)).params
-    ),
-    "cycle": lambda architecture, params: match_all(architecture, params, signs=has_signs(architecture)),
-    "canonical": canonical,
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,7 +106,7 @@ def soup(
     """
     names = [align] if isinstance(align, str) else list(align)
     for name in names:
-        nearest("align", name, tuple(FRAMES))
+        nearest("align", name, frames())
     own = read("networks", networks, architecture, activation)
     if len(own.params) < 2:
         raise ValueError("networks must hold at least two networks.")
@@ -124,16 +115,11 @@ def soup(
     samples = (x.to(own.params.dtype), y.to(own.params.dtype) if is_mse else y)
     taste = _Taste(own.architecture, samples, "mse" if is_mse else "cross_entropy", backend)
     losses, errors = taste(own.params)
-    order = np.argsort(losses, kind="stable")
     soups = []
-    for path in dict.fromkeys(["", *names]):
-        params = FRAMES[path](own.architecture, own.params)
-        for recipe, members in (("uniform", tuple(range(len(params)))), ("greedy", _greedy(params, order, taste))):
-            average = params[list(members)].double().mean(0).to(params.dtype)
-            of_soup, error = taste(average[None])
-            soups.append(
-                Soup(path, recipe, members, average, float(of_soup[0]), None if error is None else float(error[0]))
-            )
+    for found in averages(own.architecture, own.params, ["", *dict.fromkeys(names)], lambda some: taste(some)[0]):
+        of_soup, error = taste(found.params[None])
+        error_of_soup = None if error is None else float(error[0])
+        soups.append(Soup(found.path, found.recipe, found.members, found.params, float(of_soup[0]), error_of_soup))
     return Soups(own.architecture, losses, errors, tuple(soups))
 
 
@@ -151,18 +137,3 @@ class _Taste:
             self.architecture, params, params, [0.0], self.samples, self.loss, backend=self.backend
         )
         return found.loss[:, 0].numpy(), None if found.error is None else found.error[:, 0].numpy()
-
-
-def _greedy(params: Tensor, order: np.ndarray, taste: _Taste) -> tuple[int, ...]:
-    """The members of the greedy soup, in the order in which they were taken."""
-    members = [int(order[0])]
-    total = params[members[0]].double()
-    least = float(taste(params[members])[0][0])
-    for candidate in order[1:].tolist():
-        average = (total + params[candidate].double()) / (len(members) + 1)
-        found = float(taste(average.to(params.dtype)[None])[0][0])
-        if found <= least:
-            least = found
-            total = total + params[candidate].double()
-            members.append(candidate)
-    return tuple(members)

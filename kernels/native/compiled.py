@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 from ctypes import c_double, c_int32, c_int64
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from kernels.checks import whole
@@ -40,21 +40,34 @@ WAIT_SECONDS = 1.0  # between two looks for Ctrl-C, where nobody asks for progre
 @cache
 def opened() -> ctypes.CDLL | str:
     """The library, or a sentence that says why there is none; of several the first that runs here."""
-    found = [_loaded(path) for path in _compiled()]
-    if not found:
+    paths = _compiled()
+    if not paths:
         return "its C++ was not compiled when the package was installed; install g++ and reinstall the package."
+    if asked := os.environ.get("LMC_NATIVE"):
+        there = {instruction_set(path): path for path in reversed(paths)}
+        if asked not in there:
+            return f"LMC_NATIVE must be one of {', '.join(there)}, for which it was compiled, not {asked!r}."
+        paths = [there[asked]]
+    found = [_loaded(path) for path in paths]
     return next((library for library in found if not isinstance(library, str)), found[0])
 
 
 def _compiled() -> list[Path]:
-    """The libraries beside this module: one that was compiled for this machine, then those of a wheel.
+    """The libraries beside this module: one that was compiled for this machine, then those of a wheel, widest first."""
+    paths = list(Path(__file__).parent.glob("_native*.so"))
+    # of two by one name, that without a Python's in it: checkouts before 0.2 may still hold the other
+    paths.sort(key=lambda path: len(path.suffixes))
+    paths.sort(key=instruction_set, reverse=True)  # x86-64-v4, x86-64-v3, x86-64
+    return sorted(paths, key=lambda path: instruction_set(path) != "native")
 
-    These end in the instruction set, x86_64_v4, x86_64_v3, x86_64: those with more come first.
+
+def instruction_set(path: Path) -> str:
+    """What a library was compiled for, in the word that LMC_MARCH and LMC_NATIVE have for it.
+
+    >>> instruction_set(Path("_native_x86_64_v3.so")), instruction_set(Path("_native.so"))
+    ('x86-64-v3', 'native')
     """
-    here = Path(__file__).parent
-    paths = {path for suffix in EXTENSION_SUFFIXES for path in here.glob(f"_native*{suffix}")}
-    names = {path: path.name.partition(".")[0] for path in paths}
-    return sorted(paths, key=lambda path: (names[path] == "_native", names[path]), reverse=True)
+    return path.name.partition(".")[0].removeprefix("_native_").removeprefix("_").replace("_", "-")
 
 
 def _loaded(path: Path) -> ctypes.CDLL | str:

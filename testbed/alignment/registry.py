@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
+import kernels
 from testbed.alignment.canonical import RESCALED, canonical
 from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
 from testbed.alignment.matching import match_activations, match_weights, to_reference
@@ -56,6 +58,14 @@ def _reference(pairs: PairSet) -> PairSet:
     return pairs.between_ends(a, b)
 
 
+def _frame_of_the_first(architecture: kernels.Architecture, params: Tensor) -> Tensor:
+    return to_reference(architecture, params, params[0], signs=has_signs(architecture)).params
+
+
+def _frame_of_the_mean(architecture: kernels.Architecture, params: Tensor) -> Tensor:
+    return match_all(architecture, params, signs=has_signs(architecture))
+
+
 def _cycle(pairs: PairSet) -> PairSet:
     """Both ends as they are when all networks of their cell are matched at once."""
     if pairs.origin is None:
@@ -63,7 +73,7 @@ def _cycle(pairs: PairSet) -> PairSet:
     a, b = pairs.a.clone(), pairs.b.clone()
     for cell in np.unique(pairs.origin.cell):
         networks = pairs.origin.networks.of_cell(cell)
-        matched = match_all(pairs.architecture, networks.params, signs=has_signs(pairs.architecture))
+        matched = _frame_of_the_mean(pairs.architecture, networks.params)
         rows = np.flatnonzero(pairs.origin.cell == cell)
         for end, number in ((a, pairs.origin.a), (b, pairs.origin.b)):
             end[torch.from_numpy(rows)] = matched[torch.from_numpy(np.searchsorted(networks.number, number[rows]))]
@@ -180,6 +190,7 @@ ALIGNMENTS: dict[str, Alignment] = {
             align=_reference,
             work=_twice_the_matching,
             of_many=True,
+            frame=_frame_of_the_first,
         ),
         Alignment(
             name="cycle",
@@ -190,6 +201,7 @@ ALIGNMENTS: dict[str, Alignment] = {
             align=_cycle,
             work=_twice_the_matching,
             of_many=True,
+            frame=_frame_of_the_mean,
         ),
         Alignment(
             name="canonical",
@@ -200,6 +212,7 @@ ALIGNMENTS: dict[str, Alignment] = {
             align=_canonical,
             work=_canonical_work,
             lacks=_lacks_scalings,
+            frame=canonical,
         ),
         Alignment(
             name="canonical_weights",

@@ -12,7 +12,7 @@ import jinja2
 import matplotlib as mpl
 from markupsafe import Markup
 
-from testbed.report import explore, sentences, svg, tables
+from testbed.report import explore, sentences, soups, svg, tables
 from testbed.report.blocks import Block, blocks
 from testbed.report.figures.draw import STYLE, Drawn, draw
 from testbed.report.legend import legend
@@ -63,6 +63,7 @@ def page(results: Results, answer: list[Block], figures: dict[str, dict[str, Any
         checks=[figure for name, figure in shown.items() if name in CHECKS],
         checked=sentences.checks(results),
         z_rows=tables.z_rows(results),
+        soups=soups.section(results),
         tables=tables.titled(results),
         columns=results.columns,
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")) if data else None,

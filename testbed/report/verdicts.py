@@ -11,8 +11,9 @@ from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.report.facets import Facet
 from testbed.results.comparison import number
+from testbed.results.joint import independent_things
 from testbed.results.results import Results
-from testbed.results.trend import ROUNDING, Trend, differences, independent_things, trend
+from testbed.results.trend import ROUNDING, Trend, differences, trend
 
 NAMES = {"independent": "independent pairs", "siblings": "siblings"}  # of kinds of pairs, in sentences
 SURE = "95 % sure"

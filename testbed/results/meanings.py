@@ -68,6 +68,12 @@ COLUMNS = {
     "(Johnson 1978); in the table of pairs, at the alpha nearest 1/2",
 }
 OF_PLANES = {"loss": "mean loss over the training samples of network A, at this point of the plane"}
+OF_SOUPS = {
+    "path": "alignment that brought the networks into one frame before they were averaged; empty: none",
+    "recipe": "uniform: average of all networks; greedy: of those that each did not raise the training loss, taken in "
+    "the order of their own; mean of networks, best network: no average, but the networks themselves",
+    "members": "networks that were averaged: the first of each family, none that diverged",
+}
 LOSSES = ("train_loss", "test_loss", "test_standard_error", "loss")  # columns in the unit of the loss
 
 
@@ -77,7 +83,7 @@ def describe(tables: dict[str, pl.DataFrame], loss: str) -> dict[str, dict[str, 
     of_planes = {name: f"{text} [{_unit(loss)}]" for name, text in OF_PLANES.items()}
     found = {}
     for table, frame in tables.items():
-        known = meanings | (of_planes if table == "planes" else {})
+        known = meanings | {"planes": of_planes, "soups": OF_SOUPS}.get(table, {})
         found[table] = {name: known.get(name, "factor of the study: the value of this key") for name in frame.columns}
     return found
 

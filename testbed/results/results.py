@@ -70,8 +70,8 @@ def load(folder: str | Path) -> Results:
 class Results:
     """A finished run, read back.
 
-    pairs: with the families of both networks (family_a, family_b); nothing is left out. planes: None if none were asked
-    for.
+    pairs: with the families of both networks (family_a, family_b); nothing is left out. planes and soups (with
+    the factors of their cells): None if none were asked for.
     """
 
     folder: Path
@@ -83,6 +83,7 @@ class Results:
     curves: pl.DataFrame
     losses: pl.DataFrame
     planes: pl.DataFrame | None
+    soups: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         """The question, what varied, and how much there is."""
@@ -168,9 +169,9 @@ class Results:
         networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
         columns = store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
-        return cls(
-            store.folder, study, manifest, columns, networks, with_families(pairs, networks), curves, losses, planes
-        )
+        soups = store.read_table("soups") if study.measure.soups else None
+        pairs = with_families(pairs, networks)
+        return cls(store.folder, study, manifest, columns, networks, pairs, curves, losses, planes, soups)
 
     @property
     def factors(self) -> list[str]:

@@ -28,7 +28,7 @@ from testbed.results import sealed
 from testbed.study import Study
 
 PARTIAL = ".partial"
-TABLES = ("networks", "pairs", "curves", "losses", "planes")
+TABLES = ("networks", "pairs", "curves", "losses", "planes", "soups")
 SHARD = re.compile(r"shards/(networks|pairs)-\d+-\d+\.safetensors")
 DRAWN = re.compile(r"report\.html|figures/\w+\.(png|pdf)")  # anew from the tables, at any time
 OWN = re.compile(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.data.file import FileData
+from testbed.data.sampling import Sampled
 from testbed.data.teacher_student import TeacherStudentData
 from testbed.measures.permutations import MOST_UNITS
 from testbed.measures.registry import MEASURES, PREDICTIONS
@@ -25,6 +26,7 @@ def refusals(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
     yield from _of_permutations(setting, measure)
     yield from _of_alignments(setting, measure)
     yield from _of_measures(setting, measure)
+    yield from _of_soups(setting, measure)
     yield from _of_predictions(setting, measure)
 
 
@@ -143,6 +145,18 @@ def _of_measures(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
     for name in measure.also:
         if why := MEASURES[name].lacks(setting):
             yield f"measure.also: {name!r} {why}."
+
+
+def _of_soups(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
+    """Averages are of two networks or more that learnt the same samples, by whose loss the greedy one chooses."""
+    if not measure.soups:
+        return
+    if setting.training.online:
+        yield "measure.soups chooses by the training loss, and training.online has none."
+    if isinstance(setting.data, Sampled) and (setting.data.shared < 1 or setting.data.shift):
+        yield "measure.soups averages networks that learnt the same samples: data.shared must be 1, data.shift 0."
+    if setting.ensemble.families < 2:
+        yield "measure.soups averages one network of each family: ensemble.families must be at least 2, not 1."
 
 
 def _of_predictions(setting: Setting, measure: MeasureSpec) -> Iterator[str]:

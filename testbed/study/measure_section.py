@@ -51,6 +51,8 @@ class MeasureSpec(Section):
         units.
     planes: so many pictures of the training loss on the plane through A, B and C, a pair of every so many cells; C is B
         after the first alignment, or a third network.
+    soups: also averages of each cell's networks (one of each family, 64 at most), of all and of a greedy choice, as
+        trained and after those alignments that bring many networks into one frame: reference, cycle, canonical.
     """
 
     alphas: Annotated[tuple[float, ...], BeforeValidator(_alphas)] = 25  # type: ignore[assignment]
@@ -60,6 +62,7 @@ class MeasureSpec(Section):
     alignment: Annotated[tuple[AlignmentName, ...], Field(strict=False)] = ()
     also: Annotated[tuple[MeasureName, ...], Field(strict=False)] = ()
     planes: Annotated[int, Field(ge=0, le=6)] = 0
+    soups: bool = False
 
     @property
     def between(self) -> tuple[float, ...]:

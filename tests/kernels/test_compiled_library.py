@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import _thread
 import gc
+import os
+import platform
+import shutil
+import subprocess
+import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 
-from kernels import Architecture, Training, train
+import kernels
+from kernels import Architecture, Training, native, train
 from kernels.native import compiled
 from tests.kernels.problems import data
+
+ROOT = Path(kernels.__file__).resolve().parent.parent
+PROGRAM = """
+import hashlib, torch
+from kernels import Adam, Architecture, Training, native, path_losses, train
+x = torch.randn(37, 2, generator=torch.Generator().manual_seed(0))
+y = torch.sin(x.sum(1, keepdim=True))
+bits = hashlib.sha256()
+for activation in ("relu", "tanh", "gelu", "silu"):
+    for dtype in (torch.float32, torch.float64):
+        architecture = Architecture((2, 16, 5, 1), activation)
+        params = architecture.initial(21, dtype=dtype)
+        samples = x.to(dtype), y.to(dtype)
+        run = train(architecture, params, samples, Training(30, Adam(0.01), batch_size=8), backend="native")
+        curves = path_losses(architecture, run.params[:10], run.params[10:20], [0, 0.3, 0.5, 1], samples)
+        for found in (run.params, run.losses, curves.loss):
+            bits.update(found.numpy().tobytes())
+print(8 * native.vector_bytes(), bits.hexdigest())
+"""
 
 
 @pytest.mark.parametrize("moment", ["before the thread", "before it says so", "after"])
@@ -83,8 +109,9 @@ def test_a_library_for_another_processor_is_refused_in_a_sentence(native_backend
     assert "compiled for a processor with other vector instructions" in compiled.opened.__wrapped__()
 
 
-def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(monkeypatch, tmp_path):
-    """A wheel has one for each instruction set; one that was compiled on this machine comes before all of them."""
+@pytest.fixture
+def wheel(monkeypatch, tmp_path):
+    """A folder with the libraries of a wheel, on a machine without AVX-512."""
 
     class Library:
         def __init__(self, path):
@@ -94,19 +121,39 @@ def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(monkeypatch, 
         def lmc_runs_here(self) -> int:
             return int("v4" not in self.path)
 
-    suffix = compiled.EXTENSION_SUFFIXES[0]
     monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
     monkeypatch.setattr(compiled.ctypes, "CDLL", Library)
     monkeypatch.setattr(compiled, "_takes", lambda library, name, spec: True)
     for name in ("_native_x86_64", "_native_x86_64_v4", "_native_x86_64_v3"):
-        (tmp_path / (name + suffix)).touch()
-    assert [path.name.removesuffix(suffix)[-6:] for path in compiled._compiled()] == ["_64_v4", "_64_v3", "x86_64"]
-    assert compiled.opened.__wrapped__().path.endswith(f"_native_x86_64_v3{suffix}")
-    (tmp_path / f"_native{suffix}").touch()
-    assert compiled.opened.__wrapped__().path.endswith(f"_native{suffix}")
-    for path in compiled._compiled()[:1] + compiled._compiled()[2:]:
-        path.unlink()
+        (tmp_path / f"{name}.so").touch()
+    return tmp_path
+
+
+def test_of_the_libraries_of_a_wheel_the_widest_that_runs_is_taken(wheel):
+    """A wheel has one for each instruction set; one that was compiled on this machine comes before all of them."""
+    assert [compiled.instruction_set(path) for path in compiled._compiled()] == ["x86-64-v4", "x86-64-v3", "x86-64"]
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native_x86_64_v3.so")
+    (wheel / "_native.cpython-311-x86_64-linux-gnu.so").touch()  # of a checkout of version 0.1, before the next make
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native.cpython-311-x86_64-linux-gnu.so")
+    (wheel / "_native.so").touch()
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native.so")
+    for path in wheel.glob("_native*.so"):
+        if "v4" not in path.name:
+            path.unlink()
     assert "other vector instructions" in compiled.opened.__wrapped__()
+
+
+def test_one_of_the_libraries_may_be_asked_for(wheel, monkeypatch):
+    """LMC_NATIVE takes a narrower one, and never another in the place of one that cannot be had."""
+    monkeypatch.setenv("LMC_NATIVE", "x86-64")
+    assert compiled.opened.__wrapped__().path == str(wheel / "_native_x86_64.so")
+    monkeypatch.setenv("LMC_NATIVE", "x86-64-v4")
+    assert "other vector instructions" in compiled.opened.__wrapped__()
+    monkeypatch.setenv("LMC_NATIVE", "avx2")
+    assert (
+        compiled.opened.__wrapped__()
+        == "LMC_NATIVE must be one of x86-64, x86-64-v3, x86-64-v4, for which it was compiled, not 'avx2'."
+    )
 
 
 def test_a_library_of_other_sources_is_refused_in_a_sentence(native_backend, monkeypatch):
@@ -139,3 +186,26 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
 
     with pytest.raises(KeyboardInterrupt):  # would take minutes
         train(architecture, params, source, Training(10**7), backend="native", progress=interrupt)
+
+
+@pytest.mark.slow
+def test_a_library_of_narrower_vectors_gives_the_same_bits(native_backend, tmp_path):
+    """Compiled for AVX2 without optimisation, against what this machine runs: training and paths, to the last bit."""
+    compiler = shutil.which("g++")
+    if compiler is None or platform.machine() != "x86_64" or native.vector_bytes() < 32:
+        pytest.skip("needs g++ and a processor with AVX2")
+    shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    folder = tmp_path / "kernels" / "native"
+    flags = ["-O0", "-std=c++17", "-march=x86-64-v3", "-ffp-contract=off", "-w", "-pthread", "-fPIC", "-shared"]
+    library = str(folder / "_native_x86_64_v3.so")
+    subprocess.run([compiler, *flags, *sorted(map(str, folder.glob("*.cpp"))), "-o", library], check=True)
+
+    def said(home: Path, **environment: str) -> list[str]:
+        command = [sys.executable, "-c", PROGRAM]
+        environ = os.environ | {"PYTHONPATH": str(home)} | environment
+        done = subprocess.run(command, cwd=home, env=environ, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    here = said(ROOT)
+    narrow = said(tmp_path, LMC_NATIVE="x86-64-v3")
+    assert narrow == ["256", here[1]]

@@ -1,4 +1,4 @@
-"""An installed wheel has everything that the command needs: studies, style, template."""
+"""What is handed out has everything that is needed: a wheel studies, style and template, an sdist the C++ too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,19 @@ ROOT = Path(testbed.__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A folder that holds the installed wheel, built from a copy of the sources without a C++ compiler."""
+def source(tmp_path_factory):
+    """A copy of the sources."""
     source = tmp_path_factory.mktemp("source")
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, source)
     for package in ("kernels", "theory", "testbed"):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def installed(source):
+    """A folder that holds the installed wheel, built without a C++ compiler."""
     wheels = source / "dist"
     site = source / "site"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -30,6 +37,7 @@ def installed(tmp_path_factory):
     no_compiler = os.environ | {"CC": "false", "CXX": "false"}  # the kernel is optional, and takes two minutes
     subprocess.run(build, env=no_compiler, check=True, capture_output=True)
     (wheel,) = wheels.glob("*.whl")
+    assert "-py3-none-" in wheel.name  # the compiled library knows of no Python
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True)
     return site
 
@@ -61,3 +69,19 @@ def test_the_studies_of_the_benchmarks_are_those_of_the_package():
     """`testbed run benchmarks/studies/x.toml`, as the README has it, reads the file that the wheel carries."""
     linked = {path.resolve() for path in (ROOT / "benchmarks" / "studies").glob("*.toml")}
     assert linked == set((ROOT / "testbed" / "studies").glob("*.toml"))
+
+
+def test_an_sdist_has_every_file_of_the_packages(source, tmp_path):
+    """Headers, studies, style and templates are no Python modules, and are named one by one in setup.py."""
+    build = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    here = {
+        str(path.relative_to(ROOT))
+        for package in ("kernels", "theory", "testbed")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in (".pyc", ".so")
+    }
+    assert here | {"setup.py", "pyproject.toml", "README.md"} <= names

@@ -17,6 +17,7 @@ WIDTHS = {  # widths and depths in one factor, paths after alignment, errors bes
     "architecture.activation": "relu",
     "vary": {"architecture.hidden": [[2], [3], [3, 3]]},
     "measure.alignment": list(ALIGNMENTS),
+    "measure.soups": True,
     "ensemble.independent_pairs": 40,
     "ensemble.families": 6,
 } | LEARNS

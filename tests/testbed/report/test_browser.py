@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from testbed.report.gallery import write_gallery
+
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the page is tried in a browser with pip install '.[page]'"
 )
@@ -192,3 +194,28 @@ def test_axe_finds_nothing(opened, name, scheme):
         page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         found = axe.Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture(scope="module")
+def gallery(runs, tmp_path_factory):
+    """The page of several runs, one that did not learn and one that was cut off among them."""
+    folder = tmp_path_factory.mktemp("gallery")
+    for name in ("widths", "splits", "components", "alone"):
+        shutil.copytree(runs(name), folder / name)
+    shutil.copytree(folder / "alone", folder / "cut")
+    (folder / "cut" / "manifest.json").write_text("{}")
+    page = folder / "index.html"
+    write_gallery(folder, page)
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_gallery(browser, gallery, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe comes with pip install '.[page]'")
+    for viewport in (WIDE, PHONE):
+        with browser.new_context(viewport=viewport, color_scheme=scheme) as context:
+            page = context.new_page()
+            page.goto(gallery.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            found = axe.Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from testbed.results.trend import Differences, differences, independent_things, trend
+from testbed.results.joint import independent_things
+from testbed.results.trend import Differences, differences, trend
 
 TRIALS = 100
 
