@@ -16,6 +16,7 @@ MARKERS = {"independent": "o", "siblings": "s"}
 PAIRS = {"independent": "independent pairs", "siblings": "sibling pairs"}
 POINTS: dict[str, Any] = {"s": 5, "alpha": 0.4, "lw": 0, "rasterized": True}
 AS_TRAINED = Mark("o", "as trained")
+LIGHTEST = 0.6  # of viridis, which goes on to a yellow that nobody sees on white
 
 
 def aligned_paths() -> dict[str, Mark]:
@@ -37,8 +38,11 @@ def other_paths() -> dict[str, Mark]:
 
 
 def color_of(level: int, levels: Sequence[object]) -> Any:
-    """The colour of one of the levels of a factor, from dark to light in their order."""
-    return mpl.colormaps["viridis"](level / max(len(levels) - 1, 1) * 0.9)
+    """The colour of one of the levels of a factor, from dark to light in their order.
+
+    The lightest has a contrast of 3 to white, and more where a dark page shows figures inverted.
+    """
+    return mpl.colormaps["viridis"](level / max(len(levels) - 1, 1) * LIGHTEST)
 
 
 def plain(level: object) -> str:
