@@ -41,6 +41,7 @@ def test_a_convex_curve_has_neither_gap_nor_bound():
     assert shape["convexity_gap"].item() < 1e-15 and shape["curvature_bound"].item() < 1e-14
 
 
+@pytest.mark.slow
 def test_a_fine_grid_has_the_exact_bound_of_a_polynomial():
     """α²(1 − α)²: sup −L″ = 1 at ½."""
     alphas = torch.linspace(0, 1, 1001, dtype=DOUBLE)
@@ -49,6 +50,7 @@ def test_a_fine_grid_has_the_exact_bound_of_a_polynomial():
     assert shape["curvature_tightness"].item() == pytest.approx(0.5, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_linear_networks_have_theorys_bound_before_and_after_matching():
     """Two layers of identities: the loss is a quartic, whose bound theory has exactly."""
     architecture = Architecture((3, 4, 2), "identity", biases=False)
