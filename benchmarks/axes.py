@@ -23,12 +23,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kernels.assignment import assign
-from testbed import PairSet, Study, alignment, run_study
+from testbed import PairSet, Study, alignment
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, pair_set
 from testbed.ensemble.plan import plan
 from testbed.measures.segments import chain_barriers
 from testbed.results import Results
+from testbed.run import folder_name, run_study
 
 WIDTHS = (6, 16, 32, 64, 128)
 COLUMNS = (
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
     study = Study.load("double_descent", quick=options.quick)
-    folder = options.runs / ("double_descent" + ("-quick" if options.quick else ""))
+    folder = options.runs / folder_name("double_descent", options.quick)
     results = Results.load(run_study(study, folder, progress=True).parent)
     table = Table(*COLUMNS, title="committees of relus, training loss, means over pairs", box=None)
     for launch in plan(study).launches:

@@ -27,9 +27,10 @@ from rich.table import Table
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from testbed import Study, run_study
+from testbed import Study
 from testbed.ensemble.plan import plan
 from testbed.results import Results
+from testbed.run import folder_name, run_study
 
 Row: TypeAlias = dict[str, object]
 WIDTH = "architecture.hidden"
@@ -185,7 +186,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.studies or TABLES:
         study = Study.load(name, quick=options.quick)
-        folder = options.runs / (name + ("-quick" if options.quick else ""))
+        folder = options.runs / folder_name(name, options.quick)
         rows = TABLES[name](Results.load(run_study(study, folder, progress=True).parent))
         if options.json:
             for row in rows:

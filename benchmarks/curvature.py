@@ -26,11 +26,12 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 import kernels
-from testbed import Study, run_study
+from testbed import Study
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import plan
 from testbed.measures.hessian import hessian_vector
 from testbed.results import Results
+from testbed.run import folder_name, run_study
 
 FACTORS = ("component", "data.noise", "training.optimizer.lr")
 COLUMNS = (*FACTORS, "η λ", "free parameters", "barrier of siblings")
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
     study = Study.load("locality_causes", quick=options.quick)
-    folder = options.runs / ("locality_causes" + ("-quick" if options.quick else ""))
+    folder = options.runs / folder_name("locality_causes", options.quick)
     results = Results.load(run_study(study, folder, progress=True).parent)
     parts = [of_launch(results, launch) for launch in plan(study).launches]
     rows = (

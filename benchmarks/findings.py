@@ -16,7 +16,7 @@ from pathlib import Path
 
 from testbed.report import claims_table
 from testbed.results import Results
-from testbed.run import run_study
+from testbed.run import folder_name, run_study
 from testbed.study import Study
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -64,10 +64,9 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.only:
         study = Study.load(name, quick=options.quick, scale=options.scale)
-        quick = "-quick" if options.quick else ""
-        times = f"-times-{options.scale:g}" if options.scale != 1 else ""
-        results = Results.load(run_study(study, options.runs / f"{name}{quick}{times}", progress=True).parent)
-        if quick or times:
+        folder = options.runs / folder_name(name, options.quick, options.scale)
+        results = Results.load(run_study(study, folder, progress=True).parent)
+        if options.quick or options.scale != 1:
             print(f"## {name}\n{_markdown(results)}")
         else:
             _copy_figures(name, results)

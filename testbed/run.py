@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+def folder_name(study: str, quick: bool = False, scale: float = 1.0) -> str:
+    """The run folder of a study of this name, below runs/, where no other is asked for.
+
+    >>> folder_name("width", quick=True), folder_name("width", scale=100)
+    ('width-quick', 'width-times-100')
+    """
+    return study + ("-quick" if quick else "") + (f"-times-{scale:g}" if scale != 1 else "")
+
+
 def run_study(
     study: Study, out: str | Path, *, backend: str = "auto", progress: bool = False, cluster: str | None = None
 ) -> Path:

@@ -55,11 +55,9 @@ class Run:
         if self.dry_run:
             _forecast(study, self.backend)
             return
-        from testbed.run import run_study
+        from testbed.run import folder_name, run_study
 
-        quick = "-quick" if self.quick else ""
-        times = f"-times-{self.scale:g}" if self.scale != 1 else ""
-        out = self.out or Path("runs") / f"{path.stem}{quick}{times}"
+        out = self.out or Path("runs") / folder_name(path.stem, self.quick, self.scale)
         report = run_study(study, out, backend=self.backend, progress=True, cluster=self.cluster)
         summary(report)
 
