@@ -112,7 +112,7 @@ def test_optimizers_and_activations(optimizer, activation):
 
 
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("loss", [pytest.param("mse", marks=pytest.mark.slow), "cross_entropy"])
 def test_batches_in_single_precision(batch, loss):
     p = problem((36, 17, 2), "erf", "adam", loss, batch, torch.float32, n=2, n_samples=19, batch_size=18, n_datasets=2)
     check(gpu.train(p), reference.train(p), 1e-4)

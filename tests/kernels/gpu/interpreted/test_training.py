@@ -26,7 +26,7 @@ LANES = {
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("widths", [(2, 3, 1), (3, 2, 2, 2)])
+@pytest.mark.parametrize("widths", [(2, 3, 1), pytest.param((3, 2, 2, 2), marks=pytest.mark.slow)])
 def test_activations(activation, widths):
     p = problem(widths, activation, steps=4)
     check(gpu.train(p), reference.train(p), 1e-10)
@@ -61,7 +61,7 @@ def test_batches(batch, loss, n_datasets):
 
 
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("loss", ["mse", pytest.param("cross_entropy", marks=pytest.mark.slow)])
 def test_tiles(batch, loss):
     p = problem((3, 20, 17, 2), "tanh", "momentum", loss, batch, SINGLE, n=2, n_samples=18, batch_size=17, n_datasets=2)
     assert launch.plan(p).layout.name == "tiles"
