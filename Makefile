@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY := teacher_student
 
-.PHONY: demo test test-slow tritons sanitize lint docs set-up clean
+.PHONY: demo test test-slow tritons browser sanitize lint docs set-up clean
 
 demo: set-up
 	$(BIN)/testbed run benchmarks/studies/$(STUDY).toml
@@ -12,7 +12,7 @@ demo: set-up
 test: set-up
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-slow: set-up tritons
+test-slow: set-up tritons browser
 	OMP_NUM_THREADS=1 LMC_TRITONS=$(VENV)/tritons $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 # the Tritons that other torches bring, side by side
@@ -21,6 +21,10 @@ tritons: set-up $(TRITONS:%=$(VENV)/tritons/%)
 
 $(VENV)/tritons/%:
 	$(BIN)/python -m pip install --quiet --no-deps --target $@ triton==$*
+
+# what tries a run's page in the machine's Chromium, where it has one: the extra [page]
+browser: set-up
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt axe-playwright-python playwright
 
 # the native kernel's tests under AddressSanitizer and UBSan, then its threads under TSan: twenty minutes
 sanitize: set-up

@@ -26,6 +26,7 @@ from kernels.checks import described, nearest, whole
 from kernels.network import Architecture
 from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
 from kernels.samples import Data, Datasets
+from kernels.shown import Short
 from kernels.training import LOSSES, SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
 
 __all__ = [
@@ -52,8 +53,8 @@ WORTH_A_TRANSFER = 10**11  # multiply-adds above which `auto` sends arrays from 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Short):
     """A trained ensemble.
 
     params `[n_networks, n_parameters]`: after the last step; losses `[n_networks, n_records]`: of the batches of
@@ -78,8 +79,8 @@ class Run:
     backend: str
 
 
-@dataclass(frozen=True, eq=False)
-class PathLosses:
+@dataclass(frozen=True, eq=False, repr=False)
+class PathLosses(Short):
     """Loss along paths θ(α) = (1 − α) θ_A + α θ_B, float64 `[n_pairs, n_alphas]`.
 
     loss: mean over the samples; standard_error: of that mean as an estimate of the population's (√(variance/n));

@@ -17,11 +17,12 @@ from kernels.arguments import FLOATS, Alphas, Seeds, alpha_grid, first_of_group,
 from kernels.checks import described, instance, per_network, whole
 from kernels.network import Architecture
 from kernels.samples import Data, Datasets, Samples, checked_samples
+from kernels.shown import Short
 from kernels.training import SGD, Adam, AdamW, Training
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingProblem:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainingProblem(Short):
     """An ensemble to train. All tensors on `params.device`; floating ones in `params.dtype`, whole numbers int64.
 
     params `[n, n_parameters]`: initial ones, 0 where a mask is False.
@@ -64,8 +65,8 @@ class TrainingProblem:
         return "full" if self.training.batch_size is None else self.training.sampling
 
 
-@dataclass(frozen=True, eq=False)
-class PathProblem:
+@dataclass(frozen=True, eq=False, repr=False)
+class PathProblem(Short):
     """Paths to evaluate: params_a, params_b `[n_pairs, n_parameters]`, alphas `[n_alphas]`, seeds int64 `[n_pairs]`.
 
     >>> architecture = Architecture((1, 2, 1))
@@ -83,8 +84,8 @@ class PathProblem:
     seeds: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trained(Short):
     """What a backend makes of a TrainingProblem.
 
     params `[n, n_parameters]`: after the last step.
@@ -105,8 +106,8 @@ class Trained:
     stopped_at: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class PathMoments:
+@dataclass(frozen=True, eq=False, repr=False)
+class PathMoments(Short):
     """What a backend makes of a PathProblem, float64 `[n_pairs, n_alphas]` each.
 
     mean: of the samples' losses.

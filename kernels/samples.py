@@ -11,14 +11,15 @@ from torch import Tensor
 
 from kernels.checks import described, numbers, per_network
 from kernels.network import Architecture
+from kernels.shown import Short
 from kernels.training import Teacher
 
 Data = tuple[Tensor, Tensor] | Teacher
 Datasets = Tensor | np.ndarray | Sequence[int] | None  # number of the data set of each network, or pair
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples(Short):
     """One table of samples a data set, or one teacher a data set.
 
     n_samples: rows of a table; of a teacher the fresh inputs that a path is measured on, 0 in training.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kernels.checks import described, finite, instance, listed, nearest, number, numbers, together, true_or_false, whole
 from kernels.network import Architecture
+from kernels.shown import Short
 
 PerNetwork: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
 
@@ -194,8 +195,8 @@ class Training:
         return range(0, self.steps, self.record_every or max(1, -(-self.steps // 100)))
 
 
-@dataclass(frozen=True, eq=False)
-class Teacher:
+@dataclass(frozen=True, eq=False, repr=False)
+class Teacher(Short):
     """Fresh samples without end: x ~ N(0, I), labelled by a teacher network.
 
     The label is the teacher's output; for cross-entropy the class of its largest output.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from testbed.alignment.symmetries import Aligned
+
 
 def barrier(
     a: Any,
@@ -160,6 +162,27 @@ class Barriers:
             )
         return pl.concat(parts)
 
+    def permutations(self, path: str) -> tuple[np.ndarray, ...]:
+        """Which unit of b goes with each unit of a after an alignment: int64 `[n_pairs, width]` of each hidden layer.
+
+        Unit k of a pair's network a, as it was given, goes with unit `permutations(path)[layer][pair, k]` of its b.
+
+        ValueError names the paths that there are.
+        """
+        return tuple(places for places, _ in self._matched(path))
+
+    def signs(self, path: str) -> tuple[np.ndarray, ...]:
+        """The sign (1 or −1) with which it does, in the same shapes; −1 of odd activations alone."""
+        return tuple(signs for _, signs in self._matched(path))
+
+    def _matched(self, path: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        nearest("path", path, self.paths)
+        pairs = self.ends[path]
+        return [
+            _goes_with(_units(pairs.units_a, layer, len(pairs), width), _units(pairs.units_b, layer, len(pairs), width))
+            for layer, width in enumerate(self.architecture.widths[1:-1])
+        ]
+
     def to_polars(self) -> pl.DataFrame:
         """The table."""
         return self.table
@@ -209,6 +232,22 @@ class Barriers:
     @property
     def _loss_in_words(self) -> str:
         return "½ mean squared error" if self.loss == "mse" else "cross-entropy"
+
+
+def _units(aligned: Aligned | None, layer: int, n: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The order and signs of a hidden layer's units, `[n, width]`; as they were where no alignment moved them."""
+    if aligned is None:
+        return np.tile(np.arange(width), (n, 1)), np.ones((n, width))
+    return aligned.permutations[layer].numpy(), aligned.signs[layer].numpy()
+
+
+def _goes_with(
+    units_a: tuple[np.ndarray, np.ndarray], units_b: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The unit of b in the place of each unit of a, and the product of their signs."""
+    (order_a, sign_a), (order_b, sign_b) = units_a, units_b
+    place = order_a.argsort(1)  # of each unit of a
+    return np.take_along_axis(order_b, place, 1), np.take_along_axis(sign_a * sign_b, place, 1)
 
 
 def _pairs(n_a: int, n_b: int | None) -> list[tuple[int, int]]:

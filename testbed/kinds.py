@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 import kernels
+from kernels.shown import Short
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
 
@@ -123,8 +124,8 @@ class Alignment:
     frame: Callable[[kernels.Architecture, Tensor], Tensor] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
+@dataclass(frozen=True, eq=False, repr=False)
+class Predicted(Short):
     """A predicted curve: loss `[n_pairs, n_alphas]`; barriers `[n_pairs, 4, 2]`, value and argmax by definition.
 
     check `[n_pairs]`: where a compiled twin computed it, how far theory's own route is from it (NaN where that was not

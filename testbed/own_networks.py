@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from kernels import Architecture
 from kernels.checks import described, nearest, numbers
 from kernels.network import ACTIVATIONS
+from kernels.shown import Short
 
 WEIGHTS = ("weight", "kernel", "w", "W")  # names of a layer's weight; a `kernel` is [fan_in, fan_out], as in flax
 BIASES = ("bias", "b")
 MOST_PERMUTED = 7  # layers whose orders are all tried
 
 
-@dataclass(frozen=True, eq=False)
-class OwnNetworks:
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnNetworks(Short):
     """Networks of one architecture: params `[n_networks, n_parameters]`, float32 or float64, on the CPU."""
 
     architecture: Architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -13,13 +13,17 @@ from torch import Tensor
 
 import kernels
 from kernels import streams
+from kernels.shown import Short
+
+if TYPE_CHECKING:
+    from testbed.alignment.symmetries import Aligned
 
 Rows: TypeAlias = slice | Tensor
 Samples: TypeAlias = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class TrainSamples:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainSamples(Short):
     """Training sets, and which of them the ends of each pair were trained on.
 
     x `[n_sets, n_samples, n_inputs]`, y `[n_sets, n_samples, …]`; set_a and set_b int64 `[n_pairs]`.
@@ -44,8 +48,8 @@ class TrainSamples:
         return dataclasses.replace(self, set_a=self.set_a[rows], set_b=self.set_b[rows])
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class HeldOut(Short):
     """What paths are tested on: sets of held-out samples, or a teacher that labels fresh inputs of each pair's own.
 
     source: x `[n_datasets, n_samples, n_inputs]` and y, or a Teacher; dataset int64 `[n_pairs]` numbers its sets, or
@@ -60,8 +64,8 @@ class HeldOut:
         return dataclasses.replace(self, dataset=self.dataset[rows])
 
 
-@dataclass(frozen=True, eq=False)
-class Networks:
+@dataclass(frozen=True, eq=False, repr=False)
+class Networks(Short):
     """Networks of one launch: params `[n_networks, n_parameters]`; number, cell and train_set int64 `[n_networks]`."""
 
     params: Tensor
@@ -75,8 +79,8 @@ class Networks:
         return Networks(self.params[rows], self.number[rows], self.cell[rows], self.train_set[rows])
 
 
-@dataclass(frozen=True, eq=False)
-class Origin:
+@dataclass(frozen=True, eq=False, repr=False)
+class Origin(Short):
     """Where pairs come from: int64 `[n_pairs]`, the cell, and the numbers of networks a and b.
 
     networks: all of the launch that did not diverge.
@@ -92,8 +96,8 @@ class Origin:
         return dataclasses.replace(self, cell=self.cell[array_rows], a=self.a[array_rows], b=self.b[array_rows])
 
 
-@dataclass(frozen=True, eq=False)
-class OnlineStart:
+@dataclass(frozen=True, eq=False, repr=False)
+class OnlineStart(Short):
     """How pairs began that were trained online, for the order-parameter equations.
 
     a, b: initial parameters `[n_pairs, n_parameters]`; learning_rate, spawn_time and duration float64 `[n_pairs]`, in
@@ -121,14 +125,15 @@ class OnlineStart:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class PairSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class PairSet(Short):
     """Pairs of networks A and B, and what the paths between them are measured with.
 
     a, b: parameters `[n_pairs, n_parameters]`. alphas: float64 `[n_alphas]`, rising, with 0 and 1; they may go past the
     ends. loss: `mse` or `cross_entropy`. seeds: int64 `[n_pairs]`, one of each pair's own; row: int64 `[n_pairs]`, the
     place of each pair among all of its launch, from which random starts are drawn, so that a result does not depend on
     how a launch is cut. train, test, origin, start: None where there is no such thing. backend: what measures paths.
+    units_a, units_b: how an alignment reordered the units of an end; None where it did not.
 
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
@@ -149,6 +154,8 @@ class PairSet:
     origin: Origin | None = None
     start: OnlineStart | None = None
     backend: str = "auto"
+    units_a: Aligned | None = None
+    units_b: Aligned | None = None
 
     @classmethod
     def of(
@@ -194,11 +201,15 @@ class PairSet:
             test=None if self.test is None else self.test[rows],
             origin=None if self.origin is None else self.origin[rows],
             start=None if self.start is None else self.start[rows],
+            units_a=None if self.units_a is None else self.units_a[rows],
+            units_b=None if self.units_b is None else self.units_b[rows],
         )
 
-    def between_ends(self, a: Tensor, b: Tensor) -> PairSet:
+    def between_ends(self, a: Tensor | Aligned, b: Tensor | Aligned) -> PairSet:
         """The same pairs with these parameters at their ends."""
-        return dataclasses.replace(self, a=a, b=b)
+        ends = [(end, None) if isinstance(end, Tensor) else (end.params, end) for end in (a, b)]
+        (a, units_a), (b, units_b) = ends
+        return dataclasses.replace(self, a=a, b=b, units_a=units_a, units_b=units_b)
 
     def chunks(self, size: int) -> list[PairSet]:
         """The pairs in their order, at most `size` at a time."""

@@ -9,14 +9,15 @@ import numpy as np
 from torch import Tensor
 
 import kernels
+from kernels.shown import Short
 from testbed.alignment.registry import ALIGNMENTS
 
 RECIPES = ("uniform", "greedy")
 NETWORKS = ("mean of networks", "best network")  # in tables of averages, the rows of what was averaged
 
 
-@dataclass(frozen=True, eq=False)
-class Average:
+@dataclass(frozen=True, eq=False, repr=False)
+class Average(Short):
     """An average: the places of its members among the networks, in the order they were taken, and its parameters.
 
     path: "", or the alignment before it. recipe: one of RECIPES. params `[n_parameters]`, in the networks' precision.

@@ -8,15 +8,16 @@ from torch import Tensor
 
 import kernels
 from testbed.alignment.matching import ROUNDING, to_reference
+from testbed.alignment.symmetries import Aligned, joined
 
 MOST_ROUNDS = 50
 MOST_ALONE = 64  # networks of which each is also matched to the mean of the others; beyond, its own share is small
 
 
-def match_all(architecture: kernels.Architecture, params: Tensor, *, signs: bool = False) -> Tensor:
-    """Permutations (and signs) of all networks that minimise Σ_i ‖π_i(θ_i) − mean‖²: the networks so permuted.
+def match_all(architecture: kernels.Architecture, params: Tensor, *, signs: bool = False) -> Aligned:
+    """Permutations (and signs) of all networks that minimise Σ_i ‖π_i(θ_i) − mean‖².
 
-    params and result: `[n_networks, n_parameters]`. Every network is matched by weights to the first; then, round after
+    params: `[n_networks, n_parameters]`. Every network is matched by weights to the first; then, round after
     round, all of them to the mean of all, and up to MOST_ALONE of them one after the other to the mean of the others
     (MergeMany, algorithm 3 of Ainsworth, Hayase & Srinivasa 2023). Each round lowers the sum; it ends in a local
     minimum, nearly always the global one of small networks. Matching A to B and B to C so is matching A to C, which it
@@ -27,34 +28,36 @@ def match_all(architecture: kernels.Architecture, params: Tensor, *, signs: bool
     >>> import torch
     >>> from testbed.alignment import permute
     >>> params[1:] = permute(architecture, params[1:], (torch.tensor([[3, 2, 1, 0], [1, 0, 3, 2]]),))
-    >>> bool((match_all(architecture, params) == params[0]).all())
+    >>> bool((match_all(architecture, params).params == params[0]).all())
     True
     """
 
-    def to_mean_of_all(params: Tensor) -> Tensor:
+    def to_mean_of_all(params: Tensor) -> Aligned:
         mean = params.double().mean(0).to(params.dtype)
-        return to_reference(architecture, params, mean, signs=signs).params
+        return to_reference(architecture, params, mean, signs=signs)
 
-    def to_mean_of_others(params: Tensor) -> Tensor:
+    def to_mean_of_others(params: Tensor) -> Aligned:
         params = params.clone()
+        parts = []
         for i in range(len(params)):
             others = (params.double().sum(0) - params[i].double()) / (len(params) - 1)
-            params[i] = to_reference(architecture, params[i : i + 1], others.to(params.dtype), signs=signs).params[0]
-        return params
+            parts.append(to_reference(architecture, params[i : i + 1], others.to(params.dtype), signs=signs))
+            params[i] = parts[i].params[0]
+        return joined(parts)
 
-    matched = to_reference(architecture, params, params[0], signs=signs).params
+    matched = to_reference(architecture, params, params[0], signs=signs)
     matched = _descended(matched, to_mean_of_all)
     return _descended(matched, to_mean_of_others) if 1 < len(params) <= MOST_ALONE else matched
 
 
-def _descended(params: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
+def _descended(networks: Aligned, step: Callable[[Tensor], Aligned]) -> Aligned:
     """The networks after as many steps as lower their spread."""
     for _ in range(MOST_ROUNDS):
-        nearer = step(params)
-        if not _spread(nearer) < _spread(params) * (1 - ROUNDING):
+        nearer = step(networks.params)
+        if not _spread(nearer.params) < _spread(networks.params) * (1 - ROUNDING):
             break
-        params = nearer
-    return params
+        networks = nearer.after(networks)
+    return networks
 
 
 def _spread(params: Tensor) -> float:

@@ -15,7 +15,7 @@ from testbed.alignment.canonical import RESCALED, canonical
 from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
 from testbed.alignment.matching import match_activations, match_weights, to_reference
 from testbed.alignment.merging import match_all
-from testbed.alignment.symmetries import has_signs
+from testbed.alignment.symmetries import Aligned, has_signs, joined
 from testbed.kinds import Alignment, Extent, Mark, Work
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
@@ -27,7 +27,7 @@ SWEEPS = 5  # of weight matching, about
 def _weights(pairs: PairSet) -> PairSet:
     """B matched to A by weights."""
     signs = has_signs(pairs.architecture)
-    return pairs.between_ends(pairs.a, match_weights(pairs.architecture, pairs.a, pairs.b, signs=signs).params)
+    return pairs.between_ends(pairs.a, match_weights(pairs.architecture, pairs.a, pairs.b, signs=signs))
 
 
 def _activations(pairs: PairSet) -> PairSet:
@@ -36,13 +36,13 @@ def _activations(pairs: PairSet) -> PairSet:
     parts = []
     for part in pairs.chunks(PAIRS_AT_A_TIME):
         x, _ = part.samples_of_a
-        parts.append(match_activations(pairs.architecture, part.a, part.b, x, signs=signs).params)
-    return pairs.between_ends(pairs.a, torch.cat(parts))
+        parts.append(match_activations(pairs.architecture, part.a, part.b, x, signs=signs))
+    return pairs.between_ends(pairs.a, joined(parts))
 
 
 def _exhaustive(pairs: PairSet) -> PairSet:
     """B as the best of all permutations has it."""
-    return pairs.between_ends(pairs.a, exhaustive(pairs, signs=has_signs(pairs.architecture)).params)
+    return pairs.between_ends(pairs.a, exhaustive(pairs, signs=has_signs(pairs.architecture)))
 
 
 def _reference(pairs: PairSet) -> PairSet:
@@ -54,7 +54,7 @@ def _reference(pairs: PairSet) -> PairSet:
     firsts = torch.stack([networks.of_cell(cell).params[0] for cell in cells])
     references = firsts[torch.from_numpy(place)]
     signs = has_signs(pairs.architecture)
-    a, b = (to_reference(pairs.architecture, end, references, signs=signs).params for end in (pairs.a, pairs.b))
+    a, b = (to_reference(pairs.architecture, end, references, signs=signs) for end in (pairs.a, pairs.b))
     return pairs.between_ends(a, b)
 
 
@@ -63,21 +63,25 @@ def _frame_of_the_first(architecture: kernels.Architecture, params: Tensor) -> T
 
 
 def _frame_of_the_mean(architecture: kernels.Architecture, params: Tensor) -> Tensor:
-    return match_all(architecture, params, signs=has_signs(architecture))
+    return match_all(architecture, params, signs=has_signs(architecture)).params
 
 
 def _cycle(pairs: PairSet) -> PairSet:
     """Both ends as they are when all networks of their cell are matched at once."""
     if pairs.origin is None:
         raise ValueError("cycle-consistent matching needs the other networks of each pair's cell.")
-    a, b = pairs.a.clone(), pairs.b.clone()
+    signs = has_signs(pairs.architecture)
+    rows: list[np.ndarray] = []
+    ends_a: list[Aligned] = []
+    ends_b: list[Aligned] = []
     for cell in np.unique(pairs.origin.cell):
         networks = pairs.origin.networks.of_cell(cell)
-        matched = _frame_of_the_mean(pairs.architecture, networks.params)
-        rows = np.flatnonzero(pairs.origin.cell == cell)
-        for end, number in ((a, pairs.origin.a), (b, pairs.origin.b)):
-            end[torch.from_numpy(rows)] = matched[torch.from_numpy(np.searchsorted(networks.number, number[rows]))]
-    return pairs.between_ends(a, b)
+        matched = match_all(pairs.architecture, networks.params, signs=signs)
+        rows.append(np.flatnonzero(pairs.origin.cell == cell))
+        for ends, number in ((ends_a, pairs.origin.a), (ends_b, pairs.origin.b)):
+            ends.append(matched[torch.from_numpy(np.searchsorted(networks.number, number[rows[-1]]))])
+    order = torch.from_numpy(np.argsort(np.concatenate(rows)))
+    return pairs.between_ends(joined(ends_a)[order], joined(ends_b)[order])
 
 
 def _canonical(pairs: PairSet) -> PairSet:
@@ -89,7 +93,7 @@ def _canonical_weights(pairs: PairSet) -> PairSet:
     """Both ends in canonical form, then B matched to A by weights, without signs."""
     rescaled = _canonical(pairs)
     matched = match_weights(pairs.architecture, rescaled.a, rescaled.b)
-    return pairs.between_ends(rescaled.a, matched.params)
+    return pairs.between_ends(rescaled.a, matched)
 
 
 def _canonical_exhaustive(pairs: PairSet) -> PairSet:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import kernels
+from kernels.shown import Short
 from testbed.data import file
 from testbed.data.families import DataSpec
 from testbed.data.sampling import Arrays, Sampled
@@ -21,8 +22,8 @@ from testbed.data.teacher_student import TeacherStudentData
 from testbed.errors import StudyError
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Short):
     """Training and test samples of one data set, float64 (class numbers int64).
 
     train: x `[n, n_inputs]` and y `[n, n_outputs]` (regression) or `[n]` (classes); None when training is online.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import kernels
+from kernels.shown import Short
 from testbed.pair_set import Samples
 
 MARGIN = 0.25  # of the extent of the three networks, on every side
@@ -18,8 +19,8 @@ class OnOneLine(ValueError):
     """Three networks that lie on one line: there is no plane through them."""
 
 
-@dataclass(frozen=True, eq=False)
-class Plane:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plane(Short):
     """Loss on the plane through three networks, in units of weight distance.
 
     loss `[resolution, resolution]` at u (columns) and v (rows): θ = θ_A + u e₁ + v e₂, e₁ along θ_B − θ_A, e₂

@@ -36,7 +36,10 @@ def legend(results: Results, shown: list[Panel]) -> Legend:
     for panel in drawn:
         for series in sorted(panel.series, key=lambda series: (series.color is None, series.role != "measured")):
             if series.points and series.label not in found:
-                found[series.label] = Entry(_mark(panel, series), series.label)
+                of_level = series.role == "measured" and series.color is not None
+                found[series.label] = Entry(_mark(panel, series, of_level), series.label)
+    if "predicted" in found and "measured" not in found:  # the points have their levels' names
+        found["measured"] = _points(drawn)
     entries = list(_needed(drawn, found))
     return Legend(results.label(split) if split and entries else None, entries)
 
@@ -47,9 +50,14 @@ def _needed(drawn: list[Panel], found: dict[str, Entry]) -> Iterator[Entry]:
         yield from found.values()
 
 
-def _mark(panel: Panel, series: Series) -> Markup:
-    """A small drawing of a series; of what every colour has, in grey."""
-    of_level = series.role == "measured" and series.color is not None
+def _points(drawn: list[Panel]) -> Entry:
+    """What points are, whatever their colour."""
+    panel, series = next((panel, series) for panel in drawn for series in panel.series if series.role == "measured")
+    return Entry(_mark(panel, series, of_level=False), "measured")
+
+
+def _mark(panel: Panel, series: Series, of_level: bool) -> Markup:
+    """A small drawing of a series; of what levels of every colour have, in grey."""
     paint = svg.color(series) if of_level else ""
     kind = panel.kind if series.color is None else "any"
     if series.role == "predicted":

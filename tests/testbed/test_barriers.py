@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import testbed
-from kernels import Architecture
+from kernels import Architecture, path_losses
+from testbed.alignment import canonical, permute
+from testbed.alignment.registry import ALIGNMENTS
 from testbed.barriers import Barriers
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -118,6 +120,27 @@ def test_a_permuted_network_is_matched_back():
     assert np.allclose(table["distance"].to_list()[1:], 0, atol=1e-6)
 
 
+RELU = [("relu", path) for path in ALIGNMENTS]
+TANH = [("tanh", path) for path in ALIGNMENTS if not path.startswith("canonical")]  # no units can be rescaled
+
+
+@pytest.mark.parametrize(("activation", "path"), RELU + TANH)
+def test_the_permutation_takes_b_to_where_the_path_ends(activation, path):
+    """It says which of the units that were given go together, also where both ends were reordered."""
+    architecture = Architecture((3, 4, 3, 2), activation)
+    params = architecture.initial(4, seed=2, scheme="torch", dtype=torch.float64)
+    found = testbed.barrier(params, None, (X, Y), architecture=architecture, align=path)
+    orders, signs = ([torch.from_numpy(part) for part in parts(path)] for parts in (found.permutations, found.signs))
+    a, b = found.ends[""].a, found.ends[""].b
+    if path.startswith("canonical"):
+        a, b = canonical(architecture, a), canonical(architecture, b)
+    moved = permute(architecture, b, orders, signs)
+    again = path_losses(architecture, a, moved, 25, (X.double(), Y.double()), loss="mse")
+    np.testing.assert_allclose(found.curves[f"{path}_train_loss"], again.loss.numpy(), rtol=1e-9)
+    is_moved = any(bool((order != torch.arange(order.shape[1])).any()) for order in orders)
+    assert is_moved == (path != "canonical")
+
+
 def test_lists_are_paired_all_with_all():
     across = testbed.barrier(MODELS[:2], MODELS[2:], (X, Y))
     assert across.pairs == ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -191,5 +214,7 @@ def test_what_is_asked_of_a_result_is_checked():
     assert isinstance(found, Barriers)
     with pytest.raises(ValueError, match=r"path must be one of"):
         found.value(path="weights")
+    with pytest.raises(ValueError, match=r"path must be one of"):
+        found.permutations("weights")
     with pytest.raises(ValueError, match=r"quantity must be one of loss"):
         found.value(quantity="error")

@@ -21,10 +21,11 @@ from theory.certified.path_jets import Bound, PathProblem
 from theory.certified.search import Search
 from theory.curves.curve import BARRIER_DEFINITIONS, Barrier, Curve
 from theory.layers import Array, Layers, known
+from theory.shown import Short
 
 
-@dataclass(frozen=True)
-class Proof:
+@dataclass(frozen=True, repr=False)
+class Proof(Short):
     """That one pair's barrier lies in an interval: everything a checker needs.
 
     The barrier is read off max over [0, 1] of L(α) − tilt·α, which lies in [low, high], and the losses at the ends.

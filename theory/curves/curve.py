@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from theory.layers import Array, finite, known
+from theory.shown import Short
 
 BARRIER_DEFINITIONS = ("linear", "mean_endpoints", "max_endpoint", "midpoint")
 
 
-@dataclass(frozen=True)
-class Barrier:
+@dataclass(frozen=True, repr=False)
+class Barrier(Short):
     """Barriers of a batch of paths under one definition.
 
     Attributes:

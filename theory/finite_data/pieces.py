@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from theory.curves.curve import BARRIER_DEFINITIONS, Barrier
 from theory.curves.polynomials import PiecewisePolynomialCurve
 from theory.layers import Array, CheckedLayers, finite, map_chunks
+from theory.shown import Short
 
 
 class Pieces(NamedTuple):
@@ -60,8 +61,8 @@ class PieceMaker(Protocol):
         """The pieces of the pairs `rows`."""
 
 
-@dataclass(frozen=True)
-class PiecewiseBarriers:
+@dataclass(frozen=True, repr=False)
+class PiecewiseBarriers(Short):
     """What `piecewise_barriers` keeps of each curve.
 
     Attributes:

@@ -27,10 +27,11 @@ from theory.layers import (
     finite,
     n_networks,
 )
+from theory.shown import Short
 
 
-@dataclass(frozen=True)
-class SecondMoments:
+@dataclass(frozen=True, repr=False)
+class SecondMoments(Short):
     """Moments of a data set or distribution, all that the squared loss of a linear map depends on.
 
     Attributes:

@@ -32,10 +32,11 @@ from theory.online.averages import four_point, three_point
 from theory.population.bivariate_normal import GaussianPair
 from theory.population.erf_moments import erf_moment
 from theory.population.loss import population_path
+from theory.shown import Short
 
 
-@dataclass(frozen=True)
-class TwinStudents:
+@dataclass(frozen=True, repr=False)
+class TwinStudents(Short):
     """The solution of `twin_students`.
 
     Attributes:

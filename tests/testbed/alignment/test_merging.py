@@ -34,7 +34,7 @@ def test_the_spread_is_that_of_the_best_of_all_permutations_nearly_always():
         params = ARCHITECTURE.initial(3, seed=seed, dtype=torch.float64)
         ways = itertools.product(every_order(params[1:2], 3), every_order(params[2:3], 3))
         least = min(spread(torch.stack([params[0], b, c])) for b, c in ways)
-        found = spread(match_all(ARCHITECTURE, params))
+        found = spread(match_all(ARCHITECTURE, params).params)
         assert found >= least - 1e-12
         assert found <= spread(to_reference(ARCHITECTURE, params, params[0]).params) + 1e-12
         found_best += found <= least + 1e-9
@@ -49,25 +49,25 @@ def test_copies_with_their_units_shuffled_are_one_network_again(widths):
     orders = tuple(
         torch.stack([torch.randperm(width, generator=generator) for _ in range(6)]) for width in widths[1:-1]
     )
-    matched = match_all(architecture, permute(architecture, params, orders))
+    matched = match_all(architecture, permute(architecture, params, orders)).params
     assert spread(matched) == 0
 
 
 def test_functions_stay_and_signs_are_flipped_where_they_may_be():
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(1))
     params = ARCHITECTURE.initial(5, seed=9, dtype=torch.float64)
-    matched = match_all(ARCHITECTURE, params, signs=True)
+    matched = match_all(ARCHITECTURE, params, signs=True).params
     kernels_of = [ARCHITECTURE.to_torch(network) for network in (*params, *matched)]
     before, after = (torch.stack([model(x.double()) for model in half]) for half in (kernels_of[:5], kernels_of[5:]))
     torch.testing.assert_close(after, before)
-    assert spread(matched) < spread(match_all(ARCHITECTURE, params))
+    assert spread(matched) < spread(match_all(ARCHITECTURE, params).params)
 
 
 def test_pairs_of_a_study_are_in_one_frame(study):
     (launch,) = plan(study({"measure.alignment": ["cycle", "weights"], "measure.theory": []})).launches
     trained = Trained.joined([train(launch, launch.networks, "auto")])
     found = measure(launch, trained, launch.pairs, "auto")
-    matched = match_all(launch.architecture, trained.params)
+    matched = match_all(launch.architecture, trained.params).params
     number = launch.networks["network"].to_list()
     for row, (a, b) in enumerate(launch.pairs.select("network_a", "network_b").rows()):
         apart = (matched[number.index(a)].double() - matched[number.index(b)].double()).norm()

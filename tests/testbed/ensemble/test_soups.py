@@ -69,7 +69,7 @@ def test_soups_of_a_study(found):
         assert table["", "mean of networks"]["train_loss"] == pytest.approx(own.mean(), rel=1e-5)
         check(table["", "best network"], params[int(own.argmin())])
         for path in ("", "cycle"):
-            there = params if not path else alignment.match_all(launch.architecture, params)
+            there = params if not path else alignment.match_all(launch.architecture, params).params
             check(table[path, "uniform"], there.mean(0))
             assert table[path, "uniform"]["members"] == 5
             members: list[int] = []

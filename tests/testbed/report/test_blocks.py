@@ -137,7 +137,7 @@ def test_captions_and_legends_speak_of_what_is_drawn(loaded):
     (split,) = facets(splits, "ensemble.spawn_step")
     with_lines = panels(splits, split)
     assert "lines the exact population loss" in caption(with_lines) and "hollow" not in caption(with_lines)
-    assert [entry.name for entry in legend(splits, with_lines).entries] == ["3", "6", "predicted"]
+    assert [entry.name for entry in legend(splits, with_lines).entries] == ["3", "6", "predicted", "measured"]
     width = facets(widths, HIDDEN)[0]
     without = panels(widths, width)
     assert "lines" not in caption(without) and "hollow points" in caption(without)

@@ -13,6 +13,7 @@ from testbed.report.gallery import write_gallery
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="the page is tried in a browser with pip install '.[page]'"
 )
+pytestmark = pytest.mark.slow  # `make test-slow` installs what it needs
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
@@ -57,6 +58,9 @@ def test_it_loads_and_fits_a_phone(opened, name):
             assert page.locator(".verdict").first.is_visible()
             assert page.locator("#explorer svg").count() == 2
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            figures = [figure for figure in page.locator("img.plot").all() if figure.is_visible()]
+            for figure in figures:  # as large as drawn: what is wider than a phone scrolls, and can be read
+                assert viewport == WIDE or figure.bounding_box()["width"] == float(figure.get_attribute("width"))
 
 
 def test_a_point_says_its_value_its_interval_and_n_under_the_pointer(opened):

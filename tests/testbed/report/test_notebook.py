@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import testbed
-from kernels import Architecture
+import theory
+from kernels import Architecture, Training, path_losses, train
+from testbed.alignment.registry import ALIGNMENTS
 from testbed.results.comparison import mean_interval
 
 
@@ -86,3 +88,16 @@ def test_representations_are_short(loaded):
     assert len(repr(results)) < 600
     shown = results._repr_html_()
     assert "<table" in shown and len(shown) < 20_000
+
+
+def test_what_a_call_returns_is_shown_in_a_line(loaded):
+    architecture = Architecture((2, 16, 1))
+    params, samples = architecture.initial(1024), (torch.zeros(64, 2), torch.zeros(64, 1))
+    run = train(architecture, params, samples, Training(steps=500))
+    assert repr(run).startswith("Run(params: float32 [1024, 65], losses: float32 [1024, 100], loss_steps: 0 … 495 (100)")
+    curves = path_losses(architecture, params[:512], params[512:], 25, samples, loss="mse")
+    pairs = testbed.PairSet.of(architecture, params[:512], params[512:], samples)
+    layers = [(weight.double().numpy(), bias.double().numpy()) for weight, bias in architecture.layers(params)]
+    exact = theory.piecewise_barriers(layers, layers, np.zeros((4, 2)), np.ones((4, 1)))
+    for found in (run, curves, pairs, ALIGNMENTS["weights"].align(pairs), exact, exact.barriers["linear"]):
+        assert len(repr(found)) < 1000
