@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 FEW = 8  # elements of a tuple that are all written out
 
 
@@ -18,7 +15,7 @@ class Short:
     >>> from dataclasses import dataclass
     >>> @dataclass(repr=False)
     ... class Found(Short):
-    ...     losses: Tensor
+    ...     losses: torch.Tensor
     ...     steps: tuple
     >>> Found(torch.zeros(3, 2), tuple(range(100)))
     Found(losses: float32 [3, 2], steps: 0 … 99 (100))
@@ -33,7 +30,7 @@ class Short:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, Tensor | np.ndarray):
+    if hasattr(value, "dtype") and hasattr(value, "shape"):  # a tensor, or numpy's
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if isinstance(value, tuple):
         if len(value) > FEW:
