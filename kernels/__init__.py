@@ -6,28 +6,32 @@ Two verbs, `train` and `path_losses`, and `backend=`:
     reference  plain torch, any device, written to be read;
     auto       gpu if the tensors are on one, or if this machine has one and the work is large; else native if it is
                built; else reference.
-The results are the same to rounding.
+The results are the same to rounding. torch is imported by the verbs: what is trained is named and checked without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from kernels import gpu, native, reference
+from kernels import gpu, native
 from kernels.activations import ACTIVATIONS
-from kernels.arguments import Seeds
 from kernels.checks import described, nearest, whole
 from kernels.network import Architecture
-from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
-from kernels.samples import Data, Datasets
 from kernels.shown import Short
 from kernels.training import LOSSES, SGD, Adam, AdamW, PerNetwork, Schedule, Teacher, Training
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from kernels.arguments import Seeds
+    from kernels.problem import PathProblem, TrainingProblem
+    from kernels.samples import Data, Datasets
 
 __all__ = [
     "ACTIVATIONS",
@@ -63,6 +67,7 @@ class Run(Short):
     the last update broke), −1 for none; stopped_at `[n_networks]`: the first step whose batch loss was below
     `stop_below`, −1 for none.
 
+    >>> import torch
     >>> params = Architecture((1, 2, 1)).initial(3)
     >>> run = train(Architecture((1, 2, 1)), params, (torch.ones(4, 1), torch.ones(4, 1)), Training(steps=2))
     >>> run.params.shape, run.losses.shape, run.loss_steps
@@ -89,6 +94,7 @@ class PathLosses(Short):
     error: share of samples misclassified, for cross-entropy (None for mse); NaN where the loss of a sample is NaN:
         the outputs of a diverged network have no largest.
 
+    >>> import torch
     >>> line = Architecture((1, 1), biases=False)  # f(x) = w x
     >>> ones = torch.ones(1, 1)
     >>> curves = path_losses(line, -ones, ones, [0, 0.5, 1], (ones, 0 * ones))  # ½ w² from w = −1 to w = 1
@@ -143,11 +149,15 @@ def train(
     A network's trajectory depends on its own parameters, seeds and settings alone. Raises ValueError for arguments
     that do not fit.
 
+    >>> import torch
     >>> line = Architecture((1, 1), biases=False)  # f(x) = w x, L = ½ (w − 1)² on the sample (1, 1)
     >>> one = torch.ones(1, 1)
     >>> train(line, 0 * one, (one, one), Training(steps=2, optimizer=SGD(lr=0.5))).params  # w: 0, ½, ¾
     tensor([[0.7500]])
     """
+    from kernels import reference
+    from kernels.problem import training_problem
+
     _check_calling(threads, progress)
     problem = training_problem(
         architecture,
@@ -190,12 +200,12 @@ def path_losses(
     dataset: Datasets = None,
     n_samples: int | None = None,
     seeds: Seeds = 0,
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = None,
     backend: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> PathLosses:
-    """Loss of the networks on the straight lines between pairs, at every alpha; in float64 unless `dtype` differs.
+    """Loss of the networks on the straight lines between pairs, at every alpha; in float64 unless `dtype` says float32.
 
     Where a tensor is asked for, an array of numpy's will do.
 
@@ -205,12 +215,18 @@ def path_losses(
         Gaussian inputs of its own, drawn with its seed (`seeds`: one number, or `[n_pairs]`), the same inputs at
         every alpha.
 
+    >>> import torch
     >>> line = Architecture((1, 1), biases=False)
     >>> a, b = torch.tensor([[0.0]]), torch.tensor([[2.0]])
     >>> samples = torch.tensor([[1.0]]), torch.tensor([[1.0]])
     >>> path_losses(line, a, b, [0.0, 0.5, 1.0], samples).loss  # ½ (2α − 1)²
     tensor([[0.5000, 0.0000, 0.5000]], dtype=torch.float64)
     """
+    import torch
+
+    from kernels import reference
+    from kernels.problem import path_problem
+
     nearest("loss", loss, LOSSES)
     _check_calling(threads, progress)
     problem = path_problem(
@@ -220,7 +236,7 @@ def path_losses(
         alphas,
         data,
         loss=loss,
-        dtype=dtype,
+        dtype=dtype or torch.float64,
         dataset=dataset,
         n_samples=n_samples,
         seeds=seeds,
@@ -250,7 +266,11 @@ def worth_a_gpu(work: float) -> bool:
     >>> worth_a_gpu(1000)
     False
     """
-    return torch.cuda.is_available() and work > WORTH_A_TRANSFER
+    if work <= WORTH_A_TRANSFER:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _check_calling(threads: int | None, progress: Progress | None) -> None:
@@ -265,11 +285,16 @@ def chosen(backend: str, problem: TrainingProblem | PathProblem) -> str:
     """The backend that runs a problem: the one asked for, or the one that `auto` stands for; ValueError where the one
     asked for cannot.
 
+    >>> import torch
     >>> from kernels.problem import training_problem
     >>> one = torch.ones(1, 1)
     >>> chosen("reference", training_problem(Architecture((1, 1), biases=False), one, (one, one), Training(steps=2)))
     'reference'
     """
+    import torch
+
+    from kernels.problem import TrainingProblem
+
     nearest("backend", backend, BACKENDS)
     device = problem.params.device if isinstance(problem, TrainingProblem) else problem.params_a.device
     on_cpu = device.type == "cpu"
@@ -300,6 +325,8 @@ def chosen(backend: str, problem: TrainingProblem | PathProblem) -> str:
 
 def _work(problem: TrainingProblem | PathProblem) -> int:
     """Multiply-adds of the problem, about."""
+    from kernels.problem import TrainingProblem
+
     per_sample = sum(layer.fan_in * layer.fan_out for layer in problem.architecture.layout)
     if isinstance(problem, TrainingProblem):
         return 3 * per_sample * len(problem.params) * problem.training.steps * problem.batch_size

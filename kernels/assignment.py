@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from kernels import native
 
@@ -17,6 +16,8 @@ def assign(scores: np.ndarray, threads: int | None = None) -> np.ndarray:
     >>> assign(np.array([[[1.0, 9.0], [2.0, 3.0]]]))  # 9 + 2 beats 1 + 3
     array([[1, 0]])
     """
+    from scipy.optimize import linear_sum_assignment
+
     scores = np.ascontiguousarray(scores, np.float64)
     if scores.ndim != 3 or scores.shape[1] != scores.shape[2]:
         raise ValueError(f"scores must have shape [n, m, m], not {list(scores.shape)}.")

@@ -1,22 +1,26 @@
 """Checks of arguments.
 
-Each raises ValueError with a sentence that names the field, what was found and what would be right.
+Each raises ValueError with a sentence that names the field, what was found and what would be right. torch is imported
+where there are tensors: a study is read, and refused, without it.
 """
 
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from typing_extensions import TypeIs
 
 MOST_WHOLE = 2**63 - 1
-UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # torch can hardly compute in these
 
 
 class Refused(ValueError):
@@ -64,13 +68,24 @@ at least 1, not 0.
         raise ValueError(*sentences) if len(sentences) == 1 else Refused(*sentences)
 
 
+def is_tensor(value: Any) -> TypeIs[Tensor]:
+    """Whether a value is a tensor, without importing torch: before it is imported there are none.
+
+    >>> is_tensor(np.zeros(2))
+    False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def described(value: Any) -> str:
     """What a value is, in a few words of an error.
 
+    >>> import torch
     >>> described(torch.zeros(2, 3)), described("fast"), described(np.zeros(2)), described([1] * 99)
     ('torch.float32 [2, 3]', "'fast'", 'float64 [2]', 'a list')
     """
-    if isinstance(value, Tensor | np.ndarray):
+    if is_tensor(value) or isinstance(value, np.ndarray):
         return f"{value.dtype} {list(value.shape)}"
     text = repr(value)
     plain = len(text) <= 80 and "\n" not in text and not text.startswith("<")
@@ -92,13 +107,13 @@ def instance(field: str, value: Any, kind: type, example: str) -> None:
 def listed(field: str, value: Any) -> list[Any]:
     """What an array or anything else that can be gone through holds.
 
-    >>> listed("widths", torch.tensor([2, 16, 1]))
+    >>> listed("widths", np.array([2, 16, 1]))
     [2, 16, 1]
     >>> listed("widths", 3)
     Traceback (most recent call last):
     ValueError: widths must be a list, not 3.
     """
-    if isinstance(value, Tensor | np.ndarray):
+    if is_tensor(value) or isinstance(value, np.ndarray):
         value = numbers(field, value).tolist()
     if not isinstance(value, Iterable) or isinstance(value, str):
         raise ValueError(f"{field} must be a list, not {described(value)}.")
@@ -116,11 +131,14 @@ def numbers(field: str, value: Any) -> Tensor:
     Traceback (most recent call last):
     ValueError: x must be a tensor, an array or lists of real numbers, not [[1, 2], [3]].
     """
-    tensor = value.detach() if isinstance(value, Tensor) else _from_array(value)
+    import torch
+
+    array = None if is_tensor(value) else _plain_array(value)
+    tensor = value.detach() if is_tensor(value) else None if array is None else torch.from_numpy(array)
     usable = tensor is not None and not (tensor.is_complex() or tensor.is_meta or tensor.is_nested)
     if tensor is None or not usable or tensor.layout is not torch.strided:
         raise ValueError(f"{field} must be a tensor, an array or lists of real numbers, not {described(value)}.")
-    if tensor.dtype not in UNSIGNED:
+    if tensor.dtype not in (torch.uint16, torch.uint32, torch.uint64):  # torch can hardly compute in these
         return tensor
     signed = tensor.to(torch.int64)
     if tensor.dtype is torch.uint64 and bool((signed < 0).any()):
@@ -128,17 +146,18 @@ def numbers(field: str, value: Any) -> Tensor:
     return signed
 
 
-def _from_array(value: Any) -> Tensor | None:
-    """What numpy makes of a value, as a tensor; None where these are not numbers of 64 bits at most, all of them."""
+def _plain_array(value: Any) -> np.ndarray | None:
+    """What numpy makes of a value, as torch takes it; None unless all are real numbers of 64 bits at most."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError, OverflowError):
         return None
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8 or np.ma.is_masked(value):
+    masks = sys.modules.get("numpy.ma")  # which takes a while to import; before, nothing is masked
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8 or (masks is not None and masks.is_masked(value)):
         return None
     # torch takes one name of each size, the machine's byte order, rising places in memory, and what may be written to
     kind = np.dtype(bool) if array.dtype.kind == "b" else np.dtype(f"{array.dtype.kind}{array.dtype.itemsize}")
-    return torch.from_numpy(np.require(array, kind, ["C", "W"]))
+    return np.require(array, kind, ["C", "W"])
 
 
 def whole(field: str, value: Any, least: int = 0) -> int:
@@ -204,21 +223,39 @@ def finite(field: str, value: Any, least: float = -np.inf) -> None:
     Traceback (most recent call last):
     ValueError: lr must be at least 0, not -0.1.
     """
-    if isinstance(value, bool) or not isinstance(value, Real | Tensor | np.ndarray | list | tuple):
+    if not (is_tensor(value) or isinstance(value, Real | np.ndarray | list | tuple)) or isinstance(value, bool):
         raise ValueError(f"{field} must be a number or one number per network, not {described(value)}.")
-    tensor = numbers(field, value).double()
-    if not bool(torch.isfinite(tensor).all()):
+    array = _as_array(field, value)
+    if not np.isfinite(array).all():
         raise ValueError(f"{field} must be finite.")
-    if bool((tensor < least).any()):
-        raise ValueError(f"{field} must be at least {least:g}, not {tensor.min().item():g}.")
+    if (array < least).any():
+        raise ValueError(f"{field} must be at least {least:g}, not {array.min():g}.")
+
+
+def least_of(field: str, value: Any) -> float:
+    """The least number of `value`, a number, an array or a tensor.
+
+    >>> least_of("momentum", [0.9, 0.5])
+    0.5
+    """
+    return float(_as_array(field, value).min(initial=np.inf))
+
+
+def _as_array(field: str, value: Any) -> np.ndarray:
+    """`value` as float64; torch is needed for tensors alone, and for the sentence about what has no numbers."""
+    plain = None if is_tensor(value) else _plain_array(value)
+    return numbers(field, value).double().cpu().numpy() if plain is None else plain.astype(np.float64)
 
 
 def per_network(field: str, value: Any, n_networks: int, dtype: torch.dtype) -> Tensor:
     """`value`, one number or one per network, as a contiguous CPU tensor `[n_networks]`.
 
+    >>> import torch
     >>> per_network("lr", 0.5, 3, torch.float64)
     tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
+    import torch
+
     tensor = numbers(field, value).cpu()
     if not dtype.is_floating_point and (tensor.is_floating_point() or tensor.dtype is torch.bool):
         raise ValueError(f"{field} must be whole numbers, not {tensor.dtype}.")

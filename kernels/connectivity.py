@@ -10,13 +10,16 @@ First layers of the same receptive fields, each of which differs from the one be
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from kernels import streams
 from kernels.checks import nearest, whole
 from kernels.network import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONNECTIVITIES = ("full", "random", "local", "convolutional")
 
@@ -76,6 +79,8 @@ def first_layer(
             [0, 1, 1, 0],
             [0, 0, 1, 1]], dtype=torch.int32)
     """
+    import torch
+
     nearest("connectivity", kind, CONNECTIVITIES)
     _, channels = windows(architecture, field, stride)
     if kind == "full":

@@ -6,6 +6,7 @@ layer after the other.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,28 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from kernels.checks import described
+
+
+class Erf(nn.Module):
+    """erf(x / √2), the activation of Saad & Solla (1995).
+
+    >>> Erf()(torch.tensor([0.0, 10.0]))
+    tensor([0., 1.])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.erf(x / math.sqrt(2))
+
+
+class Square(nn.Module):
+    """x², the activation of quadratic networks.
+
+    >>> Square()(torch.tensor([-3.0]))
+    tensor([9.])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
 
 
 class Residual(nn.Module):

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
-from kernels import streams, torch_models
 from kernels.activations import ACTIVATIONS
-from kernels.checks import described, listed, nearest, number, together, true_or_false, whole
-from kernels.initialisation import INITIALISATIONS, initial_parameters
-from kernels.torch_models import NORM_EPS
+from kernels.checks import described, is_tensor, listed, nearest, number, together, true_or_false, whole
 
-__all__ = ["NORM_EPS", "Architecture", "Layer"]
+if TYPE_CHECKING:  # an architecture is made and checked without torch
+    import torch
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+NORM_EPS = 1e-5  # added to the variance in normalisation, as torch.nn.LayerNorm does
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class Architecture:
 
     def layers(self, params: Float[Tensor, "*networks n_parameters"]) -> list[tuple[Tensor, Tensor | None]]:
         """Views of the parameters, layer by layer: weight `[…, fan_out, fan_in]` and bias `[…, fan_out]` (or None)."""
-        if not isinstance(params, Tensor) or not params.ndim or params.shape[-1] != self.n_parameters:
+        if not is_tensor(params) or not params.ndim or params.shape[-1] != self.n_parameters:
             raise ValueError(f"params must be a tensor of shape […, {self.n_parameters}], not {described(params)}.")
         views: list[tuple[Tensor, Tensor | None]] = []
         for layer in self.layout:
@@ -144,7 +143,7 @@ class Architecture:
         *,
         scheme: str = "kaiming",
         scale: float = 1.0,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
     ) -> Float[Tensor, "n_networks n_parameters"]:
         """Random initial parameters, `[n_networks, n_parameters]`; network k is a function of its own seed alone.
@@ -161,18 +160,26 @@ class Architecture:
             `mean_field`: as kaiming, but N(0, 1/fan_in²) in the last layer, so that outputs are averages over units
                 (Mei, Montanari & Nguyen 2018; their learning rate grows with the width).
         scale: every weight and bias is multiplied by it; of a committee the first layer's.
+        dtype: float32 unless it says float64.
         device: where they are drawn and stay; on a GPU ("cuda") a million networks take milliseconds. The numbers are
             the same, but for float64's last place.
         """
+        import torch
+
+        from kernels import streams
+        from kernels.initialisation import INITIALISATIONS, initial_parameters
+
         nearest("scheme", scheme, INITIALISATIONS)
         seeds = streams.seeds_on(torch.device(device), seed, whole("n_networks", n_networks, least=1))
-        return initial_parameters(self, seeds, scheme, scale, dtype)
+        return initial_parameters(self, seeds, scheme, scale, dtype or torch.float32)
 
     def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
         """One network as a torch.nn.Sequential: Linear, LayerNorm if `normalise`, activation; in Residual if they skip.
 
         It holds a copy of `params` `[n_parameters]`; its parameters() are theirs, in their order.
         """
+        from kernels import torch_models
+
         return torch_models.to_torch(self, params)
 
     @classmethod
@@ -181,9 +188,12 @@ class Architecture:
 
         ValueError names the first layer that no architecture of this family has.
 
+        >>> from torch import nn
         >>> Architecture.of_torch(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))).widths
         (2, 3, 1)
         """
+        from kernels import torch_models
+
         return torch_models.architecture_of(model)
 
     def from_torch(self, model: nn.Module) -> Float[Tensor, " n_parameters"]:
@@ -197,6 +207,7 @@ class Architecture:
         On the model's device and in its dtype; float16 and bfloat16 become float32, which holds them exactly. The
         model is held against the result on random inputs. ValueError names the first layer that is another.
 
+        >>> from torch import nn
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout(), nn.Linear(3, 1)).eval()
         >>> Architecture((2, 3, 1)).from_torch(model).shape
         torch.Size([13])
@@ -204,6 +215,8 @@ class Architecture:
         Traceback (most recent call last):
         ValueError: layer 1 of the model is ReLU(), where this architecture has Tanh().
         """
+        from kernels import torch_models
+
         return torch_models.from_torch(self, model)
 
 

@@ -10,12 +10,15 @@ integers bit for bit, normals to rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from kernels.checks import whole
+from kernels.checks import is_tensor, whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 # purposes: the last counter word
 SEED = 1  # seeds of networks, from one seed
@@ -96,7 +99,7 @@ def network_seeds(seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: i
 
 def _checked(seed: int | Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
     """Seeds as an int64 array; ValueError for what is none."""
-    array = seed.detach().cpu().numpy() if isinstance(seed, Tensor) else np.asarray(seed)
+    array = seed.detach().cpu().numpy() if is_tensor(seed) else np.asarray(seed)
     if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or int(array.max()) >= 2**63)):
         raise ValueError(f"seeds must be whole numbers in [0, 2^63), not {seed!r}.")
     return array.astype(np.int64)
@@ -105,9 +108,12 @@ def _checked(seed: int | Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
 def seeds_on(device: torch.device, seed: int | Sequence[int] | np.ndarray | Tensor, n_networks: int) -> Tensor:
     """`network_seeds` as a tensor on `device`; from one number, a GPU or the native kernel derives them.
 
+    >>> import torch
     >>> seeds_on(torch.device("cpu"), [4, 2], 2)
     tensor([4, 2])
     """
+    import torch
+
     if isinstance(seed, int):
         root = int(_checked(seed))
         if drawn_by_kernels(device):
@@ -124,6 +130,7 @@ def seeds_on(device: torch.device, seed: int | Sequence[int] | np.ndarray | Tens
 def drawn_by_kernels(device: torch.device) -> bool:
     """Whether numbers on `device` are drawn there: on GPUs for which Triton is installed.
 
+    >>> import torch
     >>> drawn_by_kernels(torch.device("cpu"))
     False
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,8 @@ from torch import Tensor, nn
 from kernels.activations import TABLE
 from kernels.checks import described, numbers
 from kernels.model_layers import Place, Residual, placed_layers
+from kernels.network import NORM_EPS, Architecture
 
-if TYPE_CHECKING:
-    from kernels.network import Architecture
-
-NORM_EPS = 1e-5  # added to the variance in normalisation, as torch.nn.LayerNorm does
 N_CHECKED = 64  # random inputs on which a model is held against the parameters read from it
 DISTINGUISHED = {  # what two layers of one kind may differ in, besides their weights
     nn.Linear: ("in_features", "out_features"),
@@ -30,7 +26,6 @@ DISTINGUISHED = {  # what two layers of one kind may differ in, besides their we
 def to_torch(architecture: Architecture, params: Tensor) -> nn.Sequential:
     """The network with parameters `[n_parameters]`, as `Architecture.to_torch` says.
 
-    >>> from kernels.network import Architecture
     >>> to_torch(Architecture((2, 3, 1)), torch.zeros(13))
     Sequential(
       (0): Linear(in_features=2, out_features=3, bias=True)
@@ -50,7 +45,7 @@ def to_torch(architecture: Architecture, params: Tensor) -> nn.Sequential:
         if index < last and architecture.normalise:
             block.append(nn.LayerNorm(weight.shape[0], eps=NORM_EPS, elementwise_affine=False))
         if index < last:
-            block.append(TABLE[architecture.activation].module(architecture.negative_slope))
+            block.append(TABLE[architecture.activation].layer(nn, architecture.negative_slope))
         modules += [Residual(*block)] if architecture.skips[index] else block
     return nn.Sequential(*modules)
 
@@ -74,8 +69,6 @@ def architecture_of(model: nn.Module) -> Architecture:
     >>> architecture_of(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))).widths
     (2, 3, 1)
     """
-    from kernels.network import Architecture
-
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, not {described(model)}.")
     layers = [place.layer for place in placed_layers(model)]
@@ -100,7 +93,7 @@ def _activation_of(layer: nn.Module) -> tuple[str, float]:
     """The name of the activation that a layer computes, and its negative slope."""
     slope = float(layer.negative_slope) if isinstance(layer, nn.LeakyReLU) else 0.01
     for name, activation in TABLE.items():
-        if _alike(Place("", layer, 0), Place("", activation.module(slope), 0)):
+        if _alike(Place("", layer, 0), Place("", activation.layer(nn, slope), 0)):
             return name, slope
     raise ValueError(f"the model has a layer {layer}, which is no activation of this family: {', '.join(TABLE)}.")
 
@@ -108,7 +101,6 @@ def _activation_of(layer: nn.Module) -> tuple[str, float]:
 def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
     """The parameters `[n_parameters]` of a model with this architecture, as `Architecture.from_torch` says.
 
-    >>> from kernels.network import Architecture
     >>> architecture = Architecture((1, 1))
     >>> from_torch(architecture, to_torch(architecture, torch.tensor([3.0, 4.0])))
     tensor([3., 4.])

@@ -8,16 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from torch import Tensor
 
-from kernels.checks import described, finite, instance, listed, nearest, number, numbers, together, true_or_false, whole
+from kernels.checks import (
+    described,
+    finite,
+    instance,
+    least_of,
+    listed,
+    nearest,
+    number,
+    numbers,
+    together,
+    true_or_false,
+    whole,
+)
 from kernels.network import Architecture
 from kernels.shown import Short
 
-PerNetwork: TypeAlias = float | Sequence[float] | np.ndarray | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PerNetwork: TypeAlias = "float | Sequence[float] | np.ndarray | Tensor"
 
 LOSSES = ("mse", "cross_entropy")
 SAMPLING = ("epoch", "replacement")
@@ -44,7 +58,7 @@ class SGD:
             for name in ("lr", "momentum", "weight_decay"):
                 check(finite, name, getattr(self, name), least=0)
             check(true_or_false, "nesterov", self.nesterov)
-        if self.nesterov and not bool((numbers("momentum", self.momentum) > 0).all()):
+        if self.nesterov and not least_of("momentum", self.momentum) > 0:
             raise ValueError("nesterov needs a momentum above 0.")
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from testbed.data.families import FAMILIES
 from testbed.data.teacher_student import TeacherStudentData
 from testbed.errors import StudyError, suggestion
-from testbed.results.results import LABELS
 from testbed.study import Study, files
 from testbed.study.dotted import parse_setting, set_dotted
+from testbed.study.labels import LABELS
 from testbed.study.study import KEYS
 from testbed.toml import parse, tomllib
 

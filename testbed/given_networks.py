@@ -6,16 +6,14 @@ import glob
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 import kernels
-from testbed import own_networks
 from testbed.errors import StudyError
 from testbed.sha256 import sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FIELD = "ensemble.from"
 MATRIX = "params"  # the one array of a file of several networks, such as a run's own parameters/launch-0.safetensors
@@ -41,6 +39,8 @@ def found(patterns: Sequence[str], folder: Path) -> list[str]:
 
 def count(files: Sequence[str]) -> int:
     """How many networks these files hold; StudyError names one that cannot be read."""
+    from torch import Tensor
+
     return sum(len(networks) if isinstance(networks, Tensor) else 1 for networks in map(_loaded, files))
 
 
@@ -50,6 +50,10 @@ def read(files: Sequence[str], hashes: Mapping[str, str], architecture: kernels.
     hashes: the SHA-256 that files must have, by their paths. StudyError names a file that has another, that cannot be
     read, or whose networks are not of this architecture.
     """
+    import torch
+
+    from testbed import own_networks
+
     for file in files:
         if hashes.get(file) not in (None, sha256_of(file)):
             raise StudyError(f"{FIELD}: {file} has changed since the study was loaded: its SHA-256 is another.")
@@ -73,6 +77,10 @@ def _files(pattern: str) -> list[str]:
 
 def _loaded(file: str) -> Tensor | dict[str, Any]:
     """A matrix of parameters `[n_networks, n_parameters]`, or the weights of one network by their names."""
+    import torch
+    from safetensors.torch import load_file
+    from torch import Tensor
+
     try:
         if file.endswith(".safetensors"):
             held = load_file(file)

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 from kernels import streams
+from kernels.checks import is_tensor
 from kernels.shown import Short
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from testbed.alignment.symmetries import Aligned
 
-Rows: TypeAlias = slice | Tensor
-Samples: TypeAlias = tuple[Tensor, Tensor]
+Rows: TypeAlias = "slice | Tensor"
+Samples: TypeAlias = "tuple[Tensor, Tensor]"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +93,7 @@ class Origin(Short):
     networks: Networks
 
     def __getitem__(self, rows: Rows) -> Origin:
-        array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
+        array_rows = rows.numpy() if is_tensor(rows) else rows
         return dataclasses.replace(self, cell=self.cell[array_rows], a=self.a[array_rows], b=self.b[array_rows])
 
 
@@ -113,7 +114,7 @@ class OnlineStart(Short):
     group: np.ndarray
 
     def __getitem__(self, rows: Rows) -> OnlineStart:
-        array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
+        array_rows = rows.numpy() if is_tensor(rows) else rows
         return dataclasses.replace(
             self,
             a=self.a[rows],
@@ -135,6 +136,7 @@ class PairSet(Short):
     how a launch is cut. train, test, origin, start: None where there is no such thing. backend: what measures paths.
     units_a, units_b: how an alignment reordered the units of an end; None where it did not.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.zeros(8, 2), torch.zeros(8, 1)))
@@ -171,6 +173,8 @@ class PairSet(Short):
 
         alphas: a count of evenly spaced ones from 0 to 1, or a list.
         """
+        import torch
+
         grid = torch.linspace(0, 1, alphas, dtype=torch.float64) if isinstance(alphas, int) else alphas
         x, y = samples
         first = torch.zeros(len(a), dtype=torch.int64)
@@ -190,7 +194,8 @@ class PairSet(Short):
 
     def __getitem__(self, rows: Rows) -> PairSet:
         """Some of the pairs, in the order of `rows`."""
-        array_rows = rows.numpy() if isinstance(rows, Tensor) else rows
+
+        array_rows = rows.numpy() if is_tensor(rows) else rows
         return dataclasses.replace(
             self,
             a=self.a[rows],
@@ -207,7 +212,7 @@ class PairSet(Short):
 
     def between_ends(self, a: Tensor | Aligned, b: Tensor | Aligned) -> PairSet:
         """The same pairs with these parameters at their ends."""
-        ends = [(end, None) if isinstance(end, Tensor) else (end.params, end) for end in (a, b)]
+        ends = [(end, None) if is_tensor(end) else (end.params, end) for end in (a, b)]
         (a, units_a), (b, units_b) = ends
         return dataclasses.replace(self, a=a, b=b, units_a=units_a, units_b=units_b)
 

@@ -10,13 +10,14 @@ import contextlib
 import importlib.util
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from kernels.gpu.layouts import Layout, explain_layout
-from kernels.problem import PathMoments, PathProblem, Trained, TrainingProblem
+    from kernels.problem import PathMoments, PathProblem, Trained, TrainingProblem
 
-__all__ = ["Layout", "explain_layout", "missing", "path_losses", "refusal", "train"]
+__all__ = ["missing", "path_losses", "refusal", "train"]
 
 Progress = Callable[[int, int], None]
 
@@ -25,6 +26,8 @@ TRITON = ("3.5", "3.10")  # from this one on, and below that one: setup.py reads
 
 def missing() -> str:
     """Why the GPU backend cannot run here, in a sentence; empty where it can."""
+    import torch
+
     if why := unfit_triton():
         return why
     if os.environ.get("TRITON_INTERPRET", "0") == "1" or torch.cuda.is_available():
@@ -54,15 +57,20 @@ def name() -> str:
     >>> isinstance(name(), str)
     True
     """
+    import torch
+
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "none, interpreted"
 
 
 def on(device: torch.device) -> contextlib.AbstractContextManager:
     """Makes a GPU the current one, on which Triton launches; of a CPU (interpreted kernels) nothing.
 
+    >>> import torch
     >>> with on(torch.device("cpu")):
     ...     pass
     """
+    import torch
+
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_int32, c_int64, c_void_p
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from kernels.arguments import FLOATS
 from kernels.native.compiled import Progress, call, loaded, missing, thread_count
 from kernels.native.structures import (
     AssignmentSpec,
@@ -27,8 +25,13 @@ from kernels.native.structures import (
     address,
 )
 from kernels.network import Architecture
-from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
 from kernels.training import SGD, Adam, AdamW
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem
 
 __all__ = ["assign", "fma_peak", "missing", "path_losses", "stream_samples", "train", "vector_bytes"]
 
@@ -40,12 +43,15 @@ LARGEST_COUNT = 2**32  # the random streams count samples and blocks in 32 bits
 def refusal(problem: TrainingProblem | PathProblem) -> str:
     """Why the native kernel does not take this problem, in a sentence; empty where it does.
 
+    >>> import torch
     >>> from kernels.network import Architecture
     >>> from kernels.problem import path_problem
     >>> line, one = Architecture((1, 1), biases=False), torch.ones(1, 1)
     >>> refusal(path_problem(line, one, one, [0, 1], (one, one))) if not missing() else ""
     ''
     """
+    from kernels.problem import TrainingProblem
+
     networks = [problem.architecture] + [t for t in (problem.samples.teacher,) if t is not None]
     for network in networks:
         if _activation_code(network.activation) < 0:
@@ -67,6 +73,10 @@ def refusal(problem: TrainingProblem | PathProblem) -> str:
 
 def train(problem: TrainingProblem, threads: int | None = None, progress: Progress | None = None) -> Trained:
     """What `kernels.reference.train` returns, computed by the native kernel."""
+    import torch
+
+    from kernels.problem import Trained, bias_corrections
+
     training = problem.training
     n_networks = len(problem.params)
     if why := refusal(problem):
@@ -142,6 +152,10 @@ def train(problem: TrainingProblem, threads: int | None = None, progress: Progre
 
 def path_losses(problem: PathProblem, threads: int | None = None, progress: Progress | None = None) -> PathMoments:
     """What `kernels.reference.path_losses` returns, computed by the native kernel."""
+    import torch
+
+    from kernels.problem import PathMoments
+
     n_pairs = len(problem.params_a)
     n_alphas = len(problem.alphas)
     if why := refusal(problem):
@@ -202,8 +216,10 @@ def vector_bytes() -> int:
     return int(loaded().lmc_vector_bytes())
 
 
-def fma_peak(dtype: torch.dtype = torch.float32, threads: int | None = None, seconds: float = 0.3) -> float:
-    """Measured fused multiply-adds a second of this machine, all threads together."""
+def fma_peak(dtype: torch.dtype | None = None, threads: int | None = None, seconds: float = 0.3) -> float:
+    """Measured fused multiply-adds a second of this machine, all threads together; float32 unless it says float64."""
+    import torch
+
     return float(loaded().lmc_fma_peak(dtype is torch.float64, thread_count(threads), seconds))
 
 
@@ -216,6 +232,10 @@ def stream_samples(
     position mod limit under the permutation of epoch `step`; and normal number `position` of GAUSSIAN, in the dtype,
     float32 or float64.
     """
+    import torch
+
+    from kernels.arguments import FLOATS
+
     if dtype not in FLOATS:
         raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}.")
     seeds = np.ascontiguousarray(seeds, np.int64)

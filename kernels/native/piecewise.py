@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kernels.native import described_network
 from kernels.native.compiled import Progress, call, loaded, thread_count
 from kernels.native.structures import Monitor, PiecewiseSpec, address
 from kernels.network import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SLOPES = {"relu": 0.0, "identity": 1.0}  # of piecewise linear activations below 0; leaky_relu has its own
 
@@ -77,12 +79,15 @@ def piecewise_losses(
     Raises:
         ValueError: the architecture is another, shapes do not fit, or a number is out of its range.
 
+    >>> import torch
     >>> architecture = Architecture((1, 1, 1), biases=False)
     >>> found = piecewise_losses(architecture, torch.tensor([[1.0, 1.0]]), torch.tensor([[-1.0, 1.0]]),
     ...     torch.ones(1, 1, 1), torch.zeros(1, 1, 1), torch.tensor([0.25, 0.75]))  # ½ (1 − 2α)² up to ½, then 0
     >>> found.losses.tolist(), found.n_pieces.tolist(), found.barriers[0, 3].tolist()
     ([[0.125, 0.0]], [2], [-0.25, 0.5])
     """
+    import torch
+
     if why := lacks(architecture):
         raise ValueError(f"architecture: an exact piecewise path asks for {why}.")
     dtype = params_a.dtype if params_a.dtype is params_b.dtype else torch.float64
@@ -127,6 +132,8 @@ def _check(
     architecture: Architecture, a: Tensor, b: Tensor, x: Tensor, y: Tensor, alphas: Tensor, sets: np.ndarray
 ) -> None:
     """ValueError unless the C++ may read all of it."""
+    import torch
+
     shape = (len(a), architecture.n_parameters)
     if tuple(a.shape) != shape or tuple(b.shape) != shape:
         raise ValueError(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kernels.native import described_network
 from kernels.native.compiled import Progress, call, loaded, thread_count
 from kernels.native.structures import Monitor, PopulationSpec, address
 from kernels.network import Architecture
 from kernels.training import Teacher
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ACTIVATIONS = ("relu", "leaky_relu", "identity", "erf", "tanh", "gelu")
 
@@ -84,12 +86,15 @@ def population_losses(
     Raises:
         ValueError: the networks are others, shapes do not fit, or a number is out of its range.
 
+    >>> import torch
     >>> architecture = Architecture((1, 1, 1), activation="identity", biases=False)
     >>> teacher = Teacher(architecture, torch.tensor([[3.0, 1.0]]))
     >>> a, b = torch.tensor([[1.0, 1.0]]), torch.tensor([[2.0, 1.0]])
     >>> population_losses(architecture, a, b, teacher, torch.tensor([0.0, 1.0]), 1e-6).losses.tolist()  # ½ (2 − α)²
     [[2.0, 0.5]]
     """
+    import torch
+
     if why := lacks(architecture, teacher.architecture):
         raise ValueError(f"architecture: a population loss asks for {why}.")
     if not tolerance > 0:
@@ -133,6 +138,8 @@ def population_losses(
 
 def _check(architecture: Architecture, a: Tensor, b: Tensor, stars: Tensor, teachers: np.ndarray) -> None:
     """ValueError unless the C++ may read all of it."""
+    import torch
+
     shape = (len(a), architecture.n_parameters)
     if tuple(a.shape) != shape or tuple(b.shape) != shape:
         raise ValueError(

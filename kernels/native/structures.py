@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_double, c_int32, c_int64, c_void_p
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
+
+from kernels.checks import is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Monitor(ctypes.Structure):
@@ -224,7 +229,7 @@ def address(array: Tensor | np.ndarray | None) -> int | None:
     """
     if array is None:
         return None
-    numbers = array.numpy() if isinstance(array, Tensor) else array
+    numbers = array.numpy() if is_tensor(array) else array
     if not numbers.flags.c_contiguous:
         raise ValueError("an array must lie in one piece in memory for the native backend to read it.")
     return int(numbers.ctypes.data)

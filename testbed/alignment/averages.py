@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 import kernels
 from kernels.shown import Short
 from testbed.alignment.registry import ALIGNMENTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RECIPES = ("uniform", "greedy")
 NETWORKS = ("mean of networks", "best network")  # in tables of averages, the rows of what was averaged

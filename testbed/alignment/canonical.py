@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RESCALED = ("relu", "leaky_relu", "identity")  # σ(s z) = s σ(z) for s > 0
 MOST_SWEEPS = 1000
@@ -21,10 +22,13 @@ def canonical(architecture: kernels.Architecture, params: Tensor) -> Tensor:
     et al. 2019).
     params and result: `[n, n_parameters]`. ValueError for other activations, normalised or residual networks.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((1, 1, 1), biases=False)
     >>> canonical(architecture, torch.tensor([[2.0, 8.0]]))
     tensor([[4., 4.]])
     """
+    import torch
+
     if architecture.activation not in RESCALED or architecture.normalise or architecture.residual:
         raise ValueError(
             "units can be rescaled for relu, leaky_relu and identity alone, without normalise and residual."

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 import theory
 from kernels.checks import described
 from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
 from testbed.pair_set import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_CHOICES = 1_000_000  # 9! permutations, or 7! with 2⁷ signs
 PATHS_AT_A_TIME = 2**17  # bounds the memory
@@ -37,12 +39,15 @@ def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
     flips, for odd activations. Every matching's barrier is at least this one's. ValueError with more than a million
     choices, for signs where σ is not odd, and for networks that are not finite, by their rows.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(2, seed=1), architecture.initial(2, seed=2)
     >>> best = exhaustive(PairSet.of(architecture, a, b, (torch.ones(20, 2), torch.zeros(20, 1))))
     >>> best.permutations[0].shape
     torch.Size([2, 3])
     """
+    import torch
+
     architecture = pairs.architecture
     if signs:
         check_signs(architecture)
@@ -85,6 +90,8 @@ class _Choices:
 
         A number has a digit for the order of each group of layers, and one for its signs.
         """
+        import torch
+
         orders = [torch.empty(0)] * self.n_layers
         flips = [torch.empty(0)] * self.n_layers
         for group, (all_orders, all_signs) in zip(self.groups, self.tables, strict=True):
@@ -122,6 +129,8 @@ def _barriers(pairs: PairSet, choices: _Choices, numbers: Tensor) -> np.ndarray:
 
 def _orders_and_signs(width: int, signs: bool) -> tuple[Tensor, Tensor]:
     """All permutations of `width` units `[width!, width]`, and all their signs `[2^width, width]`, or none but plus."""
+    import torch
+
     orders = torch.tensor(list(itertools.permutations(range(width))))
     if not signs:
         return orders, torch.ones(1, width, dtype=torch.float64)

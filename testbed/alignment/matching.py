@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 import kernels
-from kernels import reference
-from kernels.assignment import assign
 from kernels.checks import numbers
-from kernels.native import matching as native_matching
 from kernels.native import missing
 from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
 
-Layers: TypeAlias = list[tuple[Tensor, Tensor | None]]
+Layers: TypeAlias = "list[tuple[Tensor, Tensor | None]]"
 
 
 def match_weights(
@@ -31,6 +28,7 @@ def match_weights(
     others). Groups of several layers are solved to first order, and a step that does not gain is not taken. ValueError
     names the rows of networks that are not finite.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params = architecture.initial(3)
     >>> from testbed.alignment import permute
@@ -38,6 +36,7 @@ def match_weights(
     >>> torch.equal(match_weights(architecture, params, reversed_units).params, params)
     True
     """
+    from kernels.native import matching as native_matching
 
     if signs:
         check_signs(architecture)
@@ -59,11 +58,14 @@ def match_activations(
     `[n_pairs, n_samples, n_inputs]`. Units that do not vary correlate with nothing. signs and ValueError: as
     for match_weights.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params, x = architecture.initial(3), torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     >>> match_activations(architecture, params, params, x).permutations[0][0].tolist()
     [0, 1, 2, 3]
     """
+    import torch
+
     if signs:
         check_signs(architecture)
     params_a, params_b = checked_networks(architecture, params_a=params_a, params_b=params_b)
@@ -98,6 +100,7 @@ def to_reference(
     Connectivity modulo permutation is strong if all pairs are then connected, weak if each pair needs a permutation of
     its own (Sharma et al. 2024).
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params = architecture.initial(3)
     >>> torch.equal(to_reference(architecture, params, params[0]).params[0], params[0])
@@ -115,6 +118,10 @@ def standardised_activations(architecture: kernels.Architecture, params: Tensor,
 
     0 where they do not vary. x: as for match_activations.
     """
+    import torch
+
+    from kernels import reference
+
     x = x.double() if x.ndim == 3 else x.double().expand(len(params), *x.shape)
     hidden = reference.forward(architecture, params.double(), x)[1][1:]
     standardised = []
@@ -127,6 +134,8 @@ def standardised_activations(architecture: kernels.Architecture, params: Tensor,
 
 def _matched(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, signs: bool) -> Aligned:
     """What the native kernel does, in torch: coordinate ascent of the overlap over the groups of layers."""
+    import torch
+
     a = params_a.double()
     layers_a = architecture.layers(a)
     current = params_b.double()
@@ -164,6 +173,8 @@ def _overlaps(layer: int, a: Layers, b: Layers) -> Tensor:
 
 def _nothing_moved(architecture: kernels.Architecture, n: int) -> tuple[list[Tensor], list[Tensor]]:
     """Of each hidden layer the order 0, 1, … and the signs 1, 1, …, `[n, width]`."""
+    import torch
+
     orders = [torch.arange(width).expand(n, -1).clone() for width in architecture.widths[1:-1]]
     signs = [torch.ones(order.shape, dtype=torch.float64) for order in orders]
     return orders, signs
@@ -171,6 +182,10 @@ def _nothing_moved(architecture: kernels.Architecture, n: int) -> tuple[list[Ten
 
 def _best_assignment(score: Tensor, signs: bool) -> tuple[Tensor, Tensor]:
     """The order of B's units with the largest sum of scores `[n, width, width]`, and the signs of these scores."""
+    import torch
+
+    from kernels.assignment import assign
+
     order = torch.from_numpy(assign((score.abs() if signs else score).numpy()))
     if not signs:
         return order, torch.ones(order.shape, dtype=torch.float64)

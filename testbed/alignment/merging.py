@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
 from testbed.alignment.matching import ROUNDING, to_reference
 from testbed.alignment.symmetries import Aligned, joined
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_ROUNDS = 50
 MOST_ALONE = 64  # networks of which each is also matched to the mean of the others; beyond, its own share is small
@@ -23,9 +25,9 @@ def match_all(architecture: kernels.Architecture, params: Tensor, *, signs: bool
     minimum, nearly always the global one of small networks. Matching A to B and B to C so is matching A to C, which it
     is not where each pair is matched on its own (Crisostomi et al. 2024). signs and ValueError: as for `match_weights`.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 4, 1))
     >>> params = architecture.initial(1).repeat(3, 1)
-    >>> import torch
     >>> from testbed.alignment import permute
     >>> params[1:] = permute(architecture, params[1:], (torch.tensor([[3, 2, 1, 0], [1, 0, 3, 2]]),))
     >>> bool((match_all(architecture, params).params == params[0]).all())

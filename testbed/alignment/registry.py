@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 from testbed.alignment.canonical import RESCALED, canonical
@@ -19,6 +19,9 @@ from testbed.alignment.symmetries import Aligned, has_signs, joined
 from testbed.kinds import Alignment, Extent, Mark, Work
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAIRS_AT_A_TIME = 256  # bounds the memory of activations
 SWEEPS = 5  # of weight matching, about
@@ -32,6 +35,7 @@ def _weights(pairs: PairSet) -> PairSet:
 
 def _activations(pairs: PairSet) -> PairSet:
     """B matched to A by activations on the samples of A."""
+
     signs = has_signs(pairs.architecture)
     parts = []
     for part in pairs.chunks(PAIRS_AT_A_TIME):
@@ -47,6 +51,8 @@ def _exhaustive(pairs: PairSet) -> PairSet:
 
 def _reference(pairs: PairSet) -> PairSet:
     """Both ends matched by weights to the first network of their cell that did not diverge."""
+    import torch
+
     if pairs.origin is None:
         raise ValueError("alignment to a reference needs the other networks of each pair's cell.")
     networks = pairs.origin.networks
@@ -68,6 +74,8 @@ def _frame_of_the_mean(architecture: kernels.Architecture, params: Tensor) -> Te
 
 def _cycle(pairs: PairSet) -> PairSet:
     """Both ends as they are when all networks of their cell are matched at once."""
+    import torch
+
     if pairs.origin is None:
         raise ValueError("cycle-consistent matching needs the other networks of each pair's cell.")
     signs = has_signs(pairs.architecture)

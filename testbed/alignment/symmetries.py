@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
-from kernels.arguments import network_params
 from kernels.checks import described, numbers
 from kernels.shown import Short
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROWS_NAMED = 5  # in an error
 ODD = ("identity", "erf", "tanh")  # σ(−z) = −σ(z)
@@ -41,6 +41,7 @@ class Aligned(Short):
     def after(self, earlier: Aligned) -> Aligned:
         """The same networks as reordered from those that `earlier` was made of, whose params these were made of.
 
+        >>> import torch
         >>> architecture = kernels.Architecture((1, 3, 1))
         >>> order, sign = torch.tensor([[1, 2, 0]]), torch.ones(1, 3)
         >>> once = Aligned(permute(architecture, architecture.initial(1), (order,)), (order,), (sign,))
@@ -59,12 +60,15 @@ class Aligned(Short):
 def joined(parts: Sequence[Aligned]) -> Aligned:
     """The networks of all parts, one part after the other.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((1, 2, 1))
     >>> order = torch.tensor([[0, 1]])
     >>> part = Aligned(architecture.initial(1), (order,), (torch.ones(1, 2),))
     >>> joined([part, part]).permutations[0].shape
     torch.Size([2, 2])
     """
+    import torch
+
     permutations = tuple(map(torch.cat, zip(*(part.permutations for part in parts), strict=True)))
     signs = tuple(map(torch.cat, zip(*(part.signs for part in parts), strict=True)))
     return Aligned(torch.cat([part.params for part in parts]), permutations, signs)
@@ -109,11 +113,14 @@ def checked_networks(architecture: kernels.Architecture, **named: Tensor) -> lis
     ValueError where their shapes differ, or a network is not finite: one that diverged has no units that could be like
     another's, and no order of them would be better than any other.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((1, 1))
     >>> checked_networks(architecture, params_a=torch.tensor([[1.0, 2.0], [torch.nan, 0.0]]))
     Traceback (most recent call last):
     ValueError: params_a must be finite to be matched, and rows 1 are not: leave networks that diverged out.
     """
+    from kernels.arguments import network_params
+
     networks = [network_params(name, architecture, params, "networks") for name, params in named.items()]
     if len({len(params) for params in networks}) > 1:
         shapes = " and ".join(str(list(params.shape)) for params in networks)
@@ -140,10 +147,15 @@ def permute(
     permutation or no sign, or differs within a group of layers; and for signs where σ is not odd, or where units are
     normalised together.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((1, 2, 1), biases=False)
     >>> permute(architecture, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), (torch.tensor([[1, 0]]),))
     tensor([[2., 1., 4., 3.]])
     """
+    import torch
+
+    from kernels.arguments import network_params
+
     params = network_params("params", architecture, params, "networks")
     orders = _of_each_layer(architecture, len(params), "permutations", permutations)
     _check_orders(orders)
@@ -163,6 +175,7 @@ def reordered(
 ) -> Tensor:
     """As `permute`, of orders (int64) and signs `[n, width]` of each hidden layer that need no check.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((1, 2, 1), "tanh", biases=False)
     >>> order, flip = torch.tensor([[1, 0]]), torch.tensor([[1.0, -1.0]])
     >>> reordered(architecture, torch.tensor([[1.0, 2.0, 3.0, 4.0]]), [order], [flip])
@@ -183,6 +196,8 @@ def reordered(
 
 def _of_each_layer(architecture: kernels.Architecture, n: int, field: str, given: Sequence[Tensor]) -> list[Tensor]:
     """`given` as a tensor `[n, width]` for each hidden layer; one and the same within a group of layers."""
+    import torch
+
     widths = architecture.widths[1:-1]
     if not isinstance(given, tuple | list) or len(given) != len(widths):
         raise ValueError(
@@ -203,6 +218,8 @@ def _of_each_layer(architecture: kernels.Architecture, n: int, field: str, given
 
 def _check_orders(orders: list[Tensor]) -> None:
     """ValueError for the first row that does not hold each unit of its layer once."""
+    import torch
+
     for layer, order in enumerate(orders):
         units = torch.arange(order.shape[1], device=order.device)
         wrong = (order.sort(1).values != units).any(1).nonzero()[:, 0]

@@ -65,20 +65,16 @@ class Run:
 def _forecast(study: Study, backend: str) -> None:
     """What a run of the study would take."""
     from testbed import memory
-    from testbed.ensemble import backend as backends
-    from testbed.ensemble import bounds
-    from testbed.ensemble.plan import plan
+    from testbed.ensemble.forecast import forecast
 
-    made = plan(study)
-    chosen = backends.resolve(backend, made)
-    cells = [cell for launch in made.launches for cell in launch.cells.values()]
-    minutes = sum(bounds.seconds_needed(cells, chosen).values()) / 60
-    table = Table("", "", box=None, show_header=False)
-    table.add_row("cells", f"{len(made.cells):,}")
-    table.add_row("networks", f"{len(made.networks):,}, in {len(made.launches):,} launches")
-    table.add_row("pairs", f"{len(made.pairs):,}")
-    table.add_row("backend", chosen)
+    made = forecast(study, backend)
+    minutes = made.seconds / 60
     time = "under a minute" if minutes < 1 else f"about {minutes:,.0f} minutes, within a factor of two or three,"
+    table = Table("", "", box=None, show_header=False)
+    table.add_row("cells", f"{made.cells:,}")
+    table.add_row("networks", f"{made.networks:,}, in {made.launches:,} launches")
+    table.add_row("pairs", f"{made.pairs:,}")
+    table.add_row("backend", made.backend)
     table.add_row("time", f"{time} on two cores")
-    table.add_row("memory", f"about {memory.readable(sum(bounds.bytes_needed(cells, chosen).values()))}")
+    table.add_row("memory", f"about {memory.readable(made.bytes)}")
     console().print(table)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from pydantic import model_validator
-from scipy import special
 
 from kernels import streams
 from testbed.section import Count, NotNegative, Section, Seed, Share
@@ -89,6 +88,8 @@ class Sampled(Section):
 
     def _one_side(self, rule: int, seeds: list[int], side: int) -> Arrays:
         """n_train samples that one side keeps, of a pool that both sides choose from."""
+        from scipy import special
+
         assert self.n_train is not None
         x, y = self.draw(POOL * self.n_train, rule, seeds)
         standardised = (x[:, 0] - x[:, 0].mean()) / x[:, 0].std()

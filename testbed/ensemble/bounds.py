@@ -110,11 +110,11 @@ def seconds_needed(cells: Sequence[Study], backend: str) -> dict[Share, float]:
         extent = _extent(cell)
         batch = cell.training.batch_size or extent.n_train
         of_a_network = 3.0 * steps_of_a_network(cell, extent.architecture.n_inputs) * batch
-        total[TRAIN_TIME] += of_a_network * extent.architecture.n_parameters * _n_networks(cell) / rate[backend]
+        total[TRAIN_TIME] += of_a_network * extent.architecture.n_parameters * cell.ensemble.n_networks / rate[backend]
     for cell in cells:
         work = setting_work(cell, _extent(cell))
         of_a_pair = work.kernels / rate[backend] + work.arrays / rate["reference"]
-        total[MEASURE_TIME] += of_a_pair * _n_pairs(cell)
+        total[MEASURE_TIME] += of_a_pair * n_pairs(cell)
     return total
 
 
@@ -122,8 +122,8 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     extent = _extent(study)
     architecture = extent.architecture
     ensemble = study.ensemble
-    n_networks = _n_networks(study)
-    n_pairs = _n_pairs(study)
+    n_networks = study.ensemble.n_networks
+    of_pairs = n_pairs(study)
     n_sets = n_networks if getattr(study.data, "shared", 1) < 1 else 1
     paths = 1 + len(study.measure.alignment)
     steps = study.training.steps * study.training.unit(architecture.n_inputs)
@@ -134,7 +134,7 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     columns = CURVE_COLUMNS * paths + len(study.measure.theory)
     numbers = {
         NETWORKS: n_networks * (PLAN_COLUMNS + architecture.n_parameters),
-        PAIRS: n_pairs * (PLAN_COLUMNS + extent.n_alphas * columns) + (ensemble.n_possible if draws_all else 0),
+        PAIRS: of_pairs * (PLAN_COLUMNS + extent.n_alphas * columns) + (ensemble.n_possible if draws_all else 0),
         TRAINING: n_sets * extent.n_train * of_sample,
         TEST: extent.n_test * of_sample if is_held else 0,
         LOSSES: n_networks * n_records,
@@ -157,26 +157,37 @@ def len_of(steps: int, record_every: int | None) -> int:
     return -(-steps // (record_every or max(1, -(-steps // 100))))
 
 
-def _n_networks(study: Study) -> int:
-    return study.ensemble.n_networks
+def n_pairs(study: Study) -> int:
+    """Pairs of one cell: under a covariate shift independent ones are of different sides, and there are fewer.
 
-
-def _n_pairs(study: Study) -> int:
+    >>> n_pairs(Study.load("teacher_student").cells()[0].study)
+    430
+    """
     ensemble = study.ensemble
+    n_independent = ensemble.n_independent
+    if getattr(study.data, "shift", 0) > 0:
+        half, rest = divmod(ensemble.siblings, 2)  # of the siblings of a family: sides take turns
+        within = ensemble.families * half * (half + rest)
+        half, rest = divmod(ensemble.n_networks, 2)
+        n_independent = min(n_independent, half * (half + rest) - within)
     n_siblings = ensemble.families * ensemble.siblings * (ensemble.siblings - 1) // 2
-    return ensemble.n_independent + (n_siblings if "siblings" in ensemble.pairs else 0)
+    return n_independent + (n_siblings if "siblings" in ensemble.pairs else 0)
 
 
 def _extent(study: Study) -> Extent:
     """What the work for one pair grows with, of a study without vary."""
-    n_inputs, n_outputs, n_train, n_test = _samples(study)
+    n_inputs, n_outputs, n_train, n_test = samples(study)
     widths = (n_inputs, *study.architecture.hidden, n_outputs)
     architecture: kernels.Architecture = dataclasses.replace(study.architecture.build_hidden(), widths=widths)
     return Extent(architecture, n_train, n_test, len(study.measure.alphas))
 
 
-def _samples(study: Study) -> tuple[int, int, int, int]:
-    """Inputs, outputs, training samples and test samples."""
+def samples(study: Study) -> tuple[int, int, int, int]:
+    """Inputs, outputs, training samples and test samples of one cell.
+
+    >>> samples(Study.load("teacher_student").cells()[0].study)
+    (8, 1, 256, 16384)
+    """
     data = study.data
     if isinstance(data, FileData):
         return file.sizes(data)

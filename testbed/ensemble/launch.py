@@ -13,9 +13,8 @@ import kernels
 from kernels import streams
 from testbed.data.datasets import Dataset
 from testbed.ensemble import structure
+from testbed.ensemble.same_training import PER_NETWORK
 from testbed.study import Study
-
-PER_NETWORK = ("lr", "momentum", "weight_decay")  # of the optimizer: arrays within one launch
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,8 @@ from testbed.data import datasets
 from testbed.data.datasets import Dataset
 from testbed.data.sampling import Sampled
 from testbed.ensemble import bounds, pairs
-from testbed.ensemble.launch import PER_NETWORK, Launch
-from testbed.ensemble.same_training import training_key
+from testbed.ensemble.launch import Launch
+from testbed.ensemble.same_training import built, launch_key, training_key
 from testbed.ensemble.train_sets import TrainSets
 from testbed.errors import StudyError
 from testbed.study import Study
@@ -70,7 +70,7 @@ class _Draft:
         """The launch, whose networks and pairs are those of the plan's that bear its number."""
         data = tuple(self.data.values())
         _check_batch(self.study, data[0])
-        architecture = _architecture(self.study, data[0])
+        architecture = built(self.study, data[0].n_inputs, data[0].n_outputs)
         return Launch(
             self.index,
             self.study,
@@ -102,7 +102,7 @@ def plan(study: Study) -> Plan:
     first = _Numbers()
     trainings = _trainings(cells)
     for cell in cells:
-        key = _static(cell.study)
+        key = launch_key(cell.study)
         if key not in drafts:
             drafts[key] = _Draft(len(drafts), cell.study, TrainSets(cell.study.training.torch_dtype))
         draft = drafts[key]
@@ -155,13 +155,6 @@ class _Place:
     dataset: int
 
 
-def _architecture(study: Study, data: Dataset) -> kernels.Architecture:
-    try:
-        return study.architecture.build(data.n_inputs, data.n_outputs)
-    except ValueError as error:  # windows that do not fit the inputs
-        raise StudyError(f"architecture.{error}") from None
-
-
 def _given(study: Study, families: int, architecture: kernels.Architecture) -> Tensor | None:
     """The networks that the families of a launch start from, `[n_given, n_parameters]`; None: they are drawn."""
     files = study.ensemble.start
@@ -185,23 +178,6 @@ def _trainings(cells: list[Cell]) -> list[_Training]:
         for key, some in together.items()
     }
     return [trainings[key] for key in keys]
-
-
-def _static(study: Study) -> str:
-    """What must be equal for two cells to share a launch."""
-    raw = study.resolved()
-    del raw["ensemble"]
-    raw["training"].pop("snapshot", None)
-    free = (
-        (raw["architecture"], ("initialisation", "scale", "lean")),
-        (raw["data"], ("seed",)),
-        (raw["data"].get("teacher", {}), ("seed", "scale")),
-        (raw["training"]["optimizer"], PER_NETWORK),
-    )
-    for table, names in free:
-        for name in names:
-            table.pop(name, None)
-    return json.dumps(raw, sort_keys=True)
 
 
 def _roots(seed: int, cell: int) -> dict[str, int]:

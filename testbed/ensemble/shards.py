@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from testbed.alignment.registry import ALIGNMENTS
-from testbed.ensemble.launch import Launch
 from testbed.kinds import Extent, Work
 from testbed.measures import paths
 from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.study import Study
+
+if TYPE_CHECKING:
+    from testbed.ensemble.launch import Launch
 
 # multiply-adds in a shard, a few seconds on two cores; fixed, so that a run that continues finds the same shards
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from testbed import columns
 from testbed.kinds import Column, Extent, Mark, Measure, Work
@@ -11,12 +10,17 @@ from testbed.measures.segments import Descent, chain_barriers, trained_bends
 from testbed.pair_set import PairSet, start_seeds
 from testbed.sections.setting import Setting
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PATH = "bend"
 BARRIER = columns.barrier("train_loss", path=PATH)
 PAIRS_AT_A_TIME = 256  # bounds the memory
 
 
 def _compute(pairs: PairSet) -> dict[str, Tensor]:
+    import torch
+
     bends = [
         trained_bends(part.architecture, (part.a, part.b), part.samples_of_a, part.loss, seeds=start_seeds(part.row))
         for part in pairs.chunks(PAIRS_AT_A_TIME)

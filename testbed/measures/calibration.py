@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
 import theory
-from kernels import reference
 from testbed import columns
 from testbed.kinds import Column, Mark, Measure, Work
 from testbed.measures.points import for_each_point, points_on_paths
 from testbed.pair_set import PairSet, Samples
 from testbed.sections.setting import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLERANCE = 1e-12  # nats that calibration may leave
 MOST_STEPS = 100
@@ -27,12 +28,15 @@ def calibrated_losses(
     min over β = 1/T ∈ [0, 2²⁰] of mean[LSE(β z) − β z_y], z the outputs and z_y that of the right class.
     samples: x `[n_pairs, n_samples, n_inputs]` and class numbers `[n_pairs, n_samples]`.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 2), "identity", biases=False)
     >>> right = torch.eye(2).reshape(1, 4)  # the class is the larger input: at a low temperature, no loss
     >>> samples = (torch.eye(2)[None], torch.tensor([[0, 1]]))
     >>> bool((calibrated_losses(architecture, right, right, torch.tensor([0.0]), samples) < 1e-6).all())
     True
     """
+    from kernels import reference
+
     n_alphas = len(alphas)
     x, classes = samples
     outputs = reference.forward(architecture, points_on_paths(a, b, alphas), for_each_point(x.double(), n_alphas))[0]
@@ -48,6 +52,8 @@ def best_inverse_temperature(outputs: Tensor, right: Tensor) -> Tensor:
     The mean is convex in β: Newton's method, kept between bounds where the slope has either sign, with a bisection
     every fourth step, until the next step would gain no more than TOLERANCE nats.
     """
+    import torch
+
     rounding = 1e-15 * outputs.abs().amax((1, 2))
     low = torch.zeros(len(outputs), dtype=torch.float64)
     high = torch.full((len(outputs),), LARGEST_BETA, dtype=torch.float64)
@@ -71,6 +77,8 @@ def best_inverse_temperature(outputs: Tensor, right: Tensor) -> Tensor:
 
 
 def _compute(pairs: PairSet) -> dict[str, Tensor]:
+    import torch
+
     alphas = pairs.between
     losses = calibrated_losses(pairs.architecture, pairs.a, pairs.b, alphas, pairs.samples_of_a)
     barrier = theory.barriers_on_grid(alphas.numpy(), losses.numpy(), "linear").value

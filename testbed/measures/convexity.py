@@ -10,8 +10,7 @@ difference, and all three inequalities hold to rounding, whatever the grid.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
 from testbed.alignment.matching import match_weights
@@ -19,6 +18,9 @@ from testbed.alignment.symmetries import has_signs
 from testbed.columns import along
 from testbed.kinds import Column, Extent, Measure, Work
 from testbed.pair_set import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MATCHING_SWEEPS = 5  # about
 
@@ -32,10 +34,13 @@ def curve_shape(alphas: Tensor, loss: Tensor) -> dict[str, Tensor]:
 
     alphas: rising, from 0 to 1, `[n_alphas]`; loss: `[n_pairs, n_alphas]`; both float64.
 
+    >>> import torch
     >>> shape = curve_shape(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([[0.0, 1.0, 0.0]]))  # a tent: L″ = −8 at ½
     >>> [round(value.item(), 6) for value in shape.values()]
     [1.0, 1.0, 1.0, 1.0]
     """
+    import torch
+
     slopes = loss.diff(dim=1) / alphas.diff()
     kinks = slopes.diff(dim=1)  # [n_pairs, n_alphas − 2], jumps of L′
     inner = alphas[1:-1]
@@ -53,6 +58,8 @@ def curve_shape(alphas: Tensor, loss: Tensor) -> dict[str, Tensor]:
 
 def _above_chords(alphas: Tensor, loss: Tensor) -> Tensor:
     """The largest L(β) − chord(β) over α < β < γ of the grid, at least 0, `[n_pairs]`."""
+    import torch
+
     gap = loss.new_zeros(len(loss))
     for start in range(len(alphas) - 2):
         for end in range(start + 2, len(alphas)):

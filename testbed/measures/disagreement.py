@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
-from kernels import reference
 from testbed.kinds import Column, Measure, Work
 from testbed.pair_set import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor, loss: str) -> Tensor:
@@ -17,11 +18,16 @@ def disagreement(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Te
     NaN where an output is NaN: it puts an input in no class.
     a, b: `[n_pairs, n_parameters]`; x: `[n_pairs, n_samples, n_inputs]`, a set for each pair.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
     >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]])
     >>> disagreement(architecture, a, b, torch.ones(1, 5, 2), "mse")
     tensor([2.], dtype=torch.float64)
     """
+    import torch
+
+    from kernels import reference
+
     outputs_a, outputs_b = (reference.forward(architecture, end.double(), x.double())[0] for end in (a, b))
     if loss == "mse":
         return (outputs_a - outputs_b).square().sum(2).mean(1).sqrt()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 import theory
 from testbed.kinds import Column, Measure, Work
 from testbed.pair_set import PairSet, layers
 from testbed.sections.setting import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x: Tensor) -> Tensor:
@@ -19,11 +22,14 @@ def feature_residual(architecture: kernels.Architecture, a: Tensor, b: Tensor, x
     x: `[n_pairs, n_samples, n_inputs]`, a set for each pair. ValueError for normalised and residual networks, whose
     features theory does not have.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1), "identity")
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> bool((feature_residual(architecture, a, b, torch.ones(4, 8, 2)) < 1e-12).all())
     True
     """
+    import torch
+
     if architecture.normalise or architecture.residual:
         raise ValueError("feature residuals are of networks without normalise and residual.")
     found = theory.feature_residuals(

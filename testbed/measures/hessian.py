@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
-from kernels import reference, streams
+from kernels import streams
 from testbed.kinds import Column, Extent, Measure, Work
 from testbed.measures.points import for_each_point, points_on_paths
 from testbed.pair_set import PairSet, Samples, start_seeds
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LANCZOS_STEPS = 40
 PROBES = 64
 EXACT_TRACE = 300  # parameters up to which the trace is a sum over all of them
-PLACES = torch.linspace(0, 1, 5, dtype=torch.float64)  # both ends, the quarters, the middle
+PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)  # both ends, the quarters, the middle
 
 
 def hessian_vector(
@@ -28,6 +30,10 @@ def hessian_vector(
     The derivative of back-propagation along v (Pearlmutter 1994).
     params, vectors: `[n, n_parameters]`; samples: x `[n, n_samples, n_inputs]` and y; all float64.
     """
+    import torch
+
+    from kernels import reference
+
     x, y = samples
     with torch.enable_grad():
         theta = params.detach().clone().requires_grad_()
@@ -45,6 +51,7 @@ def sharpness(
 
     params: `[n, n_parameters]`; samples: x `[n, n_samples, n_inputs]` and y; seeds: int64 `[n]`, of the random vectors.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
     >>> samples = (torch.eye(2)[None], torch.zeros(1, 2, 1))  # L = ¼ ‖θ‖²
     >>> sharpness(architecture, torch.zeros(1, 2), samples, "mse")[:2]
@@ -66,6 +73,8 @@ def top_eigenvalue(
 
     A lower bound, within rounding where there are as many steps as parameters: min(40, n_parameters) are taken.
     """
+    import torch
+
     n, size = params.shape
     steps = min(LANCZOS_STEPS, size)
     basis = torch.zeros(n, steps, size, dtype=torch.float64)
@@ -99,6 +108,8 @@ def hessian_trace(
 
     By all unit vectors up to 300 parameters (error 0), else by 64 random sign vectors (Hutchinson 1990).
     """
+    import torch
+
     n, size = params.shape
     if size <= EXACT_TRACE:
         unit = torch.eye(size, dtype=torch.float64)
@@ -121,6 +132,7 @@ def columns_along_path(name: str, values: Tensor) -> dict[str, Tensor]:
 
     values: `[n_pairs, 5]`, at α = 0, ¼, ½, ¾ and 1.
 
+    >>> import torch
     >>> columns_along_path("trace", torch.tensor([[0.0, 1.0, 5.0, 3.0, 4.0]]))
     {'trace_ends': tensor([2.]), 'trace_quarters': tensor([2.]), 'trace_middle': tensor([5.])}
     """
@@ -132,10 +144,12 @@ def columns_along_path(name: str, values: Tensor) -> dict[str, Tensor]:
 
 
 def _compute(pairs: PairSet) -> dict[str, Tensor]:
+    import torch
+
     n_places = len(PLACES)
     x, y = pairs.samples_of_a
     samples = (for_each_point(x, n_places), for_each_point(y, n_places))
-    networks = points_on_paths(pairs.a, pairs.b, PLACES)
+    networks = points_on_paths(pairs.a, pairs.b, torch.tensor(PLACES, dtype=torch.float64))
     found = sharpness(pairs.architecture, networks, samples, pairs.loss, start_seeds(pairs.row, n_places))
     top, trace, error = (value.view(-1, n_places) for value in found)
     return (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from testbed.kinds import Column, Measure, Work
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ZERO = -1  # the axis of a unit whose weights are 0
 
@@ -19,10 +21,13 @@ def lemma_7(a: Tensor, b: Tensor, n_teacher: int, tolerance: float = 1e-3) -> Te
     of the teacher Σ_{j ≤ M} relu(x_j), M = n_teacher. A trained row counts as on an axis, or as 0, but for
     `tolerance`.
 
+    >>> import torch
     >>> first, second = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
     >>> lemma_7(first, first, 2), lemma_7(first, second, 2)
     (tensor([1.], dtype=torch.float64), tensor([0.], dtype=torch.float64))
     """
+    import torch
+
     axes_a, minimum_a = axes_of_units(a.double(), n_teacher, tolerance)
     axes_b, minimum_b = axes_of_units(b.double(), n_teacher, tolerance)
     same_or_zero = (axes_a == axes_b) | (axes_a == ZERO) | (axes_b == ZERO)
@@ -32,6 +37,8 @@ def lemma_7(a: Tensor, b: Tensor, n_teacher: int, tolerance: float = 1e-3) -> Te
 
 def axes_of_units(weights: Tensor, n_teacher: int, tolerance: float) -> tuple[Tensor, Tensor]:
     """The input that each unit has grown along, or ZERO, `[n, width]`; and whether the network is a minimum, `[n]`."""
+    import torch
+
     size, axis = weights.max(2)
     off_axis = weights.scatter(2, axis[:, :, None], 0.0).abs().amax(2)
     target = (torch.arange(weights.shape[2]) < n_teacher).double()

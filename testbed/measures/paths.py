@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 import kernels
 from testbed import columns
 from testbed.kinds import Extent, Work
 from testbed.pair_set import PairSet, TrainSamples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def measured(pairs: PairSet, path: str = "") -> dict[str, Tensor]:
@@ -18,6 +18,7 @@ def measured(pairs: PairSet, path: str = "") -> dict[str, Tensor]:
 
     By the names of `testbed.columns` with this path in front, as float64. What there are no samples for is left out.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> sorted(measured(PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.zeros(8, 1))), path="weights"))
@@ -39,6 +40,8 @@ def work(extent: Extent) -> Work:
 
 def _on_training_samples(pairs: PairSet, train: TrainSamples) -> dict[str, Tensor]:
     """Where the ends were trained on different samples, the mean over both sets."""
+    import torch
+
     sets = [train.set_a] if torch.equal(train.set_a, train.set_b) else [train.set_a, train.set_b]
     curves = [_curves(pairs, train.sets, dataset=dataset) for dataset in sets]
     found = {"train_loss": torch.stack([curve.loss for curve in curves]).mean(0)}

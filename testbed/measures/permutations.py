@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from testbed import columns
 from testbed.pair_set import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_UNITS = 6  # all permutations are tried
 
@@ -31,6 +33,8 @@ def permutations_chosen(student: np.ndarray, teacher: np.ndarray) -> np.ndarray:
 
 def different_permutation(pairs: PairSet) -> dict[str, Tensor]:
     """1 where a pair's students have chosen different permutations of the teacher's units, else 0, `[n_pairs]`."""
+    import torch
+
     teacher = pairs.teacher_layers[0][0]
     chosen_a, chosen_b = (permutations_chosen(end[0][0], teacher) for end in pairs.ends)
     return {columns.DIFFERENT_PERMUTATION: torch.from_numpy(chosen_a != chosen_b).double()}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 from kernels import streams
 from testbed.kinds import Column, Measure, Work
 from testbed.measures.points import mean_losses
 from testbed.pair_set import PairSet, Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def perturbation(
@@ -21,11 +24,14 @@ def perturbation(
     a, b: `[n_pairs, n_parameters]`. samples: x `[n_pairs, n_samples, n_inputs]` and y. seeds: int64 `[n_pairs]`, of the
     directions, which are uniform on the sphere.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 1), "identity", biases=False)
     >>> ends = torch.zeros(1, 2)
     >>> perturbation(architecture, ends, ends, (torch.ones(1, 4, 2), torch.zeros(1, 4, 1)), "mse", np.array([0]))
     tensor([0.], dtype=torch.float64)
     """
+    import torch
+
     x, y = samples
     x = x.double()
     y = y.double() if loss == "mse" else y

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
-from kernels import reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def points_on_paths(a: Tensor, b: Tensor, alphas: Tensor) -> Tensor:
@@ -26,5 +28,7 @@ def for_each_point(samples: Tensor, n_alphas: int) -> Tensor:
 
 def mean_losses(architecture: kernels.Architecture, params: Tensor, x: Tensor, y: Tensor, loss: str) -> Tensor:
     """Mean loss of each network on samples of its own, `[n]`: x `[n, n_samples, n_inputs]` and y, all float64."""
+    from kernels import reference
+
     outputs = reference.forward(architecture, params, x)[0]
     return reference.sample_losses(loss, outputs, y)[0].mean(1)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 import theory
@@ -17,7 +16,11 @@ from testbed.kinds import Extent, Predicted, Prediction, Twin, Work
 from testbed.measures.twin_check import ONE_IN
 from testbed.pair_set import PairSet, layers
 from testbed.sections.setting import Setting
+from theory.population.activations import known_activation
 from theory.structure.output_expansion import DERIVATIVES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EXPANDED = tuple(DERIVATIVES)  # activations
 TOLERANCE = 1e-4  # of the population loss, far below what sampling can tell; 1e-6 would take half as long again
@@ -48,12 +51,15 @@ def population(pairs: PairSet) -> Predicted:
 def exact_training(pairs: PairSet) -> Predicted:
     """The training loss as a piecewise polynomial, on the samples of both ends; these are one set but for a shift.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
     >>> exact_training(pairs).loss.shape, exact_training(pairs).barriers.shape
     (torch.Size([4, 5]), torch.Size([4, 4, 2]))
     """
+    import torch
+
     alphas = pairs.alphas.numpy()
     slope = piecewise.SLOPES.get(pairs.architecture.activation, pairs.architecture.negative_slope)
     loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
@@ -68,6 +74,8 @@ def exact_training(pairs: PairSet) -> Predicted:
 
 def _by_training_samples(pairs: PairSet) -> Iterator[tuple[Tensor, np.ndarray, np.ndarray]]:
     """The rows of pairs with the same training sets, and the samples of these, x `[n, n_inputs]` and y."""
+    import torch
+
     train = pairs.training_samples
     sets = torch.stack([train.set_a, train.set_b], 1).numpy()
     different, number = np.unique(sets, axis=0, return_inverse=True)
@@ -80,12 +88,15 @@ def _by_training_samples(pairs: PairSet) -> Iterator[tuple[Tensor, np.ndarray, n
 def expanded(pairs: PairSet, order: int) -> Predicted:
     """The training loss with the outputs to this order along the path, on the samples of both ends.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1), "identity")
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
     >>> expanded(pairs, order=1).loss.shape
     torch.Size([4, 5])
     """
+    import torch
+
     alphas = pairs.alphas.numpy()
     loss = torch.empty(len(pairs), len(alphas), dtype=torch.float64)
     barriers = torch.empty(len(pairs), len(DEFINITIONS), 2, dtype=torch.float64)
@@ -115,6 +126,7 @@ def compiled_population(pairs: PairSet) -> Predicted:
 def compiled_exact_training(pairs: PairSet) -> Predicted:
     """`exact_training` by the compiled kernel.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
@@ -122,6 +134,8 @@ def compiled_exact_training(pairs: PairSet) -> Predicted:
     ...     compiled_exact_training(pairs).barriers[..., 0], exact_training(pairs).barriers[..., 0], atol=1e-12)
     True
     """
+    import torch
+
     train = pairs.training_samples
     found = piecewise.piecewise_losses(
         pairs.architecture,
@@ -146,6 +160,8 @@ def _takes_exact_training(pairs: PairSet) -> bool:
 
 def twin_students(pairs: PairSet) -> Predicted:
     """The order-parameter equations from the pairs' initial networks, for the pairs of a group at once."""
+    import torch
+
     start = pairs.start
     if start is None or pairs.test is None:
         raise ValueError("twin_students follows pairs from their initial networks: they must have been trained online.")
@@ -172,12 +188,16 @@ def twin_students(pairs: PairSet) -> Predicted:
 
 
 def _of_curve(curve: theory.Curve, alphas: np.ndarray) -> Predicted:
+    import torch
+
     barriers = [curve.barrier(definition) for definition in DEFINITIONS]
     return Predicted(torch.from_numpy(curve(alphas)), _stacked(barriers))
 
 
 def _stacked(barriers: Sequence[theory.Barrier]) -> Tensor:
     """Value and argmax under each definition, `[n_pairs, 4, 2]`."""
+    import torch
+
     by_definition = [np.stack([barrier.value, barrier.argmax], 1) for barrier in barriers]
     return torch.from_numpy(np.stack(by_definition, 1))
 
@@ -226,9 +246,9 @@ def _population_lacks(setting: Setting) -> str | None:
         return f"Gaussian inputs and a teacher, data of kind 'teacher_student', not {setting.data.kind!r}"
     if len(teacher.hidden) != 1:
         return f"a teacher with one hidden layer, not data.teacher.hidden = {list(teacher.hidden)}"
-    one = [(np.ones((1, 1, 1)), None)] * 2
     try:
-        theory.population_path(one, one, one, students.activation, teacher_activation=teacher.activation)
+        known_activation(students.activation)
+        known_activation(teacher.activation, "teacher_activation")
     except ValueError as error:
         return f"activations whose Gaussian moments are known: {str(error).rstrip('.')}"
     slope = kernels.Architecture((1, 1)).negative_slope

@@ -12,12 +12,10 @@ left to be reset.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import kernels
 import theory
-from kernels import reference
 from kernels.activations import TABLE
 from testbed.alignment.matching import match_weights
 from testbed.alignment.symmetries import has_signs
@@ -28,6 +26,9 @@ from testbed.measures.segments import chain_barriers
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MATCHING_SWEEPS = 5  # about
 
 
@@ -37,6 +38,7 @@ def repaired(architecture: kernels.Architecture, a: Tensor, b: Tensor, alphas: T
     a, b: `[n_pairs, n_parameters]`, without normalisation and with biases; alphas `[n_alphas]`; x `[n_pairs,
     n_samples, n_inputs]`. Units that are constant on the samples are shifted alone.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(1, seed=1), architecture.initial(1, seed=2)
     >>> x = torch.randn(1, 50, 2, generator=torch.Generator().manual_seed(0))
@@ -44,6 +46,8 @@ def repaired(architecture: kernels.Architecture, a: Tensor, b: Tensor, alphas: T
     >>> torch.allclose(params[0], a[0].double())  # the ends stay as they are
     True
     """
+    import torch
+
     params = points_on_paths(a, b, alphas)
     n_alphas = len(alphas)
     share = alphas.double().repeat(len(a))[:, None]
@@ -80,6 +84,10 @@ def variance_ratios(architecture: kernels.Architecture, a: Tensor, b: Tensor, x:
     Of each hidden layer Σ var(z) at the midpoint over Σ ((σ_A + σ_B)/2)², sums over its units: 1 where nothing
     collapses.
     """
+    import torch
+
+    from kernels import reference
+
     networks = [a.double(), b.double(), 0.5 * (a.double() + b.double())]
     ratios = []
     inputs = [reference.forward(architecture, params, x.double())[1] for params in networks]
@@ -95,6 +103,10 @@ def variance_ratios(architecture: kernels.Architecture, a: Tensor, b: Tensor, x:
 
 
 def _compute(pairs: PairSet, path: str) -> dict[str, Tensor]:
+    import torch
+
+    from kernels import reference
+
     architecture = pairs.architecture
     alphas = pairs.between
     x, y = pairs.samples_of_a
@@ -126,6 +138,8 @@ def _compute_matched(pairs: PairSet) -> dict[str, Tensor]:
 
 def _barrier(alphas: Tensor, values: Tensor) -> Tensor:
     """The barrier `linear` of curves on the grid, `[n_pairs]`."""
+    import torch
+
     return torch.from_numpy(theory.barriers_on_grid(alphas.numpy(), values.numpy(), "linear").value)
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 import kernels
 import theory
-from kernels import reference, streams
+from kernels import streams
 from testbed.pair_set import PairSet, Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,16 @@ def trained_bends(
     gradient at φ_t = (1 − s) end + s φ, s = 1 − |2t − 1|, and moves φ along s ∇L(φ_t). The ends `[n_pairs,
     n_parameters]` stay as they are. seeds: int64 `[n_pairs]`, of t. Float64.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> ends = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> trained_bends(architecture, ends, (torch.ones(8, 2), torch.ones(8, 1)), "mse", Descent(steps=5)).shape
     torch.Size([4, 13])
     """
+    import torch
+
+    from kernels import reference
+
     a, b = (end.double() for end in ends)
     x, y = _for_each_network(samples, len(a), loss)
     seeds = streams.network_seeds(0, len(a)) if seeds is None else seeds
@@ -75,11 +82,16 @@ def star_centre(
     The centre of a star domain (Sonthalia et al. 2024): it starts at the first leaf; each step draws a point of every
     segment and takes the mean gradient. Networks to test the star with should not be among the leaves.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> leaves = architecture.initial(4)
     >>> star_centre(architecture, leaves, (torch.ones(8, 2), torch.ones(8, 1)), "mse", Descent(steps=5)).shape
     torch.Size([13])
     """
+    import torch
+
+    from kernels import reference
+
     leaves = leaves.double()
     x, y = _for_each_network(samples, len(leaves), loss)
     seeds = streams.network_seeds(0, len(leaves))
@@ -101,6 +113,7 @@ def chain_barriers(pairs: PairSet, middle: Tensor | None = None) -> np.ndarray:
     middle: `[n_pairs, n_parameters]`; None: of A – B alone. Measured at the alphas between 0 and 1, on the samples of
     A, in float64.
 
+    >>> import torch
     >>> architecture = kernels.Architecture((2, 1), "identity")  # a convex loss has no barriers
     >>> a, b = architecture.initial(3, seed=1), architecture.initial(3, seed=2)
     >>> chain_barriers(PairSet.of(architecture, a, b, (torch.ones(4, 2), torch.ones(4, 1)))).tolist()
@@ -127,6 +140,8 @@ def chain_barriers(pairs: PairSet, middle: Tensor | None = None) -> np.ndarray:
 
 def _descend(start: Tensor, gradient: Callable[[Tensor, int], Tensor], descent: Descent) -> Tensor:
     """torch's Adam from `start`, gradient(point, step) being the gradient of each step."""
+    import torch
+
     point = start.clone()
     optimizer = torch.optim.Adam([point], lr=descent.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(descent.steps, 1))

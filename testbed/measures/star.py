@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from testbed import columns
 from testbed.kinds import Column, Extent, Mark, Measure, Work
@@ -13,6 +13,9 @@ from testbed.measures.segments import Descent, chain_barriers, star_centre
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 PATH = "star"
 BARRIER = columns.barrier("train_loss", path=PATH)
 MOST_LEAVES = 8  # networks of a cell that a centre is trained to: half of them if they are fewer than 16
@@ -20,6 +23,8 @@ MOST_LEAVES = 8  # networks of a cell that a centre is trained to: half of them 
 
 def _compute(pairs: PairSet) -> dict[str, Tensor]:
     """NaN for pairs that hold one of the leaves."""
+    import torch
+
     if pairs.origin is None:
         raise ValueError("a star needs the other networks of each pair's cell.")
     origin = pairs.origin

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kernels import streams
 from testbed.kinds import Predicted
 from testbed.pair_set import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ONE_IN = 64  # pairs that theory computes too, drawn by their seeds
 ROUNDING = 1e-9  # how far losses by the two routes may be apart, in units of the largest on the path
@@ -22,6 +24,7 @@ def sample(pairs: PairSet) -> Tensor:
 
     The seeds of the pairs draw them, so that a study has the same sample however it is cut.
 
+    >>> import torch
     >>> import kernels
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> params = architecture.initial(1000)
@@ -30,6 +33,8 @@ def sample(pairs: PairSet) -> Tensor:
     >>> int(rows[0]), 5 < len(rows) < 30, torch.equal(sample(pairs[rows]), torch.arange(len(rows)))
     (0, True, True)
     """
+    import torch
+
     drawn = streams.integers(streams.words(streams.SEED, pairs.seeds, 0, 1)[..., 0], ONE_IN) == 0
     return torch.from_numpy(np.flatnonzero(drawn | (pairs.row == 0)))
 
@@ -42,11 +47,14 @@ def checked(name: str, by_twin: Predicted, by_theory: Predicted | None, rows: Te
     Raises:
         ArithmeticError: they are too far apart for rounding; one of them is wrong.
 
+    >>> import torch
     >>> one = torch.ones(3, 5, dtype=torch.float64)
     >>> found, theirs = (Predicted(loss, torch.zeros(len(loss), 4, 2)) for loss in (one, one[:1]))
     >>> checked("population", found, theirs, torch.tensor([1]), 0.0).check.tolist()
     [nan, 0.0, nan]
     """
+    import torch
+
     check = torch.full((len(by_twin.loss),), torch.nan, dtype=torch.float64)
     if by_theory is None:
         return dataclasses.replace(by_twin, check=check)

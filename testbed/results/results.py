@@ -18,6 +18,7 @@ from testbed.results.comparison import group_means, with_families
 from testbed.results.plot import draw
 from testbed.results.store import Damaged, Store
 from testbed.study import Study
+from testbed.study.labels import LABELS, PER_INPUT
 from testbed.study.levels import levels
 from testbed.study.study import BASELINE
 from testbed.toml import tomllib
@@ -25,35 +26,6 @@ from testbed.toml import tomllib
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-LABELS = {
-    "architecture.hidden": "hidden width (units)",
-    "architecture.activation": "activation",
-    "architecture.scale": "scale of the initial weights",
-    "ensemble.spawn_step": "split step (parameter updates)",
-    "training.optimizer.lr": "learning rate",
-    "training.optimizer.momentum": "momentum",
-    "training.optimizer.weight_decay": "weight decay",
-    "training.batch_size": "batch size (samples)",
-    "training.steps": "training steps",
-    "training.snapshot": "training time (parameter updates)",
-    "data.n_train": "training samples",
-    "data.inputs": "inputs d",
-    "data.noise": "noise",
-    "data.label_noise": "share of random labels",
-    "data.separation": "separation of the classes",
-    "data.shared": "share of training samples in common",
-    "architecture.density": "density (share of the weights)",
-    "architecture.connectivity": "first layer",
-    "training.frozen": "share of the weights frozen",
-    "component": "component",
-}
-PER_INPUT = {  # training.clock = "inputs"
-    "ensemble.spawn_step": "split time (updates / inputs)",
-    "training.steps": "training time (updates / inputs)",
-    "training.snapshot": "training time (updates / inputs)",
-    "training.optimizer.lr": "learning rate × inputs",
-}
 
 
 def load(folder: str | Path) -> Results:

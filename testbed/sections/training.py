@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 import kernels
 from testbed.section import LossName, SamplingName, ScheduleName, Section, Step
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _OptimizerSpec(Section):
@@ -104,6 +106,8 @@ class TrainingSpec(Section):
     @property
     def torch_dtype(self) -> torch.dtype:
         """dtype as torch has it."""
+        import torch
+
         return torch.float64 if self.dtype == "float64" else torch.float32
 
     def unit(self, n_inputs: int) -> int:

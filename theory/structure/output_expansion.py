@@ -21,12 +21,25 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erf, ndtr
 
 from theory.curves.polynomials import PolynomialCurve
 from theory.layers import Array, Layers, check_pairs, finite, known
 
 PAIRS_AT_A_TIME = 2**22  # numbers of a hidden layer held at a time
+
+
+def _erf(z: Array) -> Array:
+    """erf; scipy is imported where it computes, and the activations are named without it."""
+    from scipy.special import erf
+
+    return np.asarray(erf(z))
+
+
+def _cumulative(z: Array) -> Array:
+    """The normal distribution function."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(z))
 
 
 def _density(z: Array) -> Array:
@@ -39,8 +52,8 @@ DERIVATIVES: dict[str, Callable[[Array], tuple[Array, Array, Array]]] = {
     "identity": lambda z: (z, np.ones_like(z), np.zeros_like(z)),
     "relu": lambda z: (np.maximum(z, 0), np.where(z > 0, 1.0, 0.0), np.zeros_like(z)),
     "tanh": lambda z: (np.tanh(z), 1 - np.tanh(z) ** 2, -2 * np.tanh(z) * (1 - np.tanh(z) ** 2)),
-    "erf": lambda z: (erf(z / np.sqrt(2)), 2 * _density(z), -2 * z * _density(z)),
-    "gelu": lambda z: (z * ndtr(z), ndtr(z) + z * _density(z), (2 - z * z) * _density(z)),
+    "erf": lambda z: (_erf(z / np.sqrt(2)), 2 * _density(z), -2 * z * _density(z)),
+    "gelu": lambda z: (z * _cumulative(z), _cumulative(z) + z * _density(z), (2 - z * z) * _density(z)),
 }
 
 

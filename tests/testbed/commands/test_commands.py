@@ -14,17 +14,34 @@ from testbed import progress
 from testbed.cli import main
 from testbed.progress import Stages
 
+NO_NETWORKS = [
+    (["--help"], 0),
+    (["run", "--help"], 0),
+    (["studies"], 0),
+    (["--version"], 0),
+    (["fields"], 0),
+    (["new", "--data", "teacher_student", "--vary", "architecture.hidden=8,32"], 0),
+    (["run", "teacher_student", "--dry-run"], 0),  # theory's predictions
+    (["run", "disentangle", "--dry-run"], 0),  # measures, alignments, components, a shift
+    (["run", "lazy", "--dry-run"], 0),
+    (["run", "teacher_student", "--set", "training.steps=-1"], 2),
+    (["run", "teacher_student", "--set", "architecture.activation='square'"], 2),  # what a prediction lacks
+]
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["studies"], ["--version"]])
-def test_what_needs_no_networks_imports_no_torch(arguments):
+
+@pytest.mark.parametrize(("arguments", "code"), NO_NETWORKS, ids=[" ".join(case[0]) for case in NO_NETWORKS])
+def test_what_needs_no_networks_imports_no_torch(arguments, code):
     program = (
         "import sys; from testbed.cli import main\n"
         f"try: main({arguments})\n"
-        "except SystemExit as end: assert not end.code, end\n"
+        f"except SystemExit as end: assert (end.code or 0) == {code}, end\n"
+        f"else: assert not {code}\n"
         "finally: print({'torch', 'polars', 'scipy', 'matplotlib', 'sympy'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "set()\n")
+    said = done.stderr.splitlines()
+    assert done.returncode == 0 and said[-1] == "set()", done.stderr
+    assert (len(said) > 1) == (code == 2)
 
 
 def test_the_version_is_that_of_the_distribution(capsys):

@@ -124,7 +124,7 @@ def test_the_size_of_samples_is_known_before_they_are_drawn(kind, tmp_path):
         data = {"kind": "file", "path": str(tmp_path / "data.npz")}
     study = Study.make(tables_of({"data": data, "measure.theory": []}, base))
     made = datasets.make(study.data, loss=study.training.loss, n_test=study.measure.test_samples)
-    n_inputs, n_outputs, n_train, n_test = bounds._samples(study)
+    n_inputs, n_outputs, n_train, n_test = bounds.samples(study)
     assert (n_inputs, n_outputs, n_train) == (made.n_inputs, made.n_outputs, len(made.train[0]))
     assert made.test is None or n_test == len(made.test[0])
 

@@ -94,7 +94,9 @@ def test_what_a_call_returns_is_shown_in_a_line(loaded):
     architecture = Architecture((2, 16, 1))
     params, samples = architecture.initial(1024), (torch.zeros(64, 2), torch.zeros(64, 1))
     run = train(architecture, params, samples, Training(steps=500))
-    assert repr(run).startswith("Run(params: float32 [1024, 65], losses: float32 [1024, 100], loss_steps: 0 … 495 (100)")
+    assert repr(run).startswith(
+        "Run(params: float32 [1024, 65], losses: float32 [1024, 100], loss_steps: 0 … 495 (100)"
+    )
     curves = path_losses(architecture, params[:512], params[512:], 25, samples, loss="mse")
     pairs = testbed.PairSet.of(architecture, params[:512], params[512:], samples)
     layers = [(weight.double().numpy(), bias.double().numpy()) for weight, bias in architecture.layers(params)]
