@@ -22,13 +22,11 @@ from testbed.alignment.registry import ALIGNMENTS
 from testbed.frames import to_pandas
 from testbed.measures import paths
 from testbed.own_networks import read
-from testbed.pair_set import Networks, Origin, PairSet, Samples
+from testbed.pair_set import Aligned, Networks, Origin, PairSet, Samples
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-    from testbed.alignment.symmetries import Aligned
 
 
 def barrier(

@@ -9,7 +9,8 @@ from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
 from testbed.alignment.matching import match_activations, match_weights, to_reference
 from testbed.alignment.merging import match_all
 from testbed.alignment.registry import ALIGNMENTS
-from testbed.alignment.symmetries import ODD, Aligned, groups, has_signs, permute
+from testbed.alignment.symmetries import ODD, groups, has_signs, permute
+from testbed.pair_set import Aligned
 
 __all__ = [
     "ALIGNMENTS",

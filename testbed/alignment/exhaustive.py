@@ -11,8 +11,8 @@ import numpy as np
 import kernels
 import theory
 from kernels.checks import described
-from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
-from testbed.pair_set import PairSet
+from testbed.alignment.symmetries import check_signs, checked_networks, groups, reordered
+from testbed.pair_set import Aligned, PairSet
 
 if TYPE_CHECKING:
     from torch import Tensor

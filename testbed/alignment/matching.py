@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import kernels
 from kernels.checks import numbers
 from kernels.native import missing
-from testbed.alignment.symmetries import Aligned, check_signs, checked_networks, groups, reordered
+from testbed.alignment.symmetries import check_signs, checked_networks, groups, reordered
+from testbed.pair_set import Aligned
 
 if TYPE_CHECKING:
     from torch import Tensor

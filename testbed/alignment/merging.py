@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import kernels
 from testbed.alignment.matching import ROUNDING, to_reference
-from testbed.alignment.symmetries import Aligned, joined
+from testbed.pair_set import Aligned, joined
 
 if TYPE_CHECKING:
     from torch import Tensor

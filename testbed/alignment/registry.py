@@ -15,9 +15,9 @@ from testbed.alignment.canonical import RESCALED, canonical
 from testbed.alignment.exhaustive import MOST_CHOICES, exhaustive, n_choices
 from testbed.alignment.matching import match_activations, match_weights, to_reference
 from testbed.alignment.merging import match_all
-from testbed.alignment.symmetries import Aligned, has_signs, joined
+from testbed.alignment.symmetries import has_signs
 from testbed.kinds import Alignment, Extent, Mark, Work
-from testbed.pair_set import PairSet
+from testbed.pair_set import Aligned, PairSet, joined
 from testbed.sections.setting import Setting
 
 if TYPE_CHECKING:

@@ -8,70 +8,16 @@ adds a layer's input to its output, so that the layers it joins have one permuta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import kernels
 from kernels.checks import described, numbers
-from kernels.shown import Short
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ROWS_NAMED = 5  # in an error
 ODD = ("identity", "erf", "tanh")  # σ(−z) = −σ(z)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Aligned(Short):
-    """Networks whose hidden units were reordered (and flipped): params `[n, n_parameters]`.
-
-    permutations int64 and signs float64 `[n, width]`, of each hidden layer, as `permute` takes them.
-    """
-
-    params: Tensor
-    permutations: tuple[Tensor, ...]
-    signs: tuple[Tensor, ...]
-
-    def __getitem__(self, rows: slice | Tensor) -> Aligned:
-        """Some of the networks, in the order of `rows`."""
-        permutations = tuple(order[rows] for order in self.permutations)
-        return Aligned(self.params[rows], permutations, tuple(sign[rows] for sign in self.signs))
-
-    def after(self, earlier: Aligned) -> Aligned:
-        """The same networks as reordered from those that `earlier` was made of, whose params these were made of.
-
-        >>> import torch
-        >>> architecture = kernels.Architecture((1, 3, 1))
-        >>> order, sign = torch.tensor([[1, 2, 0]]), torch.ones(1, 3)
-        >>> once = Aligned(permute(architecture, architecture.initial(1), (order,)), (order,), (sign,))
-        >>> twice = Aligned(permute(architecture, once.params, (order,)), (order,), (sign,))
-        >>> twice.after(once).permutations
-        (tensor([[2, 0, 1]]),)
-        """
-        places = self.permutations
-        orders = tuple(order.gather(1, place) for order, place in zip(earlier.permutations, places, strict=True))
-        signs = tuple(
-            sign.gather(1, place) * own for sign, place, own in zip(earlier.signs, places, self.signs, strict=True)
-        )
-        return Aligned(self.params, orders, signs)
-
-
-def joined(parts: Sequence[Aligned]) -> Aligned:
-    """The networks of all parts, one part after the other.
-
-    >>> import torch
-    >>> architecture = kernels.Architecture((1, 2, 1))
-    >>> order = torch.tensor([[0, 1]])
-    >>> part = Aligned(architecture.initial(1), (order,), (torch.ones(1, 2),))
-    >>> joined([part, part]).permutations[0].shape
-    torch.Size([2, 2])
-    """
-    import torch
-
-    permutations = tuple(map(torch.cat, zip(*(part.permutations for part in parts), strict=True)))
-    signs = tuple(map(torch.cat, zip(*(part.signs for part in parts), strict=True)))
-    return Aligned(torch.cat([part.params for part in parts]), permutations, signs)
 
 
 def has_signs(architecture: kernels.Architecture) -> bool:
