@@ -11,7 +11,8 @@
                   `objections` checks it by other arithmetic
     online        erf committees, online SGD, inputs → ∞: `twin_students`
     structure     `cross_entropy_parts`, `feature_residuals`, `linearly_connected`, `sphere_path`, `curvature_bound`,
-                  `expanded_path`, `counterexample_data`, `midpoint_errors`
+                  `expanded_path`, `loss_derivatives`, `sibling_gap`, `quadratic_spread`, `counterexample_data`,
+                  `midpoint_errors`
 
 `layers` holds networks and the checks that all share, `symbolic` derives the simplest formulas by sympy.
 
@@ -80,6 +81,7 @@ __all__ = [
     "gradient_descent_solution",
     "linear_path",
     "linearly_connected",
+    "loss_derivatives",
     "midpoint_errors",
     "neuron_types",
     "objections",
@@ -87,8 +89,10 @@ __all__ = [
     "piecewise_path",
     "population_loss",
     "population_path",
+    "quadratic_spread",
     "second_moment",
     "series_moment",
+    "sibling_gap",
     "sphere_path",
     "twin_students",
 ]

@@ -214,6 +214,33 @@ def depth_two_barrier() -> Derivation:
     )
 
 
+def sibling_gap() -> Derivation:
+    """E L(α) less the chord, ends μ + a and μ + b with independent a, b ~ N(0, σ), L a quartic of one parameter.
+
+    Example:
+        >>> gap = sibling_gap()
+        >>> sp.factor(gap.result.subs({gap.symbols[2]: 0}))  # a parabola: −α(1 − α) h σ
+        alpha*h*sigma*(alpha - 1)
+    """
+    alpha, g, h, t, f = sp.symbols("alpha g h t f", real=True)
+    sigma = sp.Symbol("sigma", positive=True)
+    a, b = sp.symbols("z_1 z_2", real=True)
+    w = sp.sqrt(sigma) * ((1 - alpha) * a + alpha * b)
+    series = g * w + h * w**2 / 2 + t * w**3 / 6 + f * w**4 / 24
+    mean = gaussian_mean(sp.expand(series), a, b)
+    gap = sp.expand(mean - (1 - alpha) * mean.subs(alpha, 0) - alpha * mean.subs(alpha, 1))
+    u = alpha * (1 - alpha)
+    formula = -u * h * sigma - u * (1 - u) / 2 * f * sigma**2
+    _agree(gap, formula)
+    return Derivation(
+        "Mean gap of siblings: ends spread by independent Gaussians of variance σ about one mean, "
+        "with the loss's derivatives g, h, t, f there",
+        (("L(μ + (1 − α) a + α b) − L(μ)", series), ("its mean: g and t are gone", mean), ("less the chord", gap)),
+        (alpha, h, f, sigma),
+        formula,
+    )
+
+
 DERIVATIONS: dict[str, Callable[[], Derivation]] = {
     "identity-moment": identity_moment,
     "square-moment": square_moment,
@@ -221,6 +248,7 @@ DERIVATIONS: dict[str, Callable[[], Derivation]] = {
     "linear-population": linear_population,
     "linear-path": linear_path,
     "depth-two-barrier": depth_two_barrier,
+    "sibling-gap": sibling_gap,
 }
 
 

@@ -5,5 +5,7 @@ feature_connectivity    how far features are from interpolating (layerwise linea
 sphere_teacher          which minima of sums of relus are linearly connected
 curvature               barrier ≤ ⅛ sup (−L″)₊ + concave kinks
 output_expansion        barriers from the outputs' first two orders along the path: lazy and quadratic limits
+loss_derivatives        the loss's first four derivatives along a direction
+sibling_gap             why siblings have a barrier: the mean gap to fourth order in their spread, and SGD's spread
 rebasin_counterexample  two solutions that no permutation connects
 """

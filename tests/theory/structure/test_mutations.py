@@ -5,8 +5,17 @@ from scipy.special import erf
 
 from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
+from tests.theory.structure import test_loss_derivatives, test_sibling_gap
 from theory.curves import polynomials, smooth_curve
-from theory.structure import cross_entropy, curvature, feature_connectivity, rebasin_counterexample, sphere_teacher
+from theory.structure import (
+    cross_entropy,
+    curvature,
+    feature_connectivity,
+    loss_derivatives,
+    rebasin_counterexample,
+    sibling_gap,
+    sphere_teacher,
+)
 
 
 def check_cross_entropy():
@@ -83,12 +92,30 @@ def check_rebasin():
     close(y, (x[:, 0] < 0) & (x[:, 1] > 0))
 
 
+def check_derivatives():
+    for activation in ("tanh", "erf", "gelu"):
+        for loss in ("mse", "cross_entropy"):
+            test_loss_derivatives.test_derivatives_are_those_of_automatic_differentiation(activation, loss)
+    test_loss_derivatives.test_a_square_is_a_polynomial()
+
+
+def check_sibling_gap():
+    test_sibling_gap.test_gaussian_ends_of_a_quartic_by_quadrature()
+    test_sibling_gap.test_ends_of_any_law_by_enumeration()
+
+
 @mutation_cases(
     (cross_entropy, {"cross_entropy_parts"}, check_cross_entropy),
     (feature_connectivity, {"feature_residuals", "_mean_square"}, check_features),
     (sphere_teacher, {"neuron_types", "sphere_path"}, check_sphere),
     (curvature, {"_of_smooth_curve", "_of_pieces"}, check_curvature),
     (rebasin_counterexample, {"counterexample_data"}, check_rebasin),
+    (
+        loss_derivatives,
+        {"_density", "_tanh", "_erf", "_gelu", "_square", "_activated", "_mse", "_cross_entropy"},
+        check_derivatives,
+    ),
+    (sibling_gap, {"sibling_gap"}, check_sibling_gap),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

@@ -1,0 +1,229 @@
+"""Which orders of the loss make the barrier of siblings, and what says how far they are apart.
+
+    python benchmarks/spread.py [--runs runs] [--quick] [--json]
+
+Of the families of the study spread (run first if it has not been), in the mean of the midpoint's gap over all pairs of
+a family's siblings, H, T and F being the loss's derivatives at their mean and Σ their spread:
+
+    second      −¼ tr(HΣ)                                     fourth   all terms up to order 4, by the siblings' moments
+    gaussian    −¼ tr(HΣ) − (3/32) F:ΣΣ, as if Gaussian       sign F   F:ΣΣ
+
+and the variance tr Σ of one end, measured, and by SGD on the quadratic (`theory.quadratic_spread`) with Hessian and
+gradient noise at the siblings' mean, and at the split. A row a cell (data sets and families as one); then, over cells
+that learnt, rank correlations with the measured gap and their 95 % bootstrap intervals over cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import load_file
+from scipy.stats import spearmanr
+from torch import Tensor
+
+import kernels
+import theory
+from kernels import reference
+from testbed import Study
+from testbed.ensemble.launch import Launch
+from testbed.ensemble.plan import plan
+from testbed.measures.hessian import hessian_vector
+from testbed.pair_set import layers
+from testbed.results import Results
+from testbed.run import folder_name, run_study
+
+SPLIT, RATE, BATCH, NOISE = "ensemble.spawn_step", "training.optimizer.lr", "training.batch_size", "data.label_noise"
+FACTORS = [SPLIT, RATE, BATCH, NOISE]
+LEARNT = 0.1  # share of training samples misclassified at the ends, at most
+DRAWS = 2000
+PREDICTORS = (
+    "distance",
+    "η/b · time apart",
+    "η/b",
+    "curvature at the split",
+    "tr Σ, quadratic at the end",
+    "tr Σ, quadratic at the split",
+    "second",
+    "gaussian",
+    "fourth",
+)
+
+
+def main() -> None:
+    """Print the cells, and what goes with the gap over them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
+    parser.add_argument("--json", action="store_true", help="one object a row")
+    options = parser.parse_args()
+    study = Study.load("spread", quick=options.quick)
+    folder = options.runs / folder_name("spread", options.quick)
+    results = Results.load(run_study(study, folder, progress=True).parent)
+    families = pl.concat([of_launch(results, launch) for launch in plan(study).launches])
+    cells = by_cell(results, families)
+    correlations = what_goes_with_it(cells.filter(pl.col("error at the ends") <= LEARNT))
+    if options.json:
+        for row in (*cells.iter_rows(named=True), *correlations):
+            print(json.dumps(row))
+        return
+    console = Console(width=200)
+    for title, rows in (("cells", cells.to_dicts()), ("rank correlation with the gap", correlations)):
+        table = Table(*rows[0], title=title, box=None)
+        for row in rows:
+            table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+        console.print(table)
+
+
+def by_cell(results: Results, families: pl.DataFrame) -> pl.DataFrame:
+    """Means over families and data sets, beside what the run measured."""
+    measured = (
+        results.measured.group_by(FACTORS)
+        .agg(
+            pl.col("train_loss_barrier_midpoint").mean().alias("gap"),
+            pl.col("train_error_barrier_linear").mean().alias("error barrier"),
+            pl.col("train_error_ends").mean().alias("error at the ends"),
+            pl.col("distance").mean(),
+        )
+        .sort(FACTORS)
+    )
+    steps = results.study.training.steps
+    return (
+        measured.join(families.group_by(FACTORS).agg(pl.exclude(FACTORS).mean()), on=FACTORS)
+        .sort(FACTORS)
+        .with_columns((pl.col(RATE) / pl.col(BATCH)).alias("η/b"))
+        .with_columns((pl.col("η/b") * (1 - pl.col(SPLIT) / steps)).alias("η/b · time apart"))
+    )
+
+
+def what_goes_with_it(cells: pl.DataFrame) -> list[dict[str, object]]:
+    """Rank correlations with the gap, and how far each order's prediction is from it."""
+    gap = cells["gap"].to_numpy()
+    rng = np.random.default_rng(0)
+    draws = rng.integers(len(gap), size=(DRAWS, len(gap)))
+    rows: list[dict[str, object]] = []
+    for name in PREDICTORS:
+        values = cells[name].to_numpy()
+        low, high = np.nanquantile([spearmanr(values[some], gap[some])[0] for some in draws], [0.025, 0.975])
+        found = spearmanr(values, gap)[0]
+        rows.append({"predictor": name, "rank correlation": found, "low": low, "high": high, "cells": len(gap)})
+    return rows
+
+
+def of_launch(results: Results, launch: Launch) -> pl.DataFrame:
+    """FACTORS and numbers of each family of a launch."""
+    params = load_file(results.folder / f"parameters/launch-{launch.index}.safetensors")["params"].double()
+    assert launch.train_sets is not None
+    trunks = _trunks(launch)
+    rows = []
+    for (cell, _), networks in launch.networks.group_by("cell", "family", maintain_order=True):
+        study = launch.cells[cell]
+        train_set = networks["train_set"][0]
+        samples = tuple(part[train_set] for part in launch.train_sets)
+        siblings = params[torch.from_numpy(networks["row"].to_numpy().astype(np.int64))]
+        trunk = trunks[study.ensemble.spawn_step][networks["row"][0]]
+        rows.append(
+            {SPLIT: study.ensemble.spawn_step, RATE: study.training.optimizer.lr, BATCH: study.training.batch_size}
+            | {NOISE: study.data.label_noise}
+            | orders(launch.architecture, siblings, samples)
+            | spreads(launch.architecture, study, siblings, trunk, samples)
+        )
+    return pl.DataFrame(rows)
+
+
+def _trunks(launch: Launch) -> dict[int, Tensor]:
+    """Every network's trunk after each step at which some split, [n, n_parameters] float64."""
+    networks = launch.networks
+    splits = sorted({study.ensemble.spawn_step for study in launch.cells.values()})
+    training = dataclasses.replace(launch.training(networks), steps=max(*splits, 1), snapshots=tuple(splits))
+    assert launch.train_sets is not None
+    run = kernels.train(
+        launch.architecture,
+        launch.initial(networks),
+        launch.train_sets,
+        training,
+        data_seeds=networks["data_seed"].to_numpy(writable=True),
+        dataset=networks["train_set"].to_numpy(writable=True),
+    )
+    return {step: kept.double() for step, kept in zip(run.snapshot_steps, run.snapshots, strict=True)}
+
+
+def orders(architecture: kernels.Architecture, siblings: Tensor, samples: tuple[Tensor, Tensor]) -> dict[str, float]:
+    """The mean gap at the midpoint of all pairs of these siblings [n, n_parameters], by orders about their mean."""
+    centre = siblings.mean(0)
+    away = siblings - centre
+    first, second = (list(index) for index in zip(*itertools.combinations(range(len(away)), 2), strict=True))
+    ends = _derivatives(architecture, centre, away, samples)
+    middles = _derivatives(architecture, centre, (away[first] + away[second]) / 2, samples)
+    halves = _derivatives(architecture, centre, (away[first] - away[second]) / 2, samples)
+    factorials = np.array([1.0, 1.0, 2.0, 6.0, 24.0])
+    terms = (middles.mean(0) - ends.mean(0)) / factorials
+    # Σ over n − 1, as the siblings' mean is not their law's; F[a, a, b, b] by polarisation, of halves to the fourth
+    unbiased = len(away) / (len(away) - 1)
+    curvature = ends[:, 2].mean() * unbiased
+    crossed = (16 * (middles + halves) - 2 * ends[first] - 2 * ends[second])[:, 4].mean() / 12
+    return {
+        "second": terms[2],
+        "third": terms[3],
+        "fourth": terms[1:].sum(),
+        "gaussian": theory.sibling_gap(curvature, crossed)([0.5])[0, 0],
+        "tr HΣ": curvature,
+        "F:ΣΣ": crossed,
+    }
+
+
+def _derivatives(
+    architecture: kernels.Architecture, centre: Tensor, along: Tensor, samples: tuple[Tensor, Tensor]
+) -> np.ndarray:
+    """[n_directions, 5]."""
+    x, y = (part.double().numpy() for part in samples)
+    at = layers(architecture, centre.expand(len(along), -1))
+    return theory.loss_derivatives(at, layers(architecture, along), x, y, architecture.activation, loss="cross_entropy")
+
+
+def spreads(
+    architecture: kernels.Architecture, study: Study, siblings: Tensor, trunk: Tensor, samples: tuple[Tensor, Tensor]
+) -> dict[str, float]:
+    """tr Σ of these siblings, and of SGD on the quadratic at their mean and at their split."""
+    optimizer = study.training.optimizer
+    steps = study.training.steps - study.ensemble.spawn_step
+    found = {"tr Σ": siblings.var(0).sum().item()}
+    for name, place in (("end", siblings.mean(0)), ("split", trunk)):
+        hessian, noise = quadratic(architecture, place, samples)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = theory.quadratic_spread(
+                hessian,
+                noise / study.training.batch_size,
+                learning_rate=optimizer.lr,
+                steps=steps,
+                momentum=optimizer.momentum,
+            )
+        trace = np.trace(spread)
+        found[f"tr Σ, quadratic at the {name}"] = float(trace) if np.isfinite(trace) else np.inf
+        found[f"curvature at the {name}"] = float(np.linalg.eigvalsh(hessian)[-1])
+    return found
+
+
+def quadratic(
+    architecture: kernels.Architecture, place: Tensor, samples: tuple[Tensor, Tensor]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The Hessian of the training loss at `place` [n_parameters], and the covariance of one sample's gradient."""
+    x, y = samples[0].double(), samples[1]
+    size = len(place)
+    copies = place.expand(size, -1)
+    everything = (x.expand(size, *x.shape), y.expand(size, *y.shape))
+    hessian = hessian_vector(architecture, copies, torch.eye(size, dtype=torch.float64), everything, "cross_entropy")
+    each = reference.loss_and_gradient(architecture, place.expand(len(x), -1), x[:, None], y[:, None], "cross_entropy")
+    return hessian.numpy(), np.cov(each[1].numpy().T, bias=True)
+
+
+if __name__ == "__main__":
+    main()
