@@ -6,6 +6,7 @@ modulo       how often weight matching, activation matching and the better of bo
 components   barriers over a bend between square linear networks whose det W₁ have one sign, and two
 lazy         measured barriers beside what the lazy and the quadratic limit predict
 boundary     what goes with the barrier of siblings over all cells: rank correlations, and their 95 % intervals
+full_batch   barriers and distances by batch size at one training loss of the ends, and barriers at one distance
 twins_lean   measured less predicted population barriers against the number of inputs, and the exponent
 
 A study is run first if it has not been. Intervals are bootstraps over families of networks (boundary: over cells).
@@ -167,11 +168,65 @@ def twins_lean(results: Results) -> list[Row]:
     return rows
 
 
+def full_batch(results: Results) -> list[Row]:
+    """Independent pairs at one training loss of the ends, or at one distance, interpolated along their training.
+
+    Intervals: over data sets and families within them, 95 %, of each batch less the smallest.
+    """
+    batch, rate = "training.batch_size", "training.optimizer.lr"
+    at = {"train_loss_ends": (0.5, 0.3, 0.1), "distance": (5.0, 10.0)}
+    table = results.measured.with_columns((pl.col("data.seed") * 1000 + pl.col("family_a")).alias("block"))
+    blocks = table["block"].unique().sort().to_numpy()
+    batches = table[batch].unique().sort().to_list()
+    rng = np.random.default_rng(0)
+    draws = [blocks] + [rng.choice(blocks, len(blocks)) for _ in range(DRAWS // 10)]
+    found: dict[tuple[object, ...], list[list[float]]] = {}
+    for some in draws:
+        drawn = table.join(pl.DataFrame({"block": some}), on="block")
+        means = drawn.group_by(batch, rate, "training.snapshot").agg(
+            pl.col("train_loss_ends", "distance", "train_error_barrier_linear", "train_loss_barrier_linear").mean()
+        )
+        for (lr, size), path in means.sort("training.snapshot").group_by(rate, batch, maintain_order=True):
+            for column, levels in at.items():
+                for level in levels:
+                    found.setdefault((lr, size, column, level), []).append(_along(path, column, level))
+    rows: list[Row] = []
+    for (lr, size, column, level), values in sorted(found.items(), key=lambda item: (*item[0][2:], *item[0][:2])):
+        numbers, least = np.array(values), np.array(found[lr, batches[0], column, level])
+        low, high = np.nanquantile((numbers - least)[1:, 0], [0.025, 0.975])
+        rows.append(
+            {
+                "at": f"{column} {level}",
+                "rate": lr,
+                "batch": size,
+                "error barrier": numbers[0, 0],
+                "less the smallest's: low": low,
+                "high": high,
+                "loss barrier": numbers[0, 1],
+                "distance": numbers[0, 2],
+                "train_loss_ends": numbers[0, 3],
+            }
+        )
+    return rows
+
+
+def _along(path: pl.DataFrame, column: str, level: float) -> list[float]:
+    """Columns of a training where `column` passes `level`, linear in its logarithm; NaN if it does not."""
+    known = np.log(path[column].to_numpy())
+    order = np.argsort(known)
+    wanted = ("train_error_barrier_linear", "train_loss_barrier_linear", "distance", "train_loss_ends")
+    return [
+        float(np.interp(np.log(level), known[order], path[name].to_numpy()[order], left=np.nan, right=np.nan))
+        for name in wanted
+    ]
+
+
 TABLES: dict[str, Callable[[Results], list[Row]]] = {
     "modulo": modulo,
     "components": components,
     "lazy": lazy,
     "boundary": boundary,
+    "full_batch": full_batch,
     "twins_lean": twins_lean,
 }
 

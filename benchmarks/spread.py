@@ -9,8 +9,9 @@ a family's siblings, H, T and F being the loss's derivatives at their mean and �
     gaussian    −¼ tr(HΣ) − (3/32) F:ΣΣ, as if Gaussian       sign F   F:ΣΣ
 
 and the variance tr Σ of one end, measured, and by SGD on the quadratic (`theory.quadratic_spread`) with Hessian and
-gradient noise at the siblings' mean, and at the split. A row a cell (data sets and families as one); then, over cells
-that learnt, rank correlations with the measured gap and their 95 % bootstrap intervals over cells.
+gradient noise at the siblings' mean, and at the split, of one family a cell and data set. A row a cell (data sets and
+families as one); then, over cells that learnt, rank correlations with the measured gap and their 95 % bootstrap
+intervals over cells.
 """
 
 from __future__ import annotations
@@ -123,20 +124,23 @@ def of_launch(results: Results, launch: Launch) -> pl.DataFrame:
     params = load_file(results.folder / f"parameters/launch-{launch.index}.safetensors")["params"].double()
     assert launch.train_sets is not None
     trunks = _trunks(launch)
-    rows = []
+    rows, known = [], set()
     for (cell, _), networks in launch.networks.group_by("cell", "family", maintain_order=True):
         study = launch.cells[cell]
         train_set = networks["train_set"][0]
         samples = tuple(part[train_set] for part in launch.train_sets)
         siblings = params[torch.from_numpy(networks["row"].to_numpy().astype(np.int64))]
         trunk = trunks[study.ensemble.spawn_step][networks["row"][0]]
+        quadratics = spreads(launch.architecture, study, siblings, trunk, samples) if cell not in known else {}
+        known.add(cell)
         rows.append(
             {SPLIT: study.ensemble.spawn_step, RATE: study.training.optimizer.lr, BATCH: study.training.batch_size}
             | {NOISE: study.data.label_noise}
             | orders(launch.architecture, siblings, samples)
-            | spreads(launch.architecture, study, siblings, trunk, samples)
+            | {"tr Σ": siblings.var(0).sum().item()}
+            | quadratics
         )
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _trunks(launch: Launch) -> dict[int, Tensor]:
@@ -192,10 +196,10 @@ def _derivatives(
 def spreads(
     architecture: kernels.Architecture, study: Study, siblings: Tensor, trunk: Tensor, samples: tuple[Tensor, Tensor]
 ) -> dict[str, float]:
-    """tr Σ of these siblings, and of SGD on the quadratic at their mean and at their split."""
+    """tr Σ of SGD on the quadratic at these siblings' mean and at their split, and the curvatures there."""
     optimizer = study.training.optimizer
     steps = study.training.steps - study.ensemble.spawn_step
-    found = {"tr Σ": siblings.var(0).sum().item()}
+    found = {}
     for name, place in (("end", siblings.mean(0)), ("split", trunk)):
         hessian, noise = quadratic(architecture, place, samples)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -94,10 +94,11 @@ def quadratic_spread(
             f"learning_rate {learning_rate} must be above 0, momentum {momentum} in [0, 1) and steps {steps} at least 0"
         )
     rates, basis = np.linalg.eigh((h + h.T) / 2)
-    gain = np.zeros_like(h)
+    responses = np.empty((steps, len(rates)))
     response, velocity = np.zeros(len(rates)), np.ones(len(rates))  # a unit of noise enters the velocity
-    for _ in range(steps):
+    for k in range(steps):
         response = response - learning_rate * velocity
-        gain += np.outer(response, response)
+        responses[k] = response
         velocity = momentum * velocity + rates * response
+    gain = responses.T @ responses
     return np.asarray(basis @ (basis.T @ c @ basis * gain) @ basis.T)
