@@ -38,6 +38,7 @@ WIDTH = "architecture.hidden"
 FOUND = 1e-6  # nats or ½ squared error above the best: the same permutation to rounding
 LEARNT = 0.1  # share of training samples misclassified at the ends, at most
 DRAWS = 2000
+ALONG = ("train_error_barrier_linear", "weights_train_error_barrier_linear", "distance", "perturbation_loss_rise")
 
 
 def modulo(results: Results) -> list[Row]:
@@ -174,7 +175,7 @@ def full_batch(results: Results) -> list[Row]:
     Intervals: over data sets and families within them, 95 %, of each batch less the smallest.
     """
     batch, rate = "training.batch_size", "training.optimizer.lr"
-    at = {"train_loss_ends": (0.5, 0.3, 0.1), "distance": (5.0, 10.0)}
+    at = {"train_loss_ends": (0.3, 0.1), "distance": (18.0, 21.0)}
     table = results.measured.with_columns((pl.col("data.seed") * 1000 + pl.col("family_a")).alias("block"))
     blocks = table["block"].unique().sort().to_numpy()
     batches = table[batch].unique().sort().to_list()
@@ -183,9 +184,7 @@ def full_batch(results: Results) -> list[Row]:
     found: dict[tuple[object, ...], list[list[float]]] = {}
     for some in draws:
         drawn = table.join(pl.DataFrame({"block": some}), on="block")
-        means = drawn.group_by(batch, rate, "training.snapshot").agg(
-            pl.col("train_loss_ends", "distance", "train_error_barrier_linear", "train_loss_barrier_linear").mean()
-        )
+        means = drawn.group_by(batch, rate, "training.snapshot").agg(pl.col("train_loss_ends", *ALONG).mean())
         for (lr, size), path in means.sort("training.snapshot").group_by(rate, batch, maintain_order=True):
             for column, levels in at.items():
                 for level in levels:
@@ -202,9 +201,9 @@ def full_batch(results: Results) -> list[Row]:
                 "error barrier": numbers[0, 0],
                 "less the smallest's: low": low,
                 "high": high,
-                "loss barrier": numbers[0, 1],
+                "matched": numbers[0, 1],
                 "distance": numbers[0, 2],
-                "train_loss_ends": numbers[0, 3],
+                "random direction": numbers[0, 3],
             }
         )
     return rows
@@ -214,10 +213,9 @@ def _along(path: pl.DataFrame, column: str, level: float) -> list[float]:
     """Columns of a training where `column` passes `level`, linear in its logarithm; NaN if it does not."""
     known = np.log(path[column].to_numpy())
     order = np.argsort(known)
-    wanted = ("train_error_barrier_linear", "train_loss_barrier_linear", "distance", "train_loss_ends")
     return [
         float(np.interp(np.log(level), known[order], path[name].to_numpy()[order], left=np.nan, right=np.nan))
-        for name in wanted
+        for name in ALONG
     ]
 
 

@@ -20,7 +20,7 @@ from testbed.run import folder_name, run_study
 from testbed.study import Study
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FIGURES = {
+FIGURES: dict[str, tuple[str, ...]] = {
     "disentangle": ("ranking",),
     "width": ("barrier_architecture_hidden",),
     "instability": ("barrier_ensemble_spawn_step",),
@@ -49,6 +49,8 @@ FIGURES = {
     "lazy": ("barrier_architecture_hidden",),
     "twins_lean": ("twins",),
     "smoothing": ("ranking",),
+    "spread": (),  # its figure is that of benchmarks/spread.py
+    "full_batch": ("barrier_training_snapshot",),
 }
 
 

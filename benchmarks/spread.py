@@ -1,6 +1,6 @@
 """Which orders of the loss make the barrier of siblings, and what says how far they are apart.
 
-    python benchmarks/spread.py [--runs runs] [--quick] [--json]
+    python benchmarks/spread.py [--runs runs] [--quick] [--json] [--figure docs/figures/spread.svg]
 
 Of the families of the study spread (run first if it has not been), in the mean of the midpoint's gap over all pairs of
 a family's siblings, H, T and F being the loss's derivatives at their mean and Σ their spread:
@@ -10,8 +10,8 @@ a family's siblings, H, T and F being the loss's derivatives at their mean and �
 
 and the variance tr Σ of one end, measured, and by SGD on the quadratic (`theory.quadratic_spread`) with Hessian and
 gradient noise at the siblings' mean, and at the split, of one family a cell and data set. A row a cell (data sets and
-families as one); then, over cells that learnt, rank correlations with the measured gap and their 95 % bootstrap
-intervals over cells.
+families as one); then in how many cells that learnt each of the study's predictions held; then rank correlations with
+the measured gap over these cells, and their 95 % bootstrap intervals over cells.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import itertools
 import json
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import polars as pl
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
@@ -39,6 +41,7 @@ from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import plan
 from testbed.measures.hessian import hessian_vector
 from testbed.pair_set import layers
+from testbed.report.figures.draw import STYLE
 from testbed.results import Results
 from testbed.run import folder_name, run_study
 
@@ -65,23 +68,54 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
     parser.add_argument("--json", action="store_true", help="one object a row")
+    parser.add_argument("--figure", type=Path, help="draw the gap against second order into this file")
     options = parser.parse_args()
     study = Study.load("spread", quick=options.quick)
     folder = options.runs / folder_name("spread", options.quick)
     results = Results.load(run_study(study, folder, progress=True).parent)
     families = pl.concat([of_launch(results, launch) for launch in plan(study).launches])
     cells = by_cell(results, families)
-    correlations = what_goes_with_it(cells.filter(pl.col("error at the ends") <= LEARNT))
+    learnt = cells.filter(pl.col("error at the ends") <= LEARNT)
+    if options.figure:
+        with mpl.rc_context(fname=STYLE):
+            drawn(learnt).savefig(options.figure, metadata={"Date": None})
+    held, correlations = what_held(learnt), what_goes_with_it(learnt)
     if options.json:
-        for row in (*cells.iter_rows(named=True), *correlations):
+        for row in (*cells.iter_rows(named=True), *held, *correlations):
             print(json.dumps(row))
         return
     console = Console(width=200)
-    for title, rows in (("cells", cells.to_dicts()), ("rank correlation with the gap", correlations)):
+    for title, rows in (
+        ("cells", cells.to_dicts()),
+        ("predicted", held),
+        ("rank correlation with the gap", correlations),
+    ):
         table = Table(*rows[0], title=title, box=None)
         for row in rows:
             table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
         console.print(table)
+
+
+def drawn(cells: pl.DataFrame) -> Figure:
+    """The measured gap of every cell against −¼ tr(HΣ), and against the distance of the ends."""
+    figure = Figure(figsize=(6.6, 3.2))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for mark, (split, some) in zip("os^Dv", cells.sort(SPLIT).group_by(SPLIT, maintain_order=True), strict=False):
+        style = {"marker": mark, "ls": "", "ms": 4.5, "color": "black", "mfc": "white", "mew": 0.9}
+        left.plot(some["second"], some["gap"], label=f"split at {split[0]}", **style)
+        right.plot(some["distance"], some["gap"], **style)
+    for ax in (left, right):
+        ax.set_yscale("symlog", linthresh=1e-3)
+        ax.axhline(0, color="0.5", lw=0.8)
+    left.set_xscale("symlog", linthresh=1e-3)
+    left.axvline(0, color="0.5", lw=0.8)
+    ends = [-0.01, 0, 0.5]
+    left.plot(ends, ends, color="0.5", lw=0.8, ls="--")
+    right.set_xscale("log")
+    left.set(xlabel="second order at the siblings' mean, −¼ tr(HΣ), nats", ylabel="midpoint above the chord, nats")
+    right.set_xlabel("distance of the ends")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7)
+    return figure
 
 
 def by_cell(results: Results, families: pl.DataFrame) -> pl.DataFrame:
@@ -103,6 +137,36 @@ def by_cell(results: Results, families: pl.DataFrame) -> pl.DataFrame:
         .with_columns((pl.col(RATE) / pl.col(BATCH)).alias("η/b"))
         .with_columns((pl.col("η/b") * (1 - pl.col(SPLIT) / steps)).alias("η/b · time apart"))
     )
+
+
+def what_held(cells: pl.DataFrame) -> list[dict[str, object]]:
+    """In how many of the cells that each prediction speaks of it held."""
+    gap, second = pl.col("gap"), pl.col("tr HΣ")
+    off = (pl.col("fourth") / gap - 1).abs()
+    ratio = {
+        place: (pl.col(f"tr Σ, quadratic at the {place}") / pl.col("tr Σ")).log().abs() for place in ("end", "split")
+    }
+    last = cells[SPLIT].max()
+    everywhere = pl.lit(True)
+    asked = {
+        "tr HΣ > 0": (everywhere, second > 0),
+        "tr HΣ > 0 exactly where the gap is below 0": (everywhere, (second > 0) == (gap < 0)),
+        "to 0.02 nats, fourth order within a quarter": (gap.abs() <= 0.02, off < 0.25),
+        "below the chord, fourth order within a quarter": (gap < 0, off < 0.25),
+        "above the chord, F:ΣΣ < 0": (gap > 0, pl.col("F:ΣΣ") < 0),
+        "beyond 0.1 nats, fourth order off by more than half": (gap > 0.1, off > 0.5),
+        "the last split, tr Σ of the quadratic at the end within two": (
+            pl.col(SPLIT) == last,
+            ratio["end"] < np.log(2),
+        ),
+        "split at 0, that beyond two": (pl.col(SPLIT) == 0, ratio["end"] > np.log(2)),
+        "split at 0, of the quadratic at the split beyond ten": (pl.col(SPLIT) == 0, ratio["split"] > np.log(10)),
+    }
+    rows: list[dict[str, object]] = []
+    for name, (where, holds) in asked.items():
+        some = cells.filter(where)
+        rows.append({"prediction": name, "held in": some.filter(holds).height, "of": some.height})
+    return rows
 
 
 def what_goes_with_it(cells: pl.DataFrame) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ fourth derivatives at μ,
 The slope at μ does not enter, since E w = 0: nor does third order, in a Gaussian. It does enter about a minimum θ*,
 where the mean is off by H m = −½ T:Σ so that tr(HΣ) is that at θ* plus T:Σ·m = −½ (T:Σ)ᵀH⁻¹(T:Σ); and by the skewness
 M₃ of SGD's stationary law, of the same order η². So in a convex quadratic, F = 0, the gap is −u tr(HΣ) ≤ 0: no
-barrier. A barrier needs a loss that is concave in the mean over the spread: −F:ΣΣ as large as the curvature.
+barrier. One needs tr(HΣ) < 0, a mean on a ridge between the ends, or −F:ΣΣ as large as the curvature.
 
 The spread itself has a closed form for a quadratic: SGD θ ← θ − η (Hθ + ξ), E ξξᵀ = C, answers a unit of noise in the
 eigendirection of curvature λ, k steps later, by the response r_k(λ) = −η(1 − ηλ)ᵏ (with momentum β: of
