@@ -50,6 +50,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "twins_lean": ("twins",),
     "smoothing": ("ranking",),
     "spread": (),  # its figure is that of benchmarks/spread.py
+    "committee_paths": (),  # it has a table of benchmarks/committee_paths.py
     "full_batch": ("barrier_training_snapshot",),
 }
 

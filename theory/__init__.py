@@ -10,7 +10,8 @@
     certified     any depth and activation, both losses: `certified_path` gives [lo, hi] of each barrier and a proof,
                   `objections` checks it by other arithmetic
     online        erf committees, online SGD, inputs → ∞: `twin_students`
-    structure     `cross_entropy_parts`, `feature_residuals`, `linearly_connected`, `sphere_path`, `curvature_bound`,
+    structure     `cross_entropy_parts`, `feature_residuals`, `linearly_connected`, `sphere_path`, `least_segments`,
+                  `common_centre`, `straight_probability`, `centre_probability`, `curvature_bound`,
                   `expanded_path`, `loss_derivatives`, `sibling_gap`, `quadratic_spread`, `counterexample_data`,
                   `midpoint_errors`
 
@@ -66,7 +67,9 @@ __all__ = [
     "TwinStudents",
     "aligned_flow",
     "barriers_on_grid",
+    "centre_probability",
     "certified_path",
+    "common_centre",
     "counterexample_data",
     "cross_entropy_parts",
     "curvature_bound",
@@ -79,6 +82,7 @@ __all__ = [
     "flow_losses",
     "flow_overlaps",
     "gradient_descent_solution",
+    "least_segments",
     "linear_path",
     "linearly_connected",
     "loss_derivatives",
@@ -94,6 +98,7 @@ __all__ = [
     "series_moment",
     "sibling_gap",
     "sphere_path",
+    "straight_probability",
     "twin_students",
 ]
 HOMES = {
