@@ -12,7 +12,7 @@ Of the networks of the study committee_paths (run first if it has not been), a r
     … given the counts       the same (one and two) if each network's numbers of units on the axes are as they are and
                              the rest is chance
     most segments            of the pairs of the study; 0: some are joined by none
-    over the centre          the largest barrier (training loss) of A – C – B, C made from the ends' axes, where it exists
+    over the centre          the largest barrier (training loss) of A – C – B, C made from the ends' axes
     straight                 the mean barrier of straight lines where one segment does not do
     bend, where two do / do not   mean barriers over a trained bend
 """
@@ -26,7 +26,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
 from rich.console import Console
 from rich.table import Table

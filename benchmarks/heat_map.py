@@ -64,7 +64,7 @@ def figure(results: Results) -> Figure:
             )
             ax = axes[row, column]
             _map(ax, barrier, error)
-            ax.set_title(f"batches of {batch}, label noise {noise:g}")
+            ax.set_title(f"batches of {batch}, label noise {noise:g}", fontsize=8)
             ax.set_xticks(range(len(splits)), [str(split) for split in splits])
             ax.set_yticks(range(len(rates)), [f"{rate:g}" for rate in rates])
         axes[row, 0].set_ylabel("learning rate")
@@ -82,7 +82,7 @@ def _map(ax: Axes, barrier: np.ndarray, error: np.ndarray) -> None:
         ax.text(column, row, f"{100 * value:.1f}", ha="center", va="center", fontsize=7, color=colour)
         if error[row, column] > LEARNT:
             corner = (column - 0.5, row - 0.5)
-            ax.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor="0.55", linewidth=0))
+            ax.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="///", edgecolor="0.7", linewidth=0))
     over = barrier > STABLE
     for row, column in np.ndindex(*barrier.shape):
         if column + 1 < barrier.shape[1] and over[row, column] != over[row, column + 1]:

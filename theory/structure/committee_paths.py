@@ -1,4 +1,4 @@
-"""How many straight segments join two minima of a committee, and how often: counts for units that choose axes at random.
+"""How many straight segments join two minima of a committee, and how often, if units choose their axes at random.
 
 The minima are those of `sphere_teacher`: every unit of Σ_{i≤m} relu(w_i·x) has a type, the axis j ≤ M it lies on, or is
 0; every axis has a unit. A segment between two minima has zero loss where no unit has different axes at its ends, so
@@ -68,7 +68,7 @@ def centre_probability(n_units: int, n_teacher: int, n_minima: int = 2) -> Fract
 
 
 def common_centre(minima: ArrayLike, n_teacher: int, *, tolerance: float = 1e-9) -> Array:
-    """A minimum that a zero-loss segment joins to each of several minima, [n_sets, width, n_inputs]; NaN: there is none.
+    """A minimum that zero-loss segments join to each of several, [n_sets, width, n_inputs]; NaN where there is none.
 
     Its units that have one axis in all of the set (or are 0 in some) share that axis alike, those that are 0 in all
     take axes that none has, the rest are 0.
@@ -89,7 +89,7 @@ def common_centre(minima: ArrayLike, n_teacher: int, *, tolerance: float = 1e-9)
     w = np.asarray(minima, dtype=np.float64)
     if w.ndim != 4:
         raise ValueError(f"minima has shape {w.shape}; give [n_sets, n_minima, width, n_inputs]")
-    n_sets, n_minima, width, n_inputs = w.shape
+    n_sets, _, width, n_inputs = w.shape
     types = neuron_types(w.reshape(-1, width, n_inputs), n_teacher, tolerance=tolerance).reshape(w.shape[:3])
     centres = np.zeros((n_sets, width, n_inputs))
     for k in range(n_sets):
