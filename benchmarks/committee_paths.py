@@ -78,8 +78,10 @@ def of_launch(results: Results, launch: Launch) -> dict[str, object]:
     counted = {"one": (2, _equal), "two": (2, _served), "three": (3, _served), "four": (4, _served)}
     for name, (size, joined) in counted.items():
         row[name] = share(types, size, joined)
-        chance = theory.straight_probability if name == "one" else theory.centre_probability
-        independent = chance(width, N_AXES) if name == "one" else chance(width, N_AXES, size)
+        if name == "one":
+            independent = theory.straight_probability(width, N_AXES)
+        else:
+            independent = theory.centre_probability(width, N_AXES, size)
         row[f"{name}, if independent"] = _shown(float(independent))
     row["one, given the counts"], row["two, given the counts"] = (_shown(value) for value in given_the_counts(types))
     return row | tried_out(results, launch, params, types)

@@ -4,7 +4,7 @@
     population    two layers, x ~ N(μ, Σ), a two-layer teacher: `population_loss`, `population_path`, and the
                   moments E σ(u), E σ(u) τ(w) they are made of: `first_moment`, `second_moment`, `series_moment`
     linear        linear networks of any depth: `linear_path`, `depth_two_barrier`, `gradient_descent_solution`;
-                  gradient flow of two layers: `flow_overlaps`, `flow_losses`, `aligned_flow`
+                  gradient flow of two layers: `flow_overlaps`, `flow_losses`, `flow_barriers`, `aligned_flow`
     finite_data   relu and leaky relu, squared loss on samples: `piecewise_path`, `piecewise_barriers` for two layers,
                   `deep_piecewise_path`, `deep_piecewise_barriers` for any depth
     certified     any depth and activation, both losses: `certified_path` gives [lo, hi] of each barrier and a proof,
@@ -79,6 +79,7 @@ __all__ = [
     "expanded_path",
     "feature_residuals",
     "first_moment",
+    "flow_barriers",
     "flow_losses",
     "flow_overlaps",
     "gradient_descent_solution",

@@ -16,6 +16,16 @@ McClelland & Ganguli 2014, arXiv 1312.6120, eq. 9, time constant 1):
 
     u(t) = s e^{2st} / (e^{2st} − 1 + s/u₀)
 
+Two such flows that differ in R alone have one map and one loss at every time. On the straight path between them the map
+is M − α(1 − α) U √u K √u Vᵀ with K = 2 − R_AᵀR_B − R_BᵀR_A, so that the loss lies above theirs by
+α(1−α) Σ_k (s_k − u_k) u_k K_kk + ½ α²(1−α)² Σ_kl u_k u_l K_kl²: from starts u₀ ≤ s, as K_kk ≥ 0, most at α = ½,
+
+    B(t) = ¼ Σ_k (s_k − u_k) u_k K_kk + (1/32) Σ_kl u_k u_l K_kl²
+
+A mode of K_kk = κ < 4 is furthest apart on the way: its share is largest, κs²/(16 − 2κ), at u = s/(2 − κ/4), and falls
+to κ²s²/32. Independent wide networks have κ = 2: the barrier rises to s²/6 when two thirds of the mode are learnt, and
+ends at three quarters of that.
+
 Gradient descent with a small rate η is near the flow at t = η · steps.
 """
 
@@ -166,6 +176,42 @@ def aligned_flow(
     scaled = basis[:, None] * root
     first, second = scaled @ right, (left * root) @ basis[:, None].swapaxes(2, 3)
     return [(first.reshape((-1, *first.shape[2:])), None), (second.reshape((-1, *second.shape[2:])), None)]
+
+
+def flow_barriers(
+    second_moments: SecondMoments, strengths: ArrayLike, basis_a: ArrayLike, basis_b: ArrayLike, times: ArrayLike
+) -> Array:
+    """B(t) between two aligned flows that differ in the hidden basis alone, [n_pairs, n_times]; every definition's.
+
+    Args:
+        second_moments: as `aligned_flow` takes them.
+        strengths: u₀ [rank] or [n_pairs, rank], of both.
+        basis_a: R_A [n_pairs, width, rank] with orthonormal columns, or one.
+        basis_b: R_B, of the same shape.
+        times: [n_times], at least 0.
+
+    Raises:
+        ValueError: as `aligned_flow`, or the bases' shapes differ.
+
+    Example:
+        >>> moments = SecondMoments(np.eye(1), [[2.0]], [[4.0]], [0.0], [0.0])  # y = 2x, s = 2
+        >>> flow_barriers(moments, [0.01], [[1.0], [0.0]], [[0.0], [1.0]], [1.5, 20.0]).round(3)  # κ = 2: to s²/8
+        array([[0.667, 0.5  ]])
+    """
+    a, b = (finite(name, basis) for name, basis in (("basis_a", basis_a), ("basis_b", basis_b)))
+    if a.shape != b.shape:
+        raise ValueError(f"basis_a has shape {a.shape} and basis_b {b.shape}; they must agree")
+    t = _times(times)
+    (first, _), _ = aligned_flow(second_moments, strengths, a, t)
+    aligned_flow(second_moments, strengths, b, t[:1])  # refuses what is no basis
+    a, b = (basis.reshape((-1, *basis.shape[-2:])) for basis in (a, b))
+    _, s, right = np.linalg.svd(_whitened_cross(second_moments), full_matrices=False)
+    u = ((first @ right.T) ** 2).sum(axis=1).reshape(len(first) // len(t), len(t), len(s))
+    overlap = a.swapaxes(1, 2) @ b
+    k = 2 * np.eye(len(s)) - overlap - overlap.swapaxes(1, 2)
+    curvature = ((s - u) * u * np.diagonal(k, axis1=1, axis2=2)[:, None]).sum(axis=2) / 4
+    height = curvature + np.einsum("ntk,nkl,ntl->nt", u, k**2, u) / 32
+    return np.asarray(np.maximum(height, 0.0))  # convex in α(1 − α): largest at ½, or at the ends where u₀ > s
 
 
 def _whitened_cross(moments: SecondMoments) -> Array:

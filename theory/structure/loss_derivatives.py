@@ -141,7 +141,7 @@ def _activated(sigma: Callable[[Array], tuple[Array, ...]], z: list[Array]) -> l
 def _mse(f: list[Array], y: Array) -> list[Array]:
     """The series of ½ ‖f − y‖², [n, n_samples] each."""
     e = [f[0] - y, *f[1:]]
-    return [0.5 * sum((e[j] * e[k - j]).sum(2) for j in range(k + 1)) for k in range(ORDER + 1)]
+    return [0.5 * np.sum([(e[j] * e[k - j]).sum(2) for j in range(k + 1)], axis=0) for k in range(ORDER + 1)]
 
 
 def _cross_entropy(f: list[Array], y: Array) -> list[Array]:

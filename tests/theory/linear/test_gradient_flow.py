@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from theory import SecondMoments, aligned_flow, depth_two_barrier, flow_losses, flow_overlaps, linear_path
+from theory import (
+    SecondMoments,
+    aligned_flow,
+    depth_two_barrier,
+    flow_barriers,
+    flow_losses,
+    flow_overlaps,
+    linear_path,
+)
 
 
 def moments_of(cross):
@@ -111,6 +119,31 @@ def test_barrier_between_two_flows():
     assert 0 < barriers[0] < 2e-3 < barriers[1] < barriers[2]
     last = [[(w[2:3], None) for w, _ in layers] for layers in (a, b)]
     np.testing.assert_allclose(barriers[2], depth_two_barrier(*last)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("strength", [0.01, 6.0])  # below and above the task's singular values
+def test_barriers_along_two_flows(strength):
+    """Against the exact path between their weights at every time."""
+    rng = np.random.default_rng(3)
+    cross = rng.standard_normal((2, 3))
+    a, b = (np.stack([np.linalg.qr(rng.standard_normal((5, 2)))[0] for _ in range(4)]) for _ in range(2))
+    times = np.array([0.0, 0.5, 1.0, 2.0, 10.0])
+    strengths = strength * rng.uniform(0.5, 2, (4, 2))
+    weights = [aligned_flow(moments_of(cross), strengths, basis, times) for basis in (a, b)]
+    expected = linear_path(*weights, moments_of(cross)).barrier().value.reshape(4, 5)
+    found = flow_barriers(moments_of(cross), strengths, a, b, times)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    assert found.max() > 0.01
+
+
+@pytest.mark.parametrize("angle", [0.4, 1.2, np.pi / 2, 2.5])
+def test_a_mode_is_furthest_apart_on_the_way(angle):
+    """κ = 2 − 2 cos φ: the largest barrier is κs²/(16 − 2κ), the last κ²s²/32."""
+    s, kappa = 1.7, 2 - 2 * np.cos(angle)
+    a, b = np.array([[1.0], [0.0]]), np.array([[np.cos(angle)], [np.sin(angle)]])
+    found = flow_barriers(moments_of(np.array([[s]])), [1e-3], a, b, np.linspace(0, 12, 20_001))[0]
+    assert found.max() == pytest.approx(kappa * s**2 / (16 - 2 * kappa), rel=1e-6)
+    assert found[-1] == pytest.approx(kappa**2 * s**2 / 32, rel=1e-6)
 
 
 def test_refusals():

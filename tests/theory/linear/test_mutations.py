@@ -42,6 +42,8 @@ def check_gradient_flow():
     (w1, _), (w2, _) = gradient_flow.aligned_flow(moments, [0.1], [[1.0]], t)
     close(w1[:, 0, 0] * w2[:, 0, 0], u)
     close(np.abs(w1), np.abs(w2))
+    between = gradient_flow.flow_barriers(moments, [0.1], [[1.0], [0.0]], [[0.0], [1.0]], t)
+    close(between[0], (2 - u) * u / 2 + u**2 / 8)
     still = networks.SecondMoments(np.eye(1), [[0.0]], [[5.0]], [0.0], [0.0])  # u' = −2u²
     close(gradient_flow.flow_overlaps(start, still, t)[0, :, 1, 0], 0.1 / (1 + 0.2 * t))
     (w1, _), (w2, _) = gradient_flow.aligned_flow(still, [0.1], [[1.0]], t)
@@ -50,7 +52,7 @@ def check_gradient_flow():
 
 @mutation_cases(
     (networks, {"linear_path", "depth_two_barrier", "gradient_descent_solution", "_end_to_end"}, check_linear),
-    (gradient_flow, {"flow_overlaps", "flow_losses", "aligned_flow"}, check_gradient_flow),
+    (gradient_flow, {"flow_overlaps", "flow_losses", "aligned_flow", "flow_barriers"}, check_gradient_flow),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)
