@@ -51,6 +51,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "smoothing": ("ranking",),
     "spread": (),  # its figure is that of benchmarks/spread.py
     "committee_paths": (),  # it has a table of benchmarks/committee_paths.py
+    "proved": ("barrier_architecture_hidden",),
     "full_batch": ("barrier_training_snapshot",),
 }
 

@@ -19,8 +19,8 @@ Written down before it ran:
   4  standard: the closed form does not hold, the mean is off by more than 20 % of its largest value.
 
 1 and 4 held. 2 failed at width 16 (by 24 %): random directions r_k are not orthogonal there, and what a mode shares
-with those learnt before it is lost. "orthogonal" takes this off (Gram and Schmidt, in the order of learning): added after
-these numbers were seen. 3 failed: the second mode is under way before the first has come down.
+with those learnt before it is lost. "orthogonal" takes this off (Gram and Schmidt, in the order of learning): added
+after these numbers were seen. 3 failed: the second mode is under way before the first has come down.
 
 Rows: start, width, time, mean barrier measured, predicted and orthogonal, in units of the loss; then how far the means
 are off at most, and the largest difference of a pair, in units of the largest value.

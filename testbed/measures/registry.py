@@ -10,6 +10,7 @@ from testbed.kinds import Measure, Prediction
 from testbed.measures import (
     bend,
     calibration,
+    certified,
     convexity,
     disagreement,
     features,
@@ -35,6 +36,7 @@ MEASURES: dict[str, Measure] = {
         convexity.MEASURE,
         repair.MEASURE,
         repair.MATCHED,
+        certified.MEASURE,
     )
 }
 PREDICTIONS: dict[str, Prediction] = {

@@ -9,7 +9,7 @@ from testbed.alignment.registry import ALIGNMENTS
 from testbed.measures.registry import PREDICTIONS
 from testbed.report.tables import grid_numbers
 from testbed.report.verdicts import NAMES, name_of
-from testbed.results.comparison import group_means, interval, nearest_alpha, z_summary
+from testbed.results.comparison import group_means, interval, nearest_alpha, number, z_summary
 from testbed.results.results import Results
 from testbed.results.tables import GAPS
 
@@ -54,7 +54,7 @@ def further(results: Results) -> list[str]:
 
 def checks(results: Results) -> list[str]:
     """How far measured and predicted agree."""
-    return _z_sentences(results) + _grid_sentences(results) + _twin_sentences(results)
+    return _z_sentences(results) + _grid_sentences(results) + _twin_sentences(results) + _certified_sentences(results)
 
 
 def aligned_sentences(results: Results, kind: str) -> list[str]:
@@ -139,6 +139,21 @@ def _twin_sentences(results: Results) -> list[str]:
                 f"{max(apart):.1g} of the largest loss on a path."
             )
     return said
+
+
+def _certified_sentences(results: Results) -> list[str]:
+    """Of how many pairs the barrier is known with a proof, and to what."""
+    if not results.has("certified_gap"):
+        return []
+    proved = results.measured.filter(pl.col("certified_gap").is_not_null())
+    if not len(proved):
+        return []
+    return [
+        f"Of {len(proved):,} of {len(results.measured):,} pairs, drawn by their seeds, the training barrier is "
+        f"enclosed with a proof: it is {number(proved['certified_barrier'].mean())} in the mean, up to "
+        f"{number(proved['certified_gap'].max())} more at most, and the grid misses of it at least "
+        f"{number(proved['certified_missed'].max())} where it misses most ({results.unit})."
+    ]
 
 
 def count(results: Results) -> str:
