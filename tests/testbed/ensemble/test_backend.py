@@ -36,7 +36,7 @@ KERNELS = {  # with --quick
     "million": 3,
     "modulo": 21,
     "plateau": 8,
-    "proved": 0,
+    "proved": 12,
     "rebasin": 3,
     "segments": 9,
     "smoothing": 4,
