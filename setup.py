@@ -102,7 +102,8 @@ setup(
     packages=find_packages(include=["kernels*", "theory*", "testbed*"]),
     package_data={
         "kernels.native": ["*.h", "*.cpp"],
-        "testbed": ["studies/*.toml"],
+        "theory": ["*.pyi"],
+        "testbed": ["*.pyi", "studies/*.toml"],
         "testbed.report": ["*.mplstyle", "templates/*"],
     },
     ext_modules=[
@@ -119,6 +120,7 @@ setup(
     install_requires=[
         "jaxtyping>=0.2.30",
         "jinja2>=3.1",
+        "lazy-loader>=0.4",
         "loky>=3.4",
         "matplotlib>=3.8",
         "mpmath>=1.3",

@@ -11,10 +11,10 @@ docs/architecture.md says which wing holds what.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import lazy_loader
 
 
 def _check_neighbours() -> None:
@@ -33,43 +33,6 @@ def _check_neighbours() -> None:
 
 _check_neighbours()
 
-if TYPE_CHECKING:
-    from testbed.barriers import Barriers, barrier
-    from testbed.errors import StudyError
-    from testbed.pair_set import PairSet
-    from testbed.results.results import load
-    from testbed.run import run_study, write_report
-    from testbed.soups import Soups, soup
-    from testbed.study import Study
-
-__all__ = [
-    "Barriers",
-    "PairSet",
-    "Soups",
-    "Study",
-    "StudyError",
-    "barrier",
-    "load",
-    "run_study",
-    "soup",
-    "write_report",
-]
-HOMES = {
-    "Barriers": "testbed.barriers",
-    "barrier": "testbed.barriers",
-    "load": "testbed.results.results",
-    "PairSet": "testbed.pair_set",
-    "Study": "testbed.study",
-    "StudyError": "testbed.errors",
-    "Soups": "testbed.soups",
-    "soup": "testbed.soups",
-    "run_study": "testbed.run",
-    "write_report": "testbed.run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """The public names, imported when they are asked for: the command can be interrupted while torch is loading."""
-    if name not in HOMES:
-        raise AttributeError(f"module 'testbed' has no attribute {name!r}")
-    return getattr(importlib.import_module(HOMES[name]), name)
+# names and their modules stand in __init__.pyi; each is imported when it is asked for, so that the command answers at
+# once, and can be interrupted while torch is loading
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

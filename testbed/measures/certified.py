@@ -6,8 +6,7 @@ enclosure of interval branch and bound costs about as much as thousands of measu
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 import theory
 from testbed.kinds import Column, Extent, Measure, Work
@@ -15,7 +14,9 @@ from testbed.measures.segments import chain_barriers
 from testbed.measures.twin_check import ONE_IN, sample
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
-from theory.certified.intervals import ENCLOSED_ACTIVATIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLERANCE = 1e-3  # width asked of an enclosure, in units of the loss
 MOST_PIECES = 2000  # of [0, 1]; a search that stops there leaves a wider interval, which holds the barrier all the same
@@ -24,7 +25,7 @@ MOST_PIECES = 2000  # of [0, 1]; a search that stops there leaves a wider interv
 def enclosures(pairs: PairSet) -> Tensor:
     """[lo, hi] of each pair's barrier (training loss, `linear`), on the samples of A, `[n_pairs, 2]`.
 
-    >>> import kernels
+    >>> import kernels, torch
     >>> architecture = kernels.Architecture((2, 3, 1), "tanh")
     >>> a, b = architecture.initial(2, seed=1), architecture.initial(2, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)))
@@ -32,6 +33,8 @@ def enclosures(pairs: PairSet) -> Tensor:
     >>> bool((measured <= found[:, 1]).all()), bool((found[:, 1] - found[:, 0] <= 2e-3).all())
     (True, True)
     """
+    import torch
+
     found = torch.empty(len(pairs), 2, dtype=torch.float64)
     train = pairs.training_samples
     for number in train.set_a.unique().tolist():
@@ -53,6 +56,8 @@ def enclosures(pairs: PairSet) -> Tensor:
 
 
 def _compute(pairs: PairSet) -> dict[str, Tensor]:
+    import torch
+
     found = {column.name: torch.full((len(pairs),), torch.nan, dtype=torch.float64) for column in MEASURE.columns}
     rows = sample(pairs)
     if len(rows):
@@ -72,6 +77,8 @@ def _lacks(setting: Setting) -> str | None:
     architecture = setting.architecture
     if architecture.normalise or architecture.residual:
         return "needs networks without architecture.normalise and architecture.residual"
+    from theory.certified.intervals import ENCLOSED_ACTIVATIONS
+
     if architecture.activation not in ENCLOSED_ACTIVATIONS:
         return f"needs an architecture.activation of {', '.join(ENCLOSED_ACTIVATIONS)}"
     return None

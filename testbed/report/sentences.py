@@ -148,11 +148,12 @@ def _certified_sentences(results: Results) -> list[str]:
     proved = results.measured.filter(pl.col("certified_gap").is_not_null())
     if not len(proved):
         return []
+    barrier, gap, missed = (proved[f"certified_{name}"].to_numpy() for name in ("barrier", "gap", "missed"))
     return [
         f"Of {len(proved):,} of {len(results.measured):,} pairs, drawn by their seeds, the training barrier is "
-        f"enclosed with a proof: it is {number(proved['certified_barrier'].mean())} in the mean, up to "
-        f"{number(proved['certified_gap'].max())} more at most, and the grid misses of it at least "
-        f"{number(proved['certified_missed'].max())} where it misses most ({results.unit})."
+        f"enclosed with a proof: it is {number(float(barrier.mean()))} in the mean, up to "
+        f"{number(float(gap.max()))} more at most, and the grid misses of it at least "
+        f"{number(float(missed.max()))} where it misses most ({results.unit})."
     ]
 
 

@@ -103,6 +103,7 @@ def killed_at_random(processes, tables, whole, tmp_path, trials) -> int:
     return killed
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment(processes, tables, whole, tmp_path):
     killed_at_random(processes, tables, whole, tmp_path, 2)
 

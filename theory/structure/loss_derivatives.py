@@ -128,7 +128,8 @@ def _affine(h: list[Array], weight: Array, change: Array) -> list[Array]:
 def _activated(sigma: Callable[[Array], tuple[Array, ...]], z: list[Array]) -> list[Array]:
     """The series of σ(z)."""
     s0, s1, s2, s3, s4 = sigma(z[0])
-    z1, z2, z3, z4 = [*z[1:], *[np.zeros_like(z[0])] * (ORDER + 1 - len(z))]
+    missing = [np.zeros_like(z[0])] * (ORDER + 1 - len(z))
+    z1, z2, z3, z4 = z[1:] + missing
     return [
         s0,
         s1 * z1,

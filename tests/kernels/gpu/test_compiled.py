@@ -56,7 +56,14 @@ def compare(problem, **options) -> None:
     assert torch.equal(state.arrays["stopped_at"], want.stopped_at)
 
 
-@pytest.mark.parametrize("case", [case for case in (*TRAINING, *SETTINGS) if "gelu" not in case])
+LONG = (
+    *("memory, every setting, adamw", "memory, every setting, momentum"),
+    *("memory, epoch, sgd with decay", "lanes, epoch, adamw, masked"),
+)
+CASES = [case for case in (*TRAINING, *SETTINGS) if "gelu" not in case]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in LONG)) for case in CASES])
 def test_training(case):
     compare(make(case) if case.startswith("lanes") else make(case, n=3, steps=5))
 

@@ -80,6 +80,7 @@ def run_while_workers_are_killed(client, study, folder, kills, pause, rng) -> in
     return len(killed)
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_bytes_with_and_without_losses(client, study, expected, tmp_path):
     run_study(study, tmp_path / "whole", cluster=client.scheduler.address)
     assert contents(tmp_path / "whole") == expected

@@ -76,7 +76,10 @@ def special(name: str, dtype: torch.dtype = torch.float64, n: int = 2):
     return training_problem(architecture, params, source, training, data_seeds=7, **options)
 
 
-@pytest.mark.parametrize("size", SIZES)
+LONG = ("wide and deep", "one fresh sample")
+
+
+@pytest.mark.parametrize("size", [pytest.param(size, marks=[pytest.mark.slow] * (size in LONG)) for size in SIZES])
 def test_networks_of_any_size(size):
     p = problem(**{"n": 3} | SIZES[size])
     assert launch.plan(p).layout.name == "memory"
@@ -111,7 +114,9 @@ def test_optimizers_and_activations(optimizer, activation):
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
-@pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
+@pytest.mark.parametrize(
+    "batch", ["full", "epoch", *(pytest.param(batch, marks=pytest.mark.slow) for batch in ("replacement", "online"))]
+)
 @pytest.mark.parametrize("loss", [pytest.param("mse", marks=pytest.mark.slow), "cross_entropy"])
 def test_batches_in_single_precision(batch, loss):
     p = problem((36, 17, 2), "erf", "adam", loss, batch, torch.float32, n=2, n_samples=19, batch_size=18, n_datasets=2)
@@ -144,7 +149,7 @@ def test_divergence_stays_with_its_network():
     ("widths", "loss"),
     [((3, 2), "mse"), ((40, 3, 1), "mse"), ((40, 3, 35), "cross_entropy"), ((33, 20, 18, 2), "cross_entropy")],
 )
-@pytest.mark.parametrize("online", [False, True])
+@pytest.mark.parametrize("online", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_paths(widths, loss, online, monkeypatch):
     teacher = Architecture((widths[0], 3, widths[-1]), "tanh") if online else None
     p = paths(widths, "relu", loss, n=2, n_alphas=2, n_datasets=2, n_samples=19, teacher=teacher)

@@ -105,7 +105,7 @@ def test_seeds_of_networks(seed):
 
 
 @pytest.mark.parametrize("uniform", [False, True])
-@pytest.mark.parametrize("n_parameters", [1, 13, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_parameters", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (13, 64))])
 def test_initial_parameters(monkeypatch, uniform, n_parameters):
     """Float32 to the bit, in one launch or in many; float64 to a few units in the last place."""
     from kernels.gpu import draws

@@ -48,7 +48,9 @@ CLASSES = TABLES | {
 }
 
 
-@pytest.mark.parametrize("tables", [pytest.param(TABLES, marks=pytest.mark.slow), PRUNED, CLASSES])
+@pytest.mark.parametrize(
+    "tables", [*(pytest.param(tables, marks=pytest.mark.slow) for tables in (TABLES, PRUNED)), CLASSES]
+)
 def test_the_kernels_of_a_study_are_known_beforehand(tables, launched, monkeypatch, tmp_path):
     """What `testbed.ensemble.backend.problems` names is what is launched: all of it can be compiled ahead."""
     monkeypatch.setattr(planes, "plane", partial(planes.plane, resolution=3))

@@ -53,7 +53,7 @@ def test_optimizers(optimizer, masked):
 
 
 @pytest.mark.parametrize("batch", ["full", "epoch", "replacement", "online"])
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("loss", ["mse", pytest.param("cross_entropy", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("n_datasets", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches(batch, loss, n_datasets):
     p = problem((5, 3, 3), "erf", loss=loss, batch=batch, n_samples=11, n_datasets=n_datasets)
@@ -103,7 +103,8 @@ def test_a_long_run_in_double():
     check(gpu.train(p), reference.train(p), 1e-10)
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", pytest.param("adam", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_the_bits_do_not_depend_on_how_the_run_is_cut(optimizer, monkeypatch):
     """Launches of one step, and pieces of two networks, give what one launch gives."""
     p = problem((3, 4, 1), optimizer=optimizer, batch="epoch", n=5, steps=5, batch_size=3, record_every=2)

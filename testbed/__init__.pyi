@@ -1,0 +1,10 @@
+from .barriers import Barriers as Barriers
+from .barriers import barrier as barrier
+from .errors import StudyError as StudyError
+from .pair_set import PairSet as PairSet
+from .results.results import load as load
+from .run import run_study as run_study
+from .run import write_report as write_report
+from .soups import Soups as Soups
+from .soups import soup as soup
+from .study import Study as Study
