@@ -27,6 +27,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "test_interpreted" not in item.nodeid)
 
 
+@pytest.fixture(autouse=True)
+def figures_by_this_process(monkeypatch):
+    """Figures are saved where the test runs: workers share the cores, and processes take a second to start."""
+    monkeypatch.setattr("testbed.figure_files.cores", lambda: 1)
+
+
 @pytest.fixture
 def no_figures(monkeypatch):
     """Runs write an empty report: figures would only take time."""

@@ -9,11 +9,11 @@ import torch
 
 import kernels
 from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
-from testbed.ensemble.crew import processes
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
 from testbed.ensemble.shards import pair_work, training_work
 from testbed.errors import StudyError
+from testbed.processes import processes
 
 Progress = Callable[[int, int], None]
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from kernels.cores import cores
-from testbed.ensemble.crew import deaf
 from testbed.errors import StudyError
+from testbed.processes import deaf
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -7,19 +7,13 @@ a run gives the same bytes on any number of cores.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
-import signal
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 
-import loky
 import torch
 
 from kernels.cores import cores
@@ -29,8 +23,8 @@ from testbed.errors import StudyError
 from testbed.kinds import Predicted
 from testbed.measures.registry import PREDICTIONS
 from testbed.pair_set import PairSet
+from testbed.processes import processes
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # by Ctrl-C, a scheduler, a terminal that closes
 PART = 64  # pairs that are predicted at a time
 WORTH_PROCESSES = 2e10  # multiply-adds of theory: several seconds of one core, and processes take three to start
 
@@ -75,35 +69,11 @@ def crew(plan: Plan) -> Iterator[Crew]:
         with one_thread() as thread:
             yield thread
         return
-    pool = processes(cores())
+    pool = processes(cores(), _one_core)
     try:
         yield Crew(pool)
     finally:
         pool.shutdown(wait=False, kill_workers=True)
-
-
-def processes(n: int) -> loky.ProcessPoolExecutor:
-    """So many processes, which do not import the script that runs the study, as multiprocessing's would.
-
-    They start at once, beside what the caller does next. Ctrl-C and the like are the caller's business: a signal goes
-    to all processes of a terminal, and those that hear it print tracebacks of their own.
-    """
-    with deaf():
-        pool = loky.ProcessPoolExecutor(n, initializer=_begin, initargs=(os.getpid(),))
-        pool.submit(_ready)
-    return pool
-
-
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Signals wait meanwhile, and processes that start do not hear them at all."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        resource_tracker.ensure_running()  # a process too; it unblocks Ctrl-C once it runs
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def theory_work(plan: Plan) -> float:
@@ -115,20 +85,9 @@ def theory_work(plan: Plan) -> float:
     )
 
 
-def _begin(parent: int) -> None:
-    """A process takes one core, and ends when its parent is killed, which it would not hear of."""
+def _one_core() -> None:
+    """A process takes one core."""
     torch.set_num_threads(1)
-    threading.Thread(target=_leave_without, args=(parent,), daemon=True).start()
-
-
-def _leave_without(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _ready() -> None:
-    """What a process does first: nothing, but this module is then imported."""
 
 
 def _predict(name: str, pairs: bytes) -> bytes:

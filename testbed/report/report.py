@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 from markupsafe import Markup
 
+from testbed.figure_files import Images, drawing
 from testbed.report import explore, sentences, soups, svg, tables
 from testbed.report.blocks import Block, blocks
 from testbed.report.figures.draw import STYLE, Drawn, draw
@@ -21,11 +20,6 @@ from testbed.results.results import Results
 from testbed.results.store import Store
 
 TEMPLATES = Path(__file__).with_name("templates")
-FORMATS: dict[str, dict[str, None]] = {  # and what is not written into them: no clock in what is reproducible
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None, "Creator": None},
-}
 IN_FOLDER = ("png", "pdf")  # the page holds the SVG
 CHECKS = ("predicted", "z", "grid")
 ANSWERS = ("ranking", "barrier_")  # on the page these are drawn as the blocks of the answer
@@ -33,45 +27,55 @@ ANSWERS = ("ranking", "barrier_")  # on the page these are drawn as the blocks o
 
 def write_report(folder: str | Path) -> Path:
     """Draw the figures and write report.html of a finished run; returns its path. StudyError if it is not finished."""
-    results = Results.load(folder)
-    store = Store(folder)
-    answer = blocks(results)
-    figures = {name: _written(store, name, drawn) for name, drawn in draw(results, answer).items()}
-    store.write("report.html", page(results, answer, figures).encode())
+    with drawing(STYLE) as begin:
+        results = Results.load(folder)
+        store = Store(folder)
+        answer = blocks(results)
+        begun = {name: (drawn, begin(drawn.figure, _kinds(name))) for name, drawn in draw(results, answer).items()}
+        told = without_figures(results, answer)  # meanwhile
+        figures = {name: _written(store, name, drawn, images()) for name, (drawn, images) in begun.items()}
+    store.write("report.html", page(told, answer, figures).encode())
     store.add_drawn()
     return store.folder / "report.html"
 
 
-def page(results: Results, answer: list[Block], figures: dict[str, dict[str, Any]]) -> str:
-    """The page as HTML. figures: by name their caption, alt text and SVG."""
+def page(told: dict[str, Any], answer: list[Block], figures: dict[str, dict[str, Any]]) -> str:
+    """The page as HTML. told: all of it but figures; figures: by name their caption, alt text and SVG."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals["inline"] = lambda name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-    data = explore.payload(results)
     above = {block.figure for block in answer}
     shown = {name: figure for name, figure in figures.items() if not name.startswith(ANSWERS) and name not in above}
     return environment.get_template("report.html.j2").render(
-        study=results.study,
-        manifest=results.manifest,
+        **told,
         drawn=figures,
-        blocks=[_drawn(results, block) for block in answer],
-        claims=tables.claims_with_measures(results),
-        further=sentences.further(results),
-        counted=sentences.count(results),
         figures=[figure for name, figure in shown.items() if name not in CHECKS],
         checks=[figure for name, figure in shown.items() if name in CHECKS],
-        checked=sentences.checks(results),
-        z_rows=tables.z_rows(results),
-        soups=soups.section(results),
-        tables=tables.titled(results),
-        columns=results.columns,
-        data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")) if data else None,
-        unit=results.unit,
-        n_families=results.networks["family"].n_unique(),
-        kinds={kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},
-        toml=results.study.toml(),
     )
+
+
+def without_figures(results: Results, answer: list[Block]) -> dict[str, Any]:
+    """What the page says and holds besides figures, by the names of its template."""
+    data = explore.payload(results)
+    return {
+        "study": results.study,
+        "manifest": results.manifest,
+        "blocks": [_drawn(results, block) for block in answer],
+        "claims": tables.claims_with_measures(results),
+        "further": sentences.further(results),
+        "counted": sentences.count(results),
+        "checked": sentences.checks(results),
+        "z_rows": tables.z_rows(results),
+        "soups": soups.section(results),
+        "tables": tables.titled(results),
+        "columns": results.columns,
+        "data": Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")) if data else None,
+        "unit": results.unit,
+        "n_families": results.networks["family"].n_unique(),
+        "kinds": {kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},
+        "toml": results.study.toml(),
+    }
 
 
 def _drawn(results: Results, block: Block) -> dict[str, Any]:
@@ -90,20 +94,15 @@ def _as_svg(panel: Panel) -> dict[str, Any]:
     return {"title": panel.title, "y": panel.y_label, "svg": drawing}
 
 
-def _written(store: Store, name: str, drawn: Drawn) -> dict[str, Any]:
-    """A figure saved in every format; its name, caption, alt text, width in pixels, and SVG for the page."""
-    images = {}
-    on_page = not name.startswith(ANSWERS)
-    for kind, metadata in FORMATS.items():
-        if kind not in IN_FOLDER and not on_page:
-            continue
-        buffer = io.BytesIO()
-        with mpl.rc_context(fname=STYLE):
-            drawn.figure.savefig(buffer, format=kind, metadata=metadata, transparent=kind == "svg")
-        drawn.figure.set_layout_engine("none")  # the layout is found; finding it again costs as much as drawing
-        images[kind] = buffer.getvalue()
-        if kind in IN_FOLDER:
-            store.write(f"figures/{name}.{kind}", images[kind])
+def _kinds(name: str) -> tuple[str, ...]:
+    """The formats of a figure: those of the answer are drawn anew on the page."""
+    return IN_FOLDER if name.startswith(ANSWERS) else (*IN_FOLDER, "svg")
+
+
+def _written(store: Store, name: str, drawn: Drawn, images: Images) -> dict[str, Any]:
+    """A figure, written to the folder; its name, caption, alt text, width in pixels, and SVG for the page."""
+    for kind in IN_FOLDER:
+        store.write(f"figures/{name}.{kind}", images[kind])
     return {
         "name": name,
         "caption": drawn.caption,

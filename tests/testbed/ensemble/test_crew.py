@@ -36,7 +36,7 @@ def test_processes_give_the_same_bytes(monkeypatch, tmp_path):
         "from testbed.ensemble import crew\n"
         "crew.WORTH_PROCESSES = 0\n"
         "begun, processes = [], crew.processes\n"
-        "crew.processes = lambda n: begun.append(n) or processes(n)\n"
+        "crew.processes = lambda n, ready: begun.append(n) or processes(n, ready)\n"
         f"run_study(Study.load('teacher_student', {SMALL!r}, quick=True), {str(tmp_path / 'processes')!r})\n"
         "print(begun)\n"
     )
