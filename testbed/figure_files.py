@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ FORMATS: dict[str, dict[str, None]] = {  # and what is not written into them: no
     "svg": {"Date": None, "Creator": None},
 }
 MOST = 8  # processes: there are no more figures
-LAID_OUT = {"figure.constrained_layout.use": False}  # beside the style, where a figure has its layout
+LAID_OUT: dict[Any, bool] = {"figure.constrained_layout.use": False}  # beside the style, where a figure has its layout
 Images: TypeAlias = dict[str, bytes]
 
 
