@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from testbed.environment import environment
 from testbed.errors import StudyError
 from testbed.progress import Stages
 from testbed.results import meanings, tables
+from testbed.results.parts import Part
 from testbed.results.store import DRAWN, Damaged, Store
 from testbed.study import Study
 
@@ -214,7 +216,7 @@ class _Runner:
             self.stages.set("networks", before + size)
 
     def _measure(self, launch: Launch) -> None:
-        trained = Trained.joined(self._trained_shards(launch))
+        trained = self._trained_networks(launch)
         for shard in pair_shards(launch, self.backend):
             about = self._about(shard)
             if not self._has(shard, about):
@@ -224,8 +226,19 @@ class _Runner:
                     self.store.write_tensors(shard.name, found | {"n_pairs": torch.tensor(len(shard))}, about)
             self.stages.advance("pairs", len(shard))
 
-    def _trained_shards(self, launch: Launch) -> list[dict[str, torch.Tensor]]:
-        return [self._trained_shard(launch, shard) for shard in network_shards(launch, self.backend)]
+    def _trained_parts(self, launch: Launch) -> list[Part]:
+        shards = network_shards(launch, self.backend)
+        return [Part(shard.start, shard.stop, partial(self._trained_shard, launch, shard)) for shard in shards]
+
+    def _measured_parts(self, launch: Launch) -> list[Part]:
+        shards = pair_shards(launch, self.backend)
+        return [Part(shard.start, shard.stop, partial(self._measured_shard, shard)) for shard in shards]
+
+    def _trained_networks(self, launch: Launch) -> Trained:
+        return Trained.joined(part.read() for part in self._trained_parts(launch))
+
+    def _measured_shard(self, shard: Shard) -> dict[str, torch.Tensor]:
+        return self.store.read_tensors(shard.name, self._about(shard))
 
     def _trained_shard(self, launch: Launch, shard: Shard) -> dict[str, torch.Tensor]:
         return self.store.read_tensors(shard.name, self._about(shard, launch.architecture))
@@ -251,33 +264,36 @@ class _Runner:
 
     def _write_tables(self) -> dict[str, int]:
         """Parameters and tables from the shards; returns the counts for the manifest."""
+        store = self.store
+        study = self.plan.study
         launches = self.plan.launches
-        shards = [self._trained_shards(launch) for launch in launches]
-        measured = [
-            [self.store.read_tensors(shard.name, self._about(shard)) for shard in pair_shards(launch, self.backend)]
-            for launch in launches
-        ]
-        trained = [Trained.joined(parts) for parts in shards]
-        for launch, networks_of_launch in zip(launches, trained, strict=True):
-            params = {"params": networks_of_launch.params}
+        trained: list[Trained] = []
+        for launch in launches:
+            networks_of_launch = self._trained_networks(launch)
             name = f"parameters/launch-{launch.index}"
-            self.store.write_tensors(name, params, self._about(name, launch.architecture))
-        networks = tables.networks_table(self.plan, [part for parts in shards for part in parts])
+            store.write_tensors(name, {"params": networks_of_launch.params}, self._about(name, launch.architecture))
+            if study.measure.planes or study.measure.soups:
+                trained.append(networks_of_launch)
+        trained_parts = [self._trained_parts(launch) for launch in launches]
+        pair_parts = [self._measured_parts(launch) for launch in launches]
+        networks = tables.networks_table(self.plan, trained_parts)
         diverged = networks.filter(pl.col("diverged_at").is_not_null())["network"]
-        pairs, curves = tables.pair_tables(self.plan, measured, diverged)
-        written = {
-            "networks": networks,
-            "pairs": pairs,
-            "curves": curves,
-            "losses": tables.losses_table(self.plan, shards),
-        }
-        if self.plan.study.measure.planes:
-            written["planes"] = planes.table(self.plan, trained, self.backend)
-        if self.plan.study.measure.soups:
-            written["soups"] = soups.table(self.plan, trained, self.backend)
+        pairs, along = tables.pairs_table(self.plan, pair_parts, diverged)
+        written = {"networks": networks, "pairs": pairs}
         for name, table in written.items():
-            self.store.write_table(name, table)
-        self.store.write_json("columns.json", meanings.describe(written, self.plan.study.training.loss))
+            store.write_table(name, table)
+        curves = partial(tables.curves_frames, self.plan, pair_parts, along)
+        losses = partial(tables.losses_frames, self.plan, trained_parts)
+        written["curves"] = store.write_frames("curves", curves, len(pairs) * len(study.measure.alphas))
+        written["losses"] = store.write_frames("losses", losses, tables.n_losses(self.plan))
+        if study.measure.planes:
+            written["planes"] = planes.table(self.plan, trained, self.backend)
+        if study.measure.soups:
+            written["soups"] = soups.table(self.plan, trained, self.backend)
+        for name in ("planes", "soups"):
+            if name in written:
+                store.write_table(name, written[name])
+        store.write_json("columns.json", meanings.describe(written, study.training.loss))
         return {
             "networks": len(networks),
             "diverged": len(diverged),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -30,9 +31,10 @@ class Trained:
     diverged_at: Tensor
 
     @classmethod
-    def joined(cls, shards: list[dict[str, Tensor]]) -> Trained:
-        """From what `training.train` gave for the launch's networks, part by part."""
-        return cls(*(torch.cat([shard[name] for shard in shards]) for name in ("params", "diverged_at")))
+    def joined(cls, shards: Iterable[dict[str, Tensor]]) -> Trained:
+        """From what `training.train` gave for the launch's networks, part by part; no part is kept whole."""
+        kept = [(shard["params"], shard["diverged_at"]) for shard in shards]
+        return cls(torch.cat([params for params, _ in kept]), torch.cat([diverged_at for _, diverged_at in kept]))
 
 
 def measure(
@@ -169,7 +171,7 @@ def _origin(launch: Launch, trained: Trained, pairs: pl.DataFrame) -> Origin:
         pairs["cell"].to_numpy(),
         pairs["network_a"].to_numpy(),
         pairs["network_b"].to_numpy(),
-        Networks(trained.params[good], number, cell, train_set),
+        Networks(trained.params if bool(good.all()) else trained.params[good], number, cell, train_set),
     )
 
 

@@ -38,7 +38,7 @@ def payload(results: Results) -> dict[str, Any] | None:
     barriers = [columns.barrier(q, path=path) for q in quantities for path in paths]
     along = [columns.along(q, path) for q in quantities for path in paths]
     along += [columns.predicted_loss(PREDICTIONS[q][0]) for q in quantities if q in PREDICTIONS]
-    along = [name for name in along if name in results.curves.columns]
+    along = [name for name in along if name in results.curve_columns]
     return {
         "alphas": results.study.measure.alphas,
         "factors": [{"name": results.label(key), "levels": _levels(results, key)} for key in results.factors],
@@ -159,7 +159,7 @@ def _curves(results: Results, pairs: pl.DataFrame, along: list[str]) -> dict[str
     most = next(m for m in range(int(sizes.max()), -1, -1) if np.minimum(sizes, m).sum() * each <= ROOM)
     ranked = pairs.with_columns(rank=pl.int_range(pl.len()).over("cell", "kind"))
     chosen = ranked.filter(pl.col("rank") < most)["pair"]
-    curves = results.curves.filter(pl.col("pair").is_in(chosen.implode())).sort("pair", "alpha")
+    curves = results.all_curves.filter(pl.col("pair").is_in(chosen.implode())).collect().sort("pair", "alpha")
     values = curves.select(along).to_numpy().reshape(len(chosen), n_alphas, len(along)).transpose(0, 2, 1).astype(float)
     values = np.where(np.isfinite(values), values, np.nan)
     scale = np.nan_to_num(np.fmax.reduce(abs(values), axis=2), nan=0.0)

@@ -35,7 +35,7 @@ def stuck(results: Results, key: str, levels: Sequence[Any]) -> list[Stuck]:
     if quantity is None:
         return []
     ends = results.measured.group_by(key).agg(pl.col(columns.ends(quantity)).mean().alias("end"))
-    first = results.losses.filter(pl.col("step") == 0).join(results.networks, on="network")
+    first = results.all_losses.filter(pl.col("step") == 0).collect().join(results.networks, on="network")
     starts = first.group_by(key).agg(pl.col("loss").mean().alias("start"))
     found = {row[key]: row for row in ends.join(starts, on=key).drop_nulls().to_dicts()}
     rows = [found[level] for level in levels if level in found]

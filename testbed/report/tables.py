@@ -41,11 +41,11 @@ def z_rows(results: Results) -> list[dict[str, Any]]:
     """The summary of z at five alphas: each row holds one z a pair; the rows share inputs and are not independent."""
     if not results.has("z"):
         return []
-    scores = results.curves.select("alpha", "z").drop_nulls()
-    chosen = dict.fromkeys(nearest_alpha(results.curves, alpha) for alpha in Z_ALPHAS)
+    scores = results.all_curves.select("alpha", "z").drop_nulls()
+    chosen = dict.fromkeys(nearest_alpha(results.study.measure.alphas, alpha) for alpha in Z_ALPHAS)
     rows = []
     for alpha in chosen:
-        z = scores.filter(pl.col("alpha") == alpha)["z"].to_numpy()
+        z = scores.filter(pl.col("alpha") == alpha).collect()["z"].to_numpy()
         if len(z) > 1:
             rows.append({"alpha": alpha, "summary": z_summary(z)})
     return rows
@@ -126,9 +126,9 @@ def grid_numbers(results: Results) -> dict[str, Any] | None:
     on_grid = results.measured[columns.barrier("train_loss")].to_numpy()
     missed = exact - on_grid
     positive = exact > 1e-9
-    predicted = results.curves[columns.predicted_loss("exact_training")]
+    apart = pl.col("train_loss") - pl.col(columns.predicted_loss("exact_training"))
     return {
-        "difference": (results.curves["train_loss"] - predicted).abs().max(),
+        "difference": results.all_curves.select(apart.abs().max()).collect(engine="streaming").item(),
         "median": float(np.median(missed[positive] / exact[positive])) if positive.any() else 0.0,
         "most": number(float(missed.max())),
         "n": int(positive.sum()),

@@ -85,13 +85,13 @@ def z_scores(
     return t + skewness * (1 + 2 * t * t) / (6 * n_samples**0.5)
 
 
-def nearest_alpha(curves: pl.DataFrame, alpha: float) -> float:
+def nearest_alpha(alphas: Sequence[float], alpha: float) -> float:
     """The grid's alpha nearest to `alpha`.
 
-    >>> nearest_alpha(pl.DataFrame({"alpha": [0.0, 0.4, 1.0]}), 0.5)
+    >>> nearest_alpha((0.0, 0.4, 1.0), 0.5)
     0.4
     """
-    grid = curves["alpha"].unique().sort().to_numpy()
+    grid = np.array(alphas)
     return float(grid[np.argmin(abs(grid - alpha))])
 
 
@@ -259,10 +259,10 @@ def with_families(pairs: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
     >>> with_families(pl.DataFrame({"network_a": [0], "network_b": [1]}), networks).rows()
     [(0, 1, 5, 6)]
     """
-    for side in "ab":
-        family = networks.select(pl.col("network").alias(f"network_{side}"), pl.col("family").alias(f"family_{side}"))
-        pairs = pairs.join(family, on=f"network_{side}", maintain_order="left")
-    return pairs
+    networks = networks.sort("network")
+    number = networks["network"].to_numpy()
+    places = {side: np.searchsorted(number, pairs[f"network_{side}"].to_numpy()) for side in "ab"}
+    return pairs.with_columns(networks["family"][place].alias(f"family_{side}") for side, place in places.items())
 
 
 def _counts(rng: np.random.Generator, n: int) -> np.ndarray:

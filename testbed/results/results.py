@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,9 @@ def load(folder: str | Path) -> Results:
 class Results:
     """A finished run, read back.
 
-    pairs: with the families of both networks (family_a, family_b); nothing is left out. planes and soups (with
-    the factors of their cells): None if none were asked for.
+    pairs: with the families of both networks (family_a, family_b); nothing is left out. all_curves and all_losses are
+    read as far as they are asked for, since a run may have more of them than memory; `curves` and `losses` are whole.
+    planes and soups (with the factors of their cells): None if none were asked for.
     """
 
     folder: Path
@@ -52,8 +54,8 @@ class Results:
     columns: dict[str, dict[str, str]]
     networks: pl.DataFrame
     pairs: pl.DataFrame
-    curves: pl.DataFrame
-    losses: pl.DataFrame
+    all_curves: pl.LazyFrame
+    all_losses: pl.LazyFrame
     planes: pl.DataFrame | None
     soups: pl.DataFrame | None = None
 
@@ -70,6 +72,25 @@ class Results:
     def _repr_html_(self) -> str:
         """The same, and the mean barriers, for a notebook."""
         return f"<pre>{html.escape(repr(self))}</pre>{self.barriers()._repr_html_()}"
+
+    @cached_property
+    def curves(self) -> pl.DataFrame:
+        """The table of curves: a row for each pair and alpha."""
+        return self.all_curves.collect()
+
+    @cached_property
+    def losses(self) -> pl.DataFrame:
+        """The table of recorded losses: a row for each network and step."""
+        return self.all_losses.collect()
+
+    def curve_of(self, pair: int) -> pl.DataFrame:
+        """The rows of one pair."""
+        return self.all_curves.filter(pair=pair).collect()
+
+    @property
+    def curve_columns(self) -> list[str]:
+        """The names of the columns of curves."""
+        return self.all_curves.collect_schema().names()
 
     def barriers(self, quantity: str | None = None, definition: str = "linear") -> pl.DataFrame:
         """Mean barriers of each kind of pairs, at each level of the factors and on each path, with 95 % intervals.
@@ -138,7 +159,8 @@ class Results:
             study = Study.make(tomllib.loads(store.read("study.toml").decode()))
         except (StudyError, ValueError) as error:  # of a folder without checksums
             raise error if isinstance(error, Damaged) else store.damaged("study.toml") from None
-        networks, pairs, curves, losses = (store.read_table(name) for name in ("networks", "pairs", "curves", "losses"))
+        networks, pairs = (store.read_table(name) for name in ("networks", "pairs"))
+        curves, losses = (store.scan_table(name) for name in ("curves", "losses"))
         columns = store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
         soups = store.read_table("soups") if study.measure.soups else None
@@ -150,10 +172,10 @@ class Results:
         """The dotted keys that vary, and `component`, in the study's order."""
         return list(self.study.factors)
 
-    @property
+    @cached_property
     def measured(self) -> pl.DataFrame:
         """The pairs that were measured: those with a diverged network are left out."""
-        return self.pairs.filter(~pl.col("left_out"))
+        return self.pairs.filter(~pl.col("left_out")) if self.pairs["left_out"].any() else self.pairs
 
     @property
     def kinds(self) -> list[str]:

@@ -15,19 +15,23 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 from torch import Tensor
 
 from testbed.errors import StudyError
 from testbed.results import sealed
+from testbed.sha256 import sha256_of
 from testbed.study import Study
 
 PARTIAL = ".partial"
+IN_MEMORY = 2**22  # rows of a table that is made whole before it is written
+ROW_GROUP = 2**18  # rows that a reader of a longer one holds at a time
 TABLES = ("networks", "pairs", "curves", "losses", "planes", "soups")
 SHARD = re.compile(r"shards/(networks|pairs)-\d+-\d+\.safetensors")
 DRAWN = re.compile(r"report\.html|figures/\w+\.(png|pdf)")  # anew from the tables, at any time
@@ -105,18 +109,24 @@ class Store:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the folder, whole or not at all, also where the power fails."""
+        with self._whole(name) as partial:
+            partial.write_bytes(content)
+        self._written[name] = hashlib.sha256(content).hexdigest()
+
+    @contextmanager
+    def _whole(self, name: str) -> Iterator[Path]:
+        """The temporary name under which a file is written; it has its own once it is on the disk."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + PARTIAL)
         try:
-            partial.write_bytes(content)
+            yield partial
             _to_disk(partial)
             os.replace(partial, path)
             _to_disk(path.parent)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        self._written[name] = hashlib.sha256(content).hexdigest()
 
     def read(self, name: str) -> bytes:
         """A file of the folder, as it was written; Damaged if it is another, or not there."""
@@ -216,6 +226,39 @@ class Store:
         buffer = io.BytesIO()
         table.write_parquet(buffer)
         self.write(f"{name}.parquet", buffer.getvalue())
+
+    def write_frames(self, name: str, frames: Callable[[], Iterator[pl.DataFrame]], n_rows: int) -> pl.DataFrame:
+        """Write a Parquet table whose rows are made part by part, in their order; returns its columns, without rows.
+
+        A table of more than IN_MEMORY rows is written as its parts are made, and never in memory whole.
+        """
+        if n_rows <= IN_MEMORY:
+            table = pl.concat(list(frames()), rechunk=True)
+            self.write_table(name, table)
+            return table.clear()
+        columns = next(frames()).clear()
+        source = register_io_source(lambda *_: frames(), schema=columns.schema)
+        with self._whole(f"{name}.parquet") as partial:
+            source.sink_parquet(partial, row_group_size=ROW_GROUP, maintain_order=True)
+            written = sha256_of(partial)
+        self._written[f"{name}.parquet"] = written
+        return columns
+
+    def scan_table(self, name: str) -> pl.LazyFrame:
+        """A Parquet table, to be read as far as it is asked for; Damaged if it is not as it was written."""
+        file = f"{name}.parquet"
+        path = self.folder / file
+        if not path.is_file():
+            raise self.damaged(file, "is missing")
+        hashes = (self.manifest() or {}).get("files")
+        if hashes is not None and hashes.get(file) != sha256_of(path):
+            raise self.damaged(file)
+        found = pl.scan_parquet(path)
+        try:
+            found.collect_schema()
+        except pl.exceptions.PolarsError:  # of a folder without checksums
+            raise self.damaged(file) from None
+        return found
 
     def read_table(self, name: str) -> pl.DataFrame:
         """A Parquet table; Damaged if it is not as it was written."""

@@ -1,6 +1,8 @@
-"""From shards to tables: networks, pairs, curves, losses."""
+"""From shards to tables: networks, pairs, curves, losses; the long ones, curves and losses, a part at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -15,6 +17,7 @@ from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
 from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.results.comparison import z_scores
+from testbed.results.parts import Found, Parts, in_order
 
 PATHS = ("", *ALIGNMENTS)
 MEASURED = tuple(columns.along(quantity, path) for path in PATHS for quantity in QUANTITIES)
@@ -26,64 +29,86 @@ NUMBERS = (columns.DIFFERENT_PERMUTATION, *(columns.distance(path) for path in P
 Arrays = dict[str, np.ndarray]
 
 
-def networks_table(plan: Plan, shards: list[dict[str, Tensor]]) -> pl.DataFrame:
-    """One row a network: plan, factors, final training loss, first bad step. shards: of all launches in turn."""
-    found = {
-        name: torch.cat([shard[name] for shard in shards]).numpy()
-        for name in ("train_loss", "diverged_at", "stopped_at")
-    }
+def networks_table(plan: Plan, parts: Parts) -> pl.DataFrame:
+    """One row a network: plan, factors, final training loss, first bad step."""
+    names = ("train_loss", "diverged_at", "stopped_at")
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for part in (part for of_launch in parts for part in of_launch):
+        shard = part.read()
+        for name in names:
+            found[name].append(shard[name])
     order = pl.concat([launch.networks.select("network") for launch in plan.launches])["network"]
-    result = pl.DataFrame({"network": order, **found}).with_columns(
+    columns = {name: torch.cat(values).numpy() for name, values in found.items()}
+    result = pl.DataFrame({"network": order, **columns}).with_columns(
         pl.col("train_loss").fill_nan(None),
         *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at")),
     )
     return plan.networks.join(plan.cells, on="cell").join(result, on="network").sort("network")
 
 
-def losses_table(plan: Plan, shards: list[list[dict[str, Tensor]]]) -> pl.DataFrame:
-    """One row a recorded training loss: network, step, loss. shards: of each launch."""
-    tables = []
-    for launch, parts in zip(plan.launches, shards, strict=True):
-        losses = torch.cat([part["losses"] for part in parts]).numpy()
-        steps = np.array(launch.study.training.build(launch.architecture.n_inputs).loss_steps, dtype=np.int64)
-        network = launch.networks["network"].to_numpy()
+def losses_frames(plan: Plan, parts: Parts) -> Iterator[pl.DataFrame]:
+    """One row a recorded training loss: network, step, loss; in this order, a part of the networks at a time."""
+    numbers = [launch.networks["network"].to_numpy() for launch in plan.launches]
+    steps = [
+        np.array(launch.study.training.build(launch.architecture.n_inputs).loss_steps, dtype=np.int64)
+        for launch in plan.launches
+    ]
+    for piece in in_order(numbers, parts):
+        network = numbers[piece.launch][piece.rows]
         rows = {
-            "network": np.repeat(network, len(steps)),
-            "step": np.tile(steps, len(network)),
-            "loss": losses.ravel(),
+            "network": np.repeat(network, len(steps[piece.launch])),
+            "step": np.tile(steps[piece.launch], len(network)),
+            "loss": piece.of(piece.found["losses"]).ravel(),
         }
-        tables.append(pl.DataFrame(rows))
-    return pl.concat(tables).with_columns(pl.col("loss").fill_nan(None)).sort("network", "step")
+        yield pl.DataFrame(rows).with_columns(pl.col("loss").fill_nan(None))
 
 
-def pair_tables(
-    plan: Plan, shards: list[list[dict[str, Tensor]]], diverged: pl.Series
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`pairs`, one row a pair (barriers, z), and `curves`, one row a pair and alpha.
+def n_losses(plan: Plan) -> int:
+    """Rows of the table of losses."""
+    return sum(
+        len(launch.networks) * len(launch.study.training.build(launch.architecture.n_inputs).loss_steps)
+        for launch in plan.launches
+    )
 
-    shards: of each launch. diverged: numbers of the networks that did, whose pairs are left out.
+
+def pairs_table(plan: Plan, parts: Parts, diverged: pl.Series) -> tuple[pl.DataFrame, list[str]]:
+    """One row a pair: barriers, z; and the names of what the table of curves holds.
+
+    diverged: numbers of the networks that did, whose pairs are left out.
     """
     alphas = np.array(plan.study.measure.alphas)
-    pairs = []
-    curves = []
-    for launch, parts in zip(plan.launches, shards, strict=True):
-        found = _joined(parts)
-        if columns.predicted_loss("population") in found:
-            found["z"] = _z(found, launch)
-        number = launch.pairs["pair"].to_numpy()
-        pairs.append(pl.DataFrame({"pair": number} | _pair_columns(found, alphas, launch)))
-        long = {"pair": np.repeat(number, len(alphas)), "alpha": np.tile(alphas, len(number))}
-        curves.append(pl.DataFrame(long | {name: found[name].ravel() for name in CURVES if name in found}))
+    tables = []
+    along: dict[str, None] = {}
+    for launch, its_parts in zip(plan.launches, parts, strict=True):
+        for part in its_parts:
+            pairs = launch.pairs[part.start : part.stop]
+            found = _with_z(_arrays(part.read()), launch)
+            along |= dict.fromkeys(name for name in CURVES if name in found)
+            tables.append(pl.DataFrame({"pair": pairs["pair"].to_numpy()} | _pair_columns(found, alphas, pairs)))
     diverged = diverged.implode()
     table = plan.pairs.join(plan.cells, on="cell").with_columns(
         left_out=pl.col("network_a").is_in(diverged) | pl.col("network_b").is_in(diverged)
     )
-    measured = pl.concat(pairs, how="diagonal").fill_nan(None)
-    along = pl.concat(curves, how="diagonal").fill_nan(None)
-    return table.join(measured, on="pair").sort("pair"), along.sort("pair", "alpha")
+    measured = pl.concat(tables, how="diagonal").fill_nan(None)
+    return table.join(measured, on="pair").sort("pair"), list(along)
 
 
-def _pair_columns(found: Arrays, alphas: np.ndarray, launch: Launch) -> Arrays:
+def curves_frames(plan: Plan, parts: Parts, names: list[str]) -> Iterator[pl.DataFrame]:
+    """One row a pair and alpha, with these columns; in this order, a part of the pairs at a time."""
+    alphas = np.array(plan.study.measure.alphas)
+    numbers = [launch.pairs["pair"].to_numpy() for launch in plan.launches]
+    for piece in in_order(numbers, parts):
+        found = _with_z(
+            {name: piece.of(values) for name, values in _measured(piece.found)}, plan.launches[piece.launch]
+        )
+        number = numbers[piece.launch][piece.rows]
+        nothing = np.full(len(number) * len(alphas), np.nan)
+        rows = {"pair": np.repeat(number, len(alphas)), "alpha": np.tile(alphas, len(number))}
+        rows |= {name: found[name].ravel() if name in found else nothing for name in names}
+        yield pl.DataFrame(rows).fill_nan(None)
+
+
+def _pair_columns(found: Arrays, alphas: np.ndarray, pairs: pl.DataFrame) -> Arrays:
     """The columns of the table of pairs that were measured, `[n_pairs]` each, in the table's order."""
     row: Arrays = {}
     for name in (name for name in MEASURED if name in found):
@@ -97,7 +122,7 @@ def _pair_columns(found: Arrays, alphas: np.ndarray, launch: Launch) -> Arrays:
         if columns.check(prediction) in found:
             row[columns.check(prediction)] = found[columns.check(prediction)]
     row |= {name: found[name] for name in NUMBERS if name in found}
-    row |= _gaps(row, launch)
+    row |= _gaps(row, pairs)
     if "z" in found:
         middle = int(np.argmin(abs(alphas - 0.5)))
         row["z"] = found["z"][:, middle]
@@ -129,12 +154,12 @@ def _predicted_barriers(prediction: str, values: np.ndarray) -> Arrays:
     return row
 
 
-def _gaps(row: Arrays, launch: Launch) -> Arrays:
+def _gaps(row: Arrays, pairs: pl.DataFrame) -> Arrays:
     """What alignments leave beyond the best of all permutations, where both ends learnt the samples it looked at."""
     best = columns.barrier("train_loss", path="exhaustive")
     if best not in row:
         return {}
-    same_samples = (launch.pairs["train_set_a"] == launch.pairs["train_set_b"]).to_numpy()
+    same_samples = (pairs["train_set_a"] == pairs["train_set_b"]).to_numpy()
     barriers = {gap: columns.barrier("train_loss", path=alignment) for alignment, gap in GAPS.items()}
     return {
         gap: np.where(same_samples, row[barrier] - row[best], np.nan)
@@ -143,28 +168,27 @@ def _gaps(row: Arrays, launch: Launch) -> Arrays:
     }
 
 
-def _z(found: Arrays, launch: Launch) -> np.ndarray:
-    """Measured test loss less the population's, in standard errors, `[n_pairs, n_alphas]`."""
-    return z_scores(
+def _with_z(found: Arrays, launch: Launch) -> Arrays:
+    """What was found, and the measured test loss less the population's, in standard errors, `[n_pairs, n_alphas]`."""
+    if columns.predicted_loss("population") not in found:
+        return found
+    z = z_scores(
         found["test_loss"],
         found[columns.predicted_loss("population")],
         found["test_standard_error"],
         found["test_skewness"],
         launch.study.measure.test_samples,
     )
+    return found | {"z": z}
 
 
-def _joined(parts: list[dict[str, Tensor]]) -> Arrays:
-    """The shards of a launch as one array a name; a shard without it (all its pairs left out) gives NaN."""
-    shapes = {name: part[name].shape[1:] for part in parts for name in part if name != "n_pairs"}
-    joined = {}
-    for name, shape in shapes.items():
-        values = []
-        for part in parts:
-            missing = np.full((int(part["n_pairs"]), *shape), np.nan)
-            values.append(part[name].numpy() if name in part else missing)
-        joined[name] = np.concatenate(values)
-    return joined
+def _measured(found: Found) -> Iterator[tuple[str, Tensor]]:
+    """The arrays of a shard of pairs; none where all of its pairs were left out."""
+    return ((name, values) for name, values in found.items() if name != "n_pairs")
+
+
+def _arrays(found: Found) -> Arrays:
+    return {name: values.numpy() for name, values in _measured(found)}
 
 
 def _at_rows(values: np.ndarray, good: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def figure(results: Results) -> Figure | None:
         pairs = results.measured.filter(kind=kind).sort(barrier)
         for ax, quantile in zip(row, QUANTILES, strict=True):
             pair = pairs.row(round(quantile * (len(pairs) - 1)), named=True)
-            _curve(ax, results.curves.filter(pair=pair["pair"]))
+            _curve(ax, results.curve_of(pair["pair"]))
             levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.groups(kind))
             ax.set_title(f"{kind}, barrier {pair[barrier]:.2g}\n{plain(textwrap.fill(levels, 34))}", fontsize=7.5)
         row[0].set_ylabel(f"loss ({results.unit})", fontsize=8)
@@ -50,7 +50,7 @@ def caption(results: Results) -> str:
         "Loss along the straight path between two networks, for pairs of small (10 % quantile), median and the largest "
     )
     said += "barrier of each kind. Points are measured"
-    predicted = any(columns.predicted_loss(name) in results.curves.columns for _, name, _ in PARTS)
+    predicted = any(columns.predicted_loss(name) in results.curve_columns for _, name, _ in PARTS)
     return f"{said}, lines predicted; nothing is fitted." if predicted else f"{said}."
 
 

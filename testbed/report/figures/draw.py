@@ -60,7 +60,7 @@ def draw(results: Results, answer: list[Block]) -> dict[str, Drawn]:
         "permutations": (permutations.figure, permutations.CAPTION),
         "planes": (planes.figure, planes.CAPTION),
         "grid": (grid.figure, grid.CAPTION),
-        "training": (training.figure, training.CAPTION),
+        "training": (training.figure, training.caption(results)),
     }
     drawn = {}
     for name, (make, said) in makers.items():

@@ -8,8 +8,14 @@ from matplotlib.figure import Figure
 from testbed.report.figures.marks import color_of, plain
 from testbed.results.results import Results
 
-CAPTION = "Recorded training losses of the networks that did not diverge."
 MOST_LINES = 16  # that a legend has room for
+MOST_NETWORKS = 100_000  # whose losses are read
+
+
+def caption(results: Results) -> str:
+    """What is drawn, and of how many networks where not of all."""
+    some = f", {MOST_NETWORKS:,} of them" if len(_good(results)) > MOST_NETWORKS else ""
+    return f"Recorded training losses of the networks that did not diverge{some}."
 
 
 def figure(results: Results) -> Figure | None:
@@ -17,10 +23,11 @@ def figure(results: Results) -> Figure | None:
 
     Without factors also the 10th to 90th percentile.
     """
-    losses = results.losses.join(results.networks.filter(pl.col("diverged_at").is_null()), on="network")
+    keys = [key for key in results.factors if key != "ensemble.spawn_step"]
+    networks = _some(_good(results)).select("network", *keys)
+    losses = results.all_losses.join(networks.lazy(), on="network").collect(engine="streaming")
     if not len(losses):
         return None
-    keys = [key for key in results.factors if key != "ensemble.spawn_step"]
     levels = losses[keys[0]].unique().sort().to_list() if keys else [None]
     if len(levels) > MOST_LINES:
         keys = []
@@ -44,6 +51,19 @@ def figure(results: Results) -> Figure | None:
     if keys:
         figure.legend(loc="outside lower center", title=results.label(keys[0]), title_fontsize=8, ncols=4)
     return figure
+
+
+def _good(results: Results) -> pl.DataFrame:
+    """The networks that did not diverge."""
+    return results.networks.filter(pl.col("diverged_at").is_null())
+
+
+def _some(networks: pl.DataFrame) -> pl.DataFrame:
+    """As many as are read: all, or the first of each cell."""
+    if len(networks) <= MOST_NETWORKS:
+        return networks
+    of_a_cell = max(1, MOST_NETWORKS // networks["cell"].n_unique())
+    return networks.filter(pl.int_range(pl.len()).over("cell") < of_a_cell)
 
 
 def _quantiles(losses: pl.DataFrame) -> pl.DataFrame:

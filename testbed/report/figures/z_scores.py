@@ -30,7 +30,7 @@ def figure(results: Results) -> Figure | None:
         return None
     figure = Figure(figsize=(6.6, 3.3))
     left, right = figure.subplots(1, 2)
-    _histogram(left, z, nearest_alpha(results.curves, 0.5))
+    _histogram(left, z, nearest_alpha(results.study.measure.alphas, 0.5))
     _quantiles(right, z)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
