@@ -52,6 +52,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "spread": (),  # its figure is that of benchmarks/spread.py
     "committee_paths": (),  # it has a table of benchmarks/committee_paths.py
     "proved": ("barrier_architecture_hidden",),
+    "twins_spread": (),  # it has tables of benchmarks/fluctuations.py
     "full_batch": ("barrier_training_snapshot",),
 }
 

@@ -1,0 +1,257 @@
+"""Twin students at a finite number of inputs: the covariance of their order parameters, and what it says of barriers.
+
+At finite d the order parameters y (overlaps and second layers) fluctuate about the solution ȳ of `order_parameters` by
+d^(−1/2) ξ. One sample changes y by c/d, c as in the drift there, so that in a unit of time d samples add a variance
+Cov(c)/d, and the linear-noise approximation (van Kampen 1961; for committee machines Barber, Saad & Sollich 1996) is
+
+    dV/dt = J V + V Jᵀ + D,        V = Cov ξ, J = ∂(dȳ/dt)/∂y, D = Cov(c).
+
+Students that see samples of their own have D = Cov(c_A) + Cov(c_B). A function b(y), such as the barrier at the
+midpoint, then has the standard deviation √(∇bᵀ V ∇b / d) about its predicted value.
+
+From starts that lean to no order of the teacher's units the solution stays on the symmetric plateau for ever, and which
+order is taken is decided by the start's overlaps and the plateau's noise, both O(d^(−1/2)): with the start's covariance
+as V(0) the specialisations ψ_A, ψ_B of twins are jointly Gaussian while they are small, and they end in different
+orders with probability arccos(ρ)/π, ρ their correlation (Sheppard 1898). It does not depend on d.
+
+J is taken by central differences of the rates; D is an average over 2¹² points of a scrambled Sobol sequence, good to
+about one percent.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import expm
+from scipy.special import erf
+from scipy.stats import norm, qmc
+
+from theory.layers import Array, Layers
+from theory.online.order_parameters import TwinStudents, _rates, twin_students
+
+POINTS = 2**12  # of the averages
+STEP = 1e-5  # of the central differences
+
+
+@dataclass(frozen=True)
+class Fluctuations:
+    """The solution of `twin_fluctuations`, of one pair.
+
+    Attributes:
+        twins: the solution for infinitely many inputs, at the same times.
+        rows: [n_state], with columns the entries of the Gram matrix that the first part of the state holds.
+        columns: [n_state]; −1 where the state is an output weight, whose number is then in rows (A's, then B's).
+        covariance: V, [n_times, n_state, n_state].
+
+    Example:
+        >>> teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
+        >>> start = [([[0.5, 0.1]], None), ([[1.0]], None)]
+        >>> found = twin_fluctuations(start, start, teacher, [1.0, 2.0], learning_rate=0.5)
+        >>> found.covariance.shape, bool((found.barrier_deviation() > 0).all())
+        ((2, 7, 7), True)
+    """
+
+    twins: TwinStudents
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    covariance: Array
+
+    def barrier_deviation(self) -> Array:
+        """√d times the standard deviation of the barrier `midpoint` about the predicted one, [n_times]."""
+        found = []
+        for time in range(len(self.twins.times)):
+            gram, outputs = _perturbed(self, self.twins.overlaps[time, 0], self.twins.outputs[time, 0])
+            near = TwinStudents(self.twins.times[:1], gram[None], outputs[None], self.twins.teacher_outputs)
+            plus, minus = np.split(near.path(0).barrier("midpoint").value, 2)
+            slope = (plus - minus) / (2 * STEP)
+            found.append(np.sqrt(slope @ self.covariance[time] @ slope))
+        return np.array(found)
+
+    def different_order(self) -> Array:
+        """The probability that two units each of A and B end in different orders of the teacher's two, [n_times].
+
+        By ψ = R_11 − R_12 − R_21 + R_22 of either student; it settles while ψ grows.
+
+        Raises:
+            ValueError: students or teacher have not two units.
+        """
+        width = self.twins.outputs.shape[-1]
+        n = self.twins.overlaps.shape[-1]
+        if width != 2 or n != 6:
+            raise ValueError(f"orders are told apart for two units each; these have {width} and {n - 2 * width}")
+        psi = np.zeros((2, len(self.rows)))
+        for student in range(2):
+            for unit in range(2):
+                for target in range(2):
+                    place = (self.rows == 2 * student + unit) & (self.columns == 4 + target)
+                    psi[student, place] = 1.0 if unit == target else -1.0
+        moments = psi @ self.covariance @ psi.T
+        correlation = moments[:, 0, 1] / np.sqrt(moments[:, 0, 0] * moments[:, 1, 1])
+        return np.asarray(np.arccos(np.clip(correlation, -1, 1)) / np.pi)
+
+
+def twin_fluctuations(
+    a: Layers,
+    b: Layers,
+    teacher: Layers,
+    times: ArrayLike,
+    *,
+    learning_rate: float,
+    output_rate: float = 0.0,
+    spawn_time: float = 0.0,
+    start_scale: float = 0.0,
+    step: float = 0.1,
+) -> Fluctuations:
+    """The covariance of √d times the order parameters' fluctuations, of one pair; arguments as `twin_students`.
+
+    Args:
+        a: one network; the solution for infinitely many inputs starts from its overlaps.
+        b: the same.
+        teacher: one.
+        times: [n_times], increasing.
+        learning_rate: η.
+        output_rate: η_v.
+        spawn_time: t_s.
+        start_scale: s of random starts w ~ N(0, s²/d) whose overlaps with the teacher and each other are chance, and
+            which both students share (siblings); 0: starts are given, V(0) = 0.
+        step: of time, in which V is moved on by the matrix exponential of J at its middle.
+
+    Raises:
+        ValueError: as `twin_students`, or there are several pairs.
+    """
+    grid = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    edges = _edges(grid, spawn_time, step)
+    middles = (edges[1:] + edges[:-1]) / 2
+    rates = {"learning_rate": learning_rate, "output_rate": output_rate, "spawn_time": spawn_time}
+    along = twin_students(a, b, teacher, np.unique(np.concatenate([middles, grid])), **rates)
+    if along.overlaps.shape[1] != 1:
+        raise ValueError(f"fluctuations are of one pair; these are {along.overlaps.shape[1]}")
+    place = {float(time): k for k, time in enumerate(along.times)}
+    n_units, width = along.overlaps.shape[-1], along.outputs.shape[-1]
+    kept = [place[float(time)] for time in grid]
+    twins = TwinStudents(grid, along.overlaps[kept], along.outputs[kept], along.teacher_outputs)
+    rows, columns = _entries(n_units, width)
+    found = Fluctuations(twins, rows, columns, np.zeros((len(grid), len(rows), len(rows))))
+    covariance = _of_random_starts(found, start_scale)
+    fields = norm.ppf(qmc.Sobol(n_units, seed=0).random(POINTS).clip(1e-12, 1 - 1e-12))
+    for begin, end in itertools.pairwise(edges):
+        found.covariance[grid == begin] = covariance
+        at = place[float((begin + end) / 2)]
+        gram, outputs = along.overlaps[at, 0], along.outputs[at, 0]
+        shared = end <= spawn_time
+        jacobian = _jacobian(found, gram, outputs, learning_rate, output_rate, shared)
+        noise = _diffusion(found, gram, outputs, learning_rate, output_rate, shared, fields)
+        grown = expm(jacobian * (end - begin))
+        covariance = grown @ covariance @ grown.T + (end - begin) / 2 * (grown @ noise @ grown.T + noise)
+    found.covariance[grid == edges[-1]] = covariance
+    return found
+
+
+def _edges(times: Array, spawn_time: float, step: float) -> Array:
+    """Times from 0 to the last, at most `step` apart, with all of `times` and the split among them."""
+    stops = np.unique(np.concatenate([[0.0, min(spawn_time, times[-1])], times]))
+    parts = [np.linspace(x, y, 1 + int(np.ceil((y - x) / step))) for x, y in itertools.pairwise(stops)]
+    return np.unique(np.concatenate([stops, *parts]))
+
+
+def _entries(n_units: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which entries of the Gram matrix move, of the upper triangle; then the output weights."""
+    rows, columns = np.triu_indices(n_units)
+    moving = rows < 2 * width
+    outputs = np.arange(2 * width)
+    return np.concatenate([rows[moving], outputs]), np.concatenate([columns[moving], np.full(2 * width, -1)])
+
+
+def _perturbed(state: Fluctuations, gram: Array, outputs: Array) -> tuple[Array, Array]:
+    """Each number of the state a little more, then each a little less: [2 n_state, n, n] and [2 n_state, 2, width]."""
+    n_state = len(state.rows)
+    grams = np.repeat(gram[None], 2 * n_state, axis=0)
+    weights = np.repeat(outputs.reshape(1, -1), 2 * n_state, axis=0)
+    for k, (row, column) in enumerate(zip(state.rows, state.columns, strict=True)):
+        for place, change in ((k, STEP), (n_state + k, -STEP)):
+            if column < 0:
+                weights[place, row] += change
+            else:
+                grams[place, row, column] = grams[place, column, row] = gram[row, column] + change
+    return grams, weights.reshape(-1, *outputs.shape)
+
+
+def _flat(state: Fluctuations, gram: Array, outputs: Array) -> Array:
+    """The state's numbers of Gram matrices [..., n, n] and output weights [..., 2, width]."""
+    of_outputs = state.columns < 0
+    weights = outputs.reshape(*outputs.shape[:-2], -1)
+    return np.where(of_outputs, weights[..., np.where(of_outputs, state.rows, 0)], gram[..., state.rows, state.columns])
+
+
+def _jacobian(
+    state: Fluctuations, gram: Array, outputs: Array, learning_rate: float, output_rate: float, shared: bool
+) -> Array:
+    """∂(dy/dt)/∂y, [n_state, n_state]."""
+    near = _perturbed(state, gram, outputs)
+    changes = _flat(state, *_rates(*near, state.twins.teacher_outputs, learning_rate, output_rate, shared))
+    plus, minus = np.split(changes, 2)
+    return (plus - minus).T / (2 * STEP)
+
+
+def _diffusion(
+    state: Fluctuations,
+    gram: Array,
+    outputs: Array,
+    learning_rate: float,
+    output_rate: float,
+    shared: bool,
+    fields: Array,
+) -> Array:
+    """D, the covariance of what one sample changes, times d, [n_state, n_state]."""
+    values, vectors = np.linalg.eigh(gram)
+    x = fields @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+    width = outputs.shape[1]
+    n_students = 2 * width
+    values_of = erf(x / np.sqrt(2))
+    target = values_of[:, n_students:] @ state.twins.teacher_outputs
+    error = np.stack([target - values_of[:, k * width : (k + 1) * width] @ outputs[k] for k in range(2)], 1)
+    error = np.repeat(error, width, axis=1)
+    slope = np.sqrt(2 / np.pi) * np.exp(-(x[:, :n_students] ** 2) / 2)
+    move = np.zeros_like(x)
+    move[:, :n_students] = outputs.ravel() * error * slope
+    step = output_rate * error * values_of[:, :n_students]
+    noise = np.zeros((len(state.rows), len(state.rows)))
+    for seen in (slice(0, n_students),) if shared else (slice(0, width), slice(width, n_students)):
+        mine = np.zeros(x.shape[1], dtype=bool)
+        mine[seen] = True
+        moves = move * mine
+        cross = moves[:, :, None] * x[:, None]
+        overlaps = (
+            learning_rate * (cross + cross.swapaxes(1, 2)) + learning_rate**2 * moves[:, :, None] * moves[:, None]
+        )
+        weights = (step * mine[:n_students]).reshape(-1, 2, width)
+        change = _flat(state, overlaps, weights)
+        change = change - change.mean(axis=0)
+        noise += change.T @ change / len(change)
+    return noise
+
+
+def _of_random_starts(state: Fluctuations, scale: float) -> Array:
+    """d times the covariance of the overlaps of starts w ~ N(0, s²/d) that both students share, [n_state, n_state].
+
+    The variance of w·w′ is s⁴/d, of w·w 2s⁴/d, and of w·w* s²/d; what is one number of one start moves together.
+    """
+    width = state.twins.outputs.shape[-1]
+
+    def of_one_start(unit: int) -> int:
+        return unit % width if unit < 2 * width else unit
+
+    pairs = [
+        tuple(sorted((of_one_start(int(row)), of_one_start(int(column))))) if column >= 0 else None
+        for row, column in zip(state.rows, state.columns, strict=True)
+    ]
+    found = np.zeros((len(pairs), len(pairs)))
+    for k, one in enumerate(pairs):
+        for m, other in enumerate(pairs):
+            if one is not None and one == other:
+                teacher = one[1] >= 2 * width
+                found[k, m] = scale**2 if teacher else scale**4 * (2 if one[0] == one[1] else 1)
+    return found
