@@ -1,0 +1,178 @@
+"""Fluctuations about the order-parameter equations, against sampled steps and simulated online learning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import erf
+from scipy.stats import norm, qmc
+
+from theory import population_path, twin_fluctuations
+from theory.online.fluctuations import POINTS, _diffusion, _flat, _jacobian, _of_random_starts
+from theory.online.order_parameters import _rates
+
+
+def g(u):
+    return erf(u / np.sqrt(2))
+
+
+def g_prime(u):
+    return np.sqrt(2 / np.pi) * np.exp(-(u**2) / 2)
+
+
+def teacher_of(d):
+    return [(np.eye(d)[:2], None), (np.ones((1, 2)), None)]
+
+
+def leaning(d, order=(0, 1), offset=2, size=0.5, lean=0.4):
+    """Rows of length `size` along axes of their own, with a share of the teacher's added."""
+    weights = np.zeros((2, d))
+    weights[[0, 1], [offset, offset + 1]] = size
+    weights[[0, 1], list(order)] += lean
+    return [(weights, None), (np.ones((1, 2)), None)]
+
+
+def simulated(weights, outputs, d, until, spawn_time, eta, rng):
+    """Online SGD of pairs, weights [n_pairs, 2, 2, d] and outputs [n_pairs, 2, 2], until a time."""
+    w, v = weights.copy(), outputs.copy()
+    target = np.eye(d)[:2]
+    for step in range(round(until * d)):
+        x = rng.standard_normal((len(w), 1 if step < spawn_time * d else 2, d))
+        x = np.broadcast_to(x, (len(w), 2, d))
+        fields = np.einsum("pskd,psd->psk", w, x)
+        error = g(x @ target.T).sum(2) - (v * g(fields)).sum(2)
+        w = w + eta / d * (error[:, :, None] * v * g_prime(fields))[..., None] * x[:, :, None]
+        v = v + eta / d * error[:, :, None] * g(fields)
+    return w, v
+
+
+def states(found, w, v):
+    """The state's numbers of simulated pairs."""
+    d = w.shape[-1]
+    rows = np.concatenate([w.reshape(len(w), 4, d), np.broadcast_to(np.eye(d)[:2], (len(w), 2, d))], axis=1)
+    return _flat(found, rows @ rows.swapaxes(1, 2), v)
+
+
+def some_state():
+    """A state in the midst of learning."""
+    found = twin_fluctuations(leaning(8), leaning(8, (1, 0), 4), teacher_of(8), [0.1], learning_rate=0.5)
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((6, 9)) / 3
+    return found, rows @ rows.T, np.array([[0.9, -0.7], [1.2, 0.5]])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_diffusion_is_the_covariance_of_sampled_steps(shared):
+    found, gram, outputs = some_state()
+    eta, eta_v, n = 0.7, 0.3, 150_000
+    fields = norm.ppf(qmc.Sobol(6, seed=0).random(POINTS).clip(1e-12, 1 - 1e-12))
+    computed = _diffusion(found, gram, outputs, eta, eta_v, shared, fields)
+    rng = np.random.default_rng(2)
+    root = np.linalg.cholesky(gram)
+    own = rng.standard_normal((n, 2, 6)) @ root.T
+    own[:, 1] = own[:, 0] if shared else own[:, 1]
+    target = np.ones(2) @ g(own[:, :, 4:]).swapaxes(1, 2)
+    error = target - np.stack([g(own[:, s, 2 * s : 2 * s + 2]) @ outputs[s] for s in (0, 1)], 1)
+    change = np.zeros((n, 6, 6))
+    steps = np.zeros((n, 2, 2))
+    for s in (0, 1):
+        mine = slice(2 * s, 2 * s + 2)
+        move = outputs[s] * error[:, s, None] * g_prime(own[:, s, mine])
+        change[:, mine] += eta * move[:, :, None] * own[:, s, None, :]
+        change[:, :, mine] += eta * own[:, s, :, None] * move[:, None, :]
+        change[:, mine, mine] += eta**2 * move[:, :, None] * move[:, None]
+        steps[:, s] = eta_v * error[:, s, None] * g(own[:, s, mine])
+        if shared and s == 0:
+            first = move
+    if shared:
+        change[:, :2, 2:4] += eta**2 * first[:, :, None] * move[:, None]
+        change[:, 2:4, :2] += eta**2 * move[:, :, None] * first[:, None]
+    sampled = np.cov(_flat(found, change, steps).T)
+    size = np.sqrt(np.outer(np.diag(sampled), np.diag(sampled)))
+    assert np.abs((computed - sampled) / size).max() < 0.05
+
+
+def test_the_jacobian_is_the_change_of_the_rates():
+    """Along a random direction of the state, by a difference ten times as wide."""
+    found, gram, outputs = some_state()
+    rng = np.random.default_rng(3)
+    n_state = len(found.rows)
+    direction = rng.standard_normal(n_state)
+
+    def rates(share):
+        moved, weights = gram.copy(), outputs.ravel().copy()
+        for k, (row, column) in enumerate(zip(found.rows, found.columns, strict=True)):
+            if column < 0:
+                weights[row] += share * direction[k]
+            else:
+                moved[row, column] = moved[column, row] = gram[row, column] + share * direction[k]
+        return _flat(found, *_rates(moved[None], weights.reshape(1, 2, 2), np.ones(2), 0.7, 0.3, True))[0]
+
+    expected = (rates(1e-4) - rates(-1e-4)) / 2e-4
+    np.testing.assert_allclose(_jacobian(found, gram, outputs, 0.7, 0.3, True) @ direction, expected, rtol=1e-5)
+
+
+def test_overlaps_of_random_starts():
+    found, _, _ = some_state()
+    rng = np.random.default_rng(4)
+    n, d, scale = 10_000, 200, 0.6
+    w = scale * rng.standard_normal((n, 1, 2, d)).repeat(2, axis=1) / np.sqrt(d)
+    sampled = d * np.cov(states(found, w, np.ones((n, 2, 2))).T)
+    np.testing.assert_allclose(_of_random_starts(found, scale), sampled, atol=0.04)
+
+
+@pytest.mark.parametrize(("order", "spawn_time"), [((0, 1), 2.0), ((1, 0), 0.0)])
+def test_simulated_students_spread_as_predicted(order, spawn_time):
+    """500 pairs at d = 80 from one start: covariances and the barrier's deviation, to their sampling and 10 %."""
+    d, until, n, eta = 80, 4.0, 500, 0.8
+    a = leaning(d)
+    b = a if spawn_time else leaning(d, order, 4)
+    found = twin_fluctuations(a, b, teacher_of(d), [until], learning_rate=eta, output_rate=eta, spawn_time=spawn_time)
+    start = np.stack([a[0][0], b[0][0]])[None].repeat(n, axis=0)
+    w, v = simulated(start, np.ones((n, 2, 2)), d, until, spawn_time, eta, np.random.default_rng(5))
+    sampled = d * np.cov(states(found, w, v).T)
+    size = np.sqrt(np.outer(np.diag(found.covariance[0]), np.diag(found.covariance[0])))
+    allowed = 4.5 * np.sqrt(2 / n) + 0.1
+    assert np.abs((sampled - found.covariance[0]) / size).max() < allowed
+    students = [[(w[:, s], None), (v[:, s, None], None)] for s in (0, 1)]
+    barriers = population_path(*students, teacher_of(d), "erf").barrier("midpoint").value
+    deviation = np.sqrt(d) * barriers.std()
+    assert deviation == pytest.approx(found.barrier_deviation()[0], rel=4.5 / np.sqrt(2 * n) + 0.1)
+
+
+@pytest.mark.slow
+def test_simulated_siblings_part_as_often_as_predicted():
+    """1,000 pairs at d = 40 that split at the start: the share with different orders, within 4.5 standard errors."""
+    d, n, eta = 40, 1000, 1.0
+    start = leaning(8, offset=4, lean=0.0)
+    predicted = twin_fluctuations(
+        start, start, teacher_of(8), [100.0], learning_rate=eta, output_rate=eta, start_scale=0.5, step=0.5
+    ).different_order()[0]
+    rng = np.random.default_rng(6)
+    w = 0.5 * rng.standard_normal((n, 1, 2, d)).repeat(2, axis=1) / np.sqrt(d)
+    w, _ = simulated(w, np.ones((n, 2, 2)), d, 120.0, 0.0, eta, rng)
+    psi = w[:, :, 0, 0] - w[:, :, 0, 1] - w[:, :, 1, 0] + w[:, :, 1, 1]
+    different = (psi[:, 0] * psi[:, 1] < 0).mean()
+    assert abs(different - predicted) < 4.5 * np.sqrt(predicted * (1 - predicted) / n)
+    assert predicted > 0.1
+
+
+def test_a_later_split_parts_fewer():
+    start = leaning(8, offset=4, lean=0.0)
+    found = [
+        twin_fluctuations(
+            start, start, teacher_of(8), [20.0], learning_rate=1.0, spawn_time=split, start_scale=0.5, step=1.0
+        ).different_order()[0]
+        for split in (0.0, 10.0, 20.0)
+    ]
+    assert 0.5 > found[0] > found[1] > found[2] == 0
+
+
+def test_what_does_not_fit_is_refused():
+    two = [(np.repeat(leaning(8)[0][0][None], 2, 0), None), (np.ones((2, 1, 2)), None)]
+    with pytest.raises(ValueError, match="of one pair; these are 2"):
+        twin_fluctuations(two, two, teacher_of(8), [1.0], learning_rate=0.5)
+    one = [([[0.5, 0.1]], None), ([[1.0]], None)]
+    teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
+    with pytest.raises(ValueError, match="two units each; these have 1 and 1"):
+        twin_fluctuations(one, one, teacher, [1.0], learning_rate=0.5).different_order()
