@@ -1,12 +1,16 @@
 """Whether curvature, the rate or the number of parameters goes with what weight sharing costs.
 
-    python benchmarks/curvature.py [--runs runs] [--quick] [--json]
+    python benchmarks/curvature.py [--matched] [--runs runs] [--quick] [--json]
 
 Of the sibling pairs of the study locality_causes (run first if it has not been): the largest eigenvalue λ of the
 training loss's Hessian by the parameters that training moves, at one end of each pair. A shared weight is one
 parameter: its derivative is the sum over its copies, and layer rates scale the parameters, so that ηλ is what gradient
 descent's stability depends on (with momentum 0.9 the edge is ηλ = 3.8). A row a component, noise and rate: mean ηλ,
 free parameters, the barrier (training error, linear) of siblings; then rank correlations over all rows.
+
+--matched: of the study locality_curvature, ηλ early in training beside the barrier at its end, by rate; then barriers
+of local and convolutional siblings at one ηλ, interpolated along the rates at which networks learn (at most a tenth of
+the samples wrong), with 95 % bootstrap intervals over data sets.
 """
 
 from __future__ import annotations
@@ -33,7 +37,10 @@ from testbed.measures.hessian import hessian_vector
 from testbed.results import Results
 from testbed.run import folder_name, run_study
 
-FACTORS = ("component", "data.noise", "training.optimizer.lr")
+RATE, TIME = "training.optimizer.lr", "training.snapshot"
+FACTORS = ("component", "data.noise", RATE)
+LEARNT = 0.1  # share of training samples misclassified at the ends, at most
+DRAWS = 1000
 COLUMNS = (*FACTORS, "η λ", "free parameters", "barrier of siblings")
 STEPS = 30  # of the power iteration
 
@@ -44,11 +51,17 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
     parser.add_argument("--json", action="store_true", help="one object a row")
+    parser.add_argument("--matched", action="store_true", help="barriers at one curvature times rate in training")
     options = parser.parse_args()
-    study = Study.load("locality_causes", quick=options.quick)
-    folder = options.runs / folder_name("locality_causes", options.quick)
+    name = "locality_curvature" if options.matched else "locality_causes"
+    study = Study.load(name, quick=options.quick)
+    folder = options.runs / folder_name(name, options.quick)
     results = Results.load(run_study(study, folder, progress=True).parent)
     parts = [of_launch(results, launch) for launch in plan(study).launches]
+    if options.matched:
+        for row in matched(results, pl.concat(parts)):
+            print(json.dumps(row) if options.json else row)
+        return
     rows = (
         pl.concat(parts)
         .group_by(FACTORS)
@@ -70,6 +83,43 @@ def main() -> None:
     console.print(f"rank correlation with the barrier: {correlations}")
 
 
+def matched(results: Results, pairs: pl.DataFrame) -> list[dict[str, object]]:
+    """A row a component and rate, and then one a value of ηλ that both components reach."""
+    keys = ["pair", "data.seed", TIME, "train_error_ends"]
+    pairs = pairs.join(results.measured.select(keys), on="pair")
+    early, late = pairs[TIME].min(), pairs[TIME].max()
+    groups = ["component", RATE, "data.seed"]
+    curvature = pairs.filter(pl.col(TIME) == early).group_by(groups).agg(pl.col("sharpness").mean())
+    outcome = pairs.filter(pl.col(TIME) == late).group_by(groups).agg(pl.col("barrier", "train_error_ends").mean())
+    table = curvature.join(outcome, on=groups)
+    means = table.group_by("component", RATE).agg(pl.exclude("data.seed").mean()).sort("component", RATE)
+    rows: list[dict[str, object]] = [*means.iter_rows(named=True)]
+    learnt = means.filter(pl.col("train_error_ends") <= LEARNT)
+    reached = [some["sharpness"].to_numpy() for _, some in learnt.group_by("component")]
+    low, high = max(values.min() for values in reached), min(values.max() for values in reached)
+    seeds = table["data.seed"].unique().sort().to_numpy()
+    rng = np.random.default_rng(0)
+    draws = [seeds, *(rng.choice(seeds, len(seeds)) for _ in range(DRAWS))]
+    usable = learnt.select("component", RATE)
+    for value in np.geomspace(low, high, 5) if low < high else ():
+        found = []
+        for some in draws:
+            drawn = table.join(pl.DataFrame({"data.seed": some}), on="data.seed").join(usable, on=["component", RATE])
+            path = drawn.group_by("component", RATE).agg(pl.col("sharpness", "barrier").mean()).sort("sharpness")
+            at = {
+                key[0]: float(np.interp(np.log(value), np.log(one["sharpness"]), one["barrier"]))
+                for key, one in path.group_by("component", maintain_order=True)
+            }
+            found.append((at["baseline"], at["convolutional"]))
+        differences = [shared - local for local, shared in found]
+        ends = np.quantile(differences[1:], [0.025, 0.975])
+        rows.append(
+            {"η λ": float(value), "local": found[0][0], "convolutional": found[0][1], "difference": differences[0]}
+            | {"low": float(ends[0]), "high": float(ends[1])}
+        )
+    return rows
+
+
 def of_launch(results: Results, launch: Launch) -> pl.DataFrame:
     """FACTORS, ηλ, free parameters and barrier of the sibling pairs of a launch."""
     siblings = pl.col("kind") == "siblings"
@@ -85,10 +135,11 @@ def of_launch(results: Results, launch: Launch) -> pl.DataFrame:
     rates = np.array([launch.cells[cell].training.optimizer.lr for cell in networks["cell"].to_list()])
     found = pl.DataFrame({"network_a": networks["network"], "sharpness": rates * top.numpy(), "free": free})
     return pairs.join(found, on="network_a").select(
-        *(pl.col(factor).cast(pl.String if factor == "component" else pl.Float64) for factor in FACTORS),
+        *(pl.col(name).cast(pl.String if name == "component" else pl.Float64) for name in FACTORS if name in pairs),
         "sharpness",
         "free",
         pl.col("train_error_barrier_linear").alias("barrier"),
+        "pair",
     )
 
 

@@ -53,6 +53,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "committee_paths": (),  # it has a table of benchmarks/committee_paths.py
     "proved": ("barrier_architecture_hidden",),
     "twins_spread": (),  # it has tables of benchmarks/fluctuations.py
+    "locality_curvature": ("barrier_training_optimizer_lr",),
     "full_batch": ("barrier_training_snapshot",),
 }
 
