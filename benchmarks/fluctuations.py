@@ -47,15 +47,15 @@ def main() -> None:
         folder = options.runs / folder_name(name, options.quick)
         return Results.load(run_study(study, folder, progress=True).parent)
 
-    tables = {
-        "orders": orders(run("plateau")),
-        "spread, twins_spread": spread(run("twins_spread")),
-        "spread, twins_lean": spread(run("twins_lean")),
-    }
-    for title, rows in tables.items():
+    for title, table_of, study in (
+        ("orders", orders, "plateau"),
+        ("spread, twins_spread", spread, "twins_spread"),
+        ("spread, twins_lean", spread, "twins_lean"),
+    ):
+        rows = table_of(run(study))
         if options.json:
             for row in rows:
-                print(json.dumps({"table": title} | row))
+                print(json.dumps({"table": title} | row), flush=True)
             continue
         table = Table(*rows[0], title=title, box=None)
         for row in rows:
@@ -98,8 +98,8 @@ def deviations(study: Study, kind: str) -> float:
     rate, time = study.training.optimizer.lr, float(study.training.steps)
     width = study.architecture.hidden[0]
     scale, lean = study.architecture.scale, study.architecture.lean
-    assert study.teacher is not None
-    n_teacher = study.teacher.hidden[0]
+    assert study.setting.teacher is not None
+    n_teacher = study.setting.teacher.hidden[0]
     teacher = [(np.eye(n_teacher, n_teacher + 2 * width), None), (np.ones((1, n_teacher)), None)]
     one = _start(scale, lean, n_teacher, width, 0, range(n_teacher))
     if kind == "siblings":

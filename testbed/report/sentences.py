@@ -106,11 +106,10 @@ def _z_sentences(results: Results) -> list[str]:
     if len(z) < 2:
         return []
     summary = z_summary(z)
-    alpha = nearest_alpha(results.study.measure.alphas, 0.5)
     verdict = "each is within" if summary.standard_normal else "not all of them are within"
     return [
         f"Measured test losses less the exact population losses, in standard errors, over {summary.n:,} pairs at α = "
-        f"{alpha:g}: mean {summary.mean:+.3f}, standard deviation {summary.std:.3f}, "
+        f"{nearest_alpha(results.curves, 0.5):g}: mean {summary.mean:+.3f}, standard deviation {summary.std:.3f}, "
         f"Kolmogorov–Smirnov p = {summary.p:.2g}; {verdict} what standard normals give 999 times in 1,000."
     ]
 
@@ -152,9 +151,8 @@ def _certified_sentences(results: Results) -> list[str]:
     barrier, gap, missed = (proved[f"certified_{name}"].to_numpy() for name in ("barrier", "gap", "missed"))
     return [
         f"Of {len(proved):,} of {len(results.measured):,} pairs, drawn by their seeds, the training barrier is "
-        f"enclosed with a proof: it is {number(float(barrier.mean()))} in the mean, up to "
-        f"{number(float(gap.max()))} more at most, and the grid misses of it at least "
-        f"{number(float(missed.max()))} where it misses most ({results.unit})."
+        f"enclosed with a proof: it is {number(barrier.mean())} in the mean, up to {number(gap.max())} more at most, "
+        f"and the grid misses of it at least {number(missed.max())} where it misses most ({results.unit})."
     ]
 
 

@@ -125,8 +125,15 @@ def twin_fluctuations(
     grid = np.atleast_1d(np.asarray(times, dtype=np.float64))
     edges = _edges(grid, spawn_time, step)
     middles = (edges[1:] + edges[:-1]) / 2
-    rates = {"learning_rate": learning_rate, "output_rate": output_rate, "spawn_time": spawn_time}
-    along = twin_students(a, b, teacher, np.unique(np.concatenate([middles, grid])), **rates)
+    along = twin_students(
+        a,
+        b,
+        teacher,
+        np.unique(np.concatenate([middles, grid])),
+        learning_rate=learning_rate,
+        output_rate=output_rate,
+        spawn_time=spawn_time,
+    )
     if along.overlaps.shape[1] != 1:
         raise ValueError(f"fluctuations are of one pair; these are {along.overlaps.shape[1]}")
     place = {float(time): k for k, time in enumerate(along.times)}

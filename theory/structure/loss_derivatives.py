@@ -128,8 +128,7 @@ def _affine(h: list[Array], weight: Array, change: Array) -> list[Array]:
 def _activated(sigma: Callable[[Array], tuple[Array, ...]], z: list[Array]) -> list[Array]:
     """The series of σ(z)."""
     s0, s1, s2, s3, s4 = sigma(z[0])
-    missing = [np.zeros_like(z[0])] * (ORDER + 1 - len(z))
-    z1, z2, z3, z4 = z[1:] + missing
+    _, z1, z2, z3, z4 = z + [np.zeros_like(z[0])] * (ORDER + 1 - len(z))
     return [
         s0,
         s1 * z1,
@@ -142,7 +141,8 @@ def _activated(sigma: Callable[[Array], tuple[Array, ...]], z: list[Array]) -> l
 def _mse(f: list[Array], y: Array) -> list[Array]:
     """The series of ½ ‖f − y‖², [n, n_samples] each."""
     e = [f[0] - y, *f[1:]]
-    return [0.5 * np.sum([(e[j] * e[k - j]).sum(2) for j in range(k + 1)], axis=0) for k in range(ORDER + 1)]
+    products = [[(e[j] * e[k - j]).sum(2) for j in range(k + 1)] for k in range(ORDER + 1)]
+    return [0.5 * np.sum(terms, axis=0) for terms in products]
 
 
 def _cross_entropy(f: list[Array], y: Array) -> list[Array]:
