@@ -31,6 +31,7 @@ KERNELS = {  # with --quick
     "lemma7": 12,
     "locality": 4,
     "locality_causes": 9,
+    "locality_curvature": 3,
     "locality_field": 4,
     "locality_map": 4,
     "million": 3,
@@ -47,6 +48,7 @@ KERNELS = {  # with --quick
     "teacher_student": 18,
     "twins": 8,
     "twins_lean": 10,
+    "twins_spread": 6,
     "width": 28,
 }
 
