@@ -106,10 +106,11 @@ def _z_sentences(results: Results) -> list[str]:
     if len(z) < 2:
         return []
     summary = z_summary(z)
+    alpha = nearest_alpha(results.study.measure.alphas, 0.5)
     verdict = "each is within" if summary.standard_normal else "not all of them are within"
     return [
         f"Measured test losses less the exact population losses, in standard errors, over {summary.n:,} pairs at α = "
-        f"{nearest_alpha(results.study.measure.alphas, 0.5):g}: mean {summary.mean:+.3f}, standard deviation {summary.std:.3f}, "
+        f"{alpha:g}: mean {summary.mean:+.3f}, standard deviation {summary.std:.3f}, "
         f"Kolmogorov–Smirnov p = {summary.p:.2g}; {verdict} what standard normals give 999 times in 1,000."
     ]
 
