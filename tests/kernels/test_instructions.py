@@ -56,7 +56,7 @@ def counted(folder: Path) -> dict[str, int]:
         text = part.read_text()
         name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.MULTILINE)
         if name is not None:
-            found[name[1]] = int(re.findall(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)[0])
+            found[name[1]] = int(re.findall(r"^totals: (\d+)", text, re.MULTILINE)[-1])
     return found
 
 
