@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
@@ -79,6 +77,9 @@ def clustered(distance: np.ndarray) -> list[int]:
     >>> clustered(np.array([[0, 9, 1], [9, 0, 9], [1, 9, 0.0]]))
     [1, 2, 0]
     """
+    from scipy.cluster import hierarchy
+    from scipy.spatial.distance import squareform
+
     n = len(distance)
     if n < 3:
         return list(range(n))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 CONFIDENCE = 0.95
 REPLICATES = 1000  # of the bootstrap
@@ -40,6 +39,8 @@ class ZSummary:
 
         Each of the three tests fails one time in 1,000 where they are.
         """
+        from scipy import stats
+
         mean_ok = abs(self.mean) * self.n**0.5 < 3.3
         low, high = stats.chi2.ppf([0.0005, 0.9995], self.n - 1)
         spread_ok = low < (self.n - 1) * self.std**2 < high
@@ -52,6 +53,8 @@ def z_summary(z: np.ndarray) -> ZSummary:
     >>> z_summary(np.random.default_rng(0).standard_normal(500)).standard_normal
     True
     """
+    from scipy import stats
+
     ks, p = stats.kstest(z, "norm")
     return ZSummary(
         len(z),

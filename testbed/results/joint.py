@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from testbed.results.comparison import CONFIDENCE, FEWEST, REPLICATES, ROUNDING, bootstrap_means, draw_seeds
 
@@ -131,6 +130,8 @@ def _half_widths(draws: np.ndarray, n_units: int, paired: bool, fails: float) ->
 
     paired: whether the units, n_units of them, are the same in all groups.
     """
+    from scipy import stats
+
     error = np.nanstd(draws, axis=1)
     spread = error > ROUNDING
     if not spread.any():

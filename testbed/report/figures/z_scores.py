@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
 
 from testbed.results.comparison import nearest_alpha
 from testbed.results.results import Results
@@ -37,6 +36,8 @@ def figure(results: Results) -> Figure | None:
 
 
 def _histogram(ax: mpl.axes.Axes, z: np.ndarray, alpha: float) -> None:
+    from scipy import stats
+
     edge = min(max(4.0, float(np.ceil(abs(z).max()))), MOST)
     bins_per_unit = 4 if len(z) > 300 else 2
     bins = np.linspace(-edge, edge, int(2 * edge) * bins_per_unit + 1)
@@ -53,6 +54,8 @@ def _histogram(ax: mpl.axes.Axes, z: np.ndarray, alpha: float) -> None:
 
 def _quantiles(ax: mpl.axes.Axes, z: np.ndarray) -> None:
     """Quantiles less the normal's, with the band in which 95 % of normal samples have each of them."""
+    from scipy import stats
+
     n = len(z)
     normal = stats.norm.ppf((np.arange(n) + 0.5) / n)
     rank = np.arange(1, n + 1)
