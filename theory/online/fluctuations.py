@@ -31,13 +31,14 @@ from scipy.stats import norm, qmc
 
 from theory.layers import Array, Layers
 from theory.online.order_parameters import TwinStudents, _rates, twin_students
+from theory.shown import Short
 
 POINTS = 2**12  # of the averages
 STEP = 1e-5  # of the central differences
 
 
-@dataclass(frozen=True)
-class Fluctuations:
+@dataclass(frozen=True, repr=False)
+class Fluctuations(Short):
     """The solution of `twin_fluctuations`, of one pair.
 
     Attributes:
