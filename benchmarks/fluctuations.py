@@ -1,6 +1,6 @@
 """Twin students at finite d: linearised noise about the order-parameter equations, beside trained networks.
 
-    python benchmarks/fluctuations.py [--runs runs] [--quick] [--json]
+    python benchmarks/fluctuations.py [--runs runs] [--quick] [--json] [--figure docs/figures/fluctuations.svg]
 
 spread   of the studies twins_lean and twins_spread: √d times the root mean square of the measured less the predicted
          barrier at the midpoint, by the number of inputs and kind of pairs, beside the standard deviation that
@@ -20,13 +20,17 @@ import argparse
 import json
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 import theory
 from testbed import Study
+from testbed.report.figures.draw import STYLE
 from testbed.results import Results
 from testbed.run import folder_name, run_study
 
@@ -40,7 +44,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--quick", action="store_true", help="the studies shrunk to a few seconds")
     parser.add_argument("--json", action="store_true", help="one object a row")
+    parser.add_argument("--figure", type=Path, help="draw both tables into this file")
     options = parser.parse_args()
+    found: dict[str, list[dict[str, object]]] = {}
 
     def run(name: str) -> Results:
         study = Study.load(name, quick=options.quick)
@@ -52,7 +58,7 @@ def main() -> None:
         ("spread, twins_spread", spread, "twins_spread"),
         ("spread, twins_lean", spread, "twins_lean"),
     ):
-        rows = table_of(run(study))
+        rows = found[title] = table_of(run(study))
         if options.json:
             for row in rows:
                 print(json.dumps({"table": title} | row), flush=True)
@@ -61,6 +67,44 @@ def main() -> None:
         for row in rows:
             table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
         Console(width=140).print(table)
+    if options.figure:
+        with mpl.rc_context(fname=STYLE):
+            figure(found).savefig(options.figure, metadata={"Date": None})
+
+
+def figure(found: dict[str, list[dict[str, object]]]) -> Figure:
+    """Probabilities by split, and √d times deviations by the number of inputs; lines are what theory says."""
+    whole = Figure(figsize=(6.6, 3.2))
+    left, right = whole.subplots(1, 2)
+    by_split = pl.DataFrame(found["orders"], infer_schema_length=None, strict=False)
+    levels = by_split["inputs"].cast(pl.String).unique(maintain_order=True).to_list()
+    for shift, (mark, level) in zip((-1.5, -0.5, 0.5, 1.5), zip("os^D", levels[:-1], strict=False), strict=False):
+        some = by_split.filter(pl.col("inputs").cast(pl.String) == level)
+        _points(left, some["split"].to_numpy() + shift, some, "measured", mark, f"{level} inputs")
+    some = by_split.filter(pl.col("inputs").cast(pl.String) == levels[-1])
+    left.plot(some["split"], some["predicted"], color="black", lw=1)
+    left.set(xlabel="siblings split at t", ylabel="share that end in different orders", ylim=(0, 0.3))
+    left.set_yscale("symlog", linthresh=0.01)
+    left.set_yticks([0, 0.005, 0.01, 0.03, 0.1, 0.3], ["0", "0.005", "0.01", "0.03", "0.1", "0.3"])
+    for mark, title in (("o", "spread, twins_spread"), ("s", "spread, twins_lean")):
+        for kind, filled in (("siblings", "white"), ("independent", "black")):
+            some = pl.DataFrame([row for row in found[title] if row["pairs"] == kind])
+            label = f"{title.split()[-1]}, {kind}"
+            _points(right, some["inputs"].to_numpy(), some, "√d rms", mark, label, filled)
+            right.plot(some["inputs"], some["predicted"], color="black", lw=1)
+    right.set(xlabel="inputs d", ylabel="√d · rms(measured − predicted)", xscale="log", yscale="log")
+    for ax in (left, right):
+        ax.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    return whole
+
+
+def _points(
+    ax: Axes, x: np.ndarray, rows: pl.DataFrame, column: str, mark: str, label: str, filled: str = "white"
+) -> None:
+    """Measured values with their intervals."""
+    value = rows[column].to_numpy()
+    reach = np.abs(np.stack([value - rows["low"].to_numpy(), rows["high"].to_numpy() - value]))
+    ax.errorbar(x, value, reach, fmt=mark, ms=3.5, mfc=filled, mec="black", mew=0.8, ecolor="0.6", lw=0.8, label=label)
 
 
 def spread(results: Results) -> list[dict[str, object]]:
