@@ -127,7 +127,8 @@ def twin_fluctuations(
         >>> teacher = [(np.eye(2, 6), None), (np.ones((1, 2)), None)]
         >>> start = [(0.5 * np.eye(2, 6, 4), None), (np.ones((1, 2)), None)]  # siblings that lean to neither order
         >>> parted = twin_fluctuations(
-        ...     start, start, teacher, [20.0], learning_rate=1.0, output_rate=1.0, spawn_time=10.0, start_scale=0.5, step=1.0)
+        ...     start, start, teacher, [20.0], learning_rate=1.0, output_rate=1.0,
+        ...     spawn_time=10.0, start_scale=0.5, step=1.0)
         >>> parted.different_order().round(2)  # by t = 20, at any number of inputs
         array([0.06])
     """
