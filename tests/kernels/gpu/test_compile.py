@@ -45,7 +45,7 @@ def test_the_whole_matrix(shape, activation, optimizer, batch, target):
 
 
 @pytest.mark.parametrize("target", ["sm_80", "sm_100", "sm_120"])  # sm_90 and gfx942: test_launch.py
-@pytest.mark.parametrize("case", ["tiles, full", "memory, every setting"])
+@pytest.mark.parametrize("case", ["tiles, full", pytest.param("memory, every setting", marks=pytest.mark.slow)])
 def test_other_targets(case, target):
     """Matrix products are what targets differ in."""
     assert compiler.compile_kernel(make(case), target)[0].asm["cubin"]

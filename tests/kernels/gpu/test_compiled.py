@@ -57,7 +57,7 @@ def compare(problem, **options) -> None:
 
 
 LONG = (
-    *("memory, every setting, adamw", "memory, every setting, momentum"),
+    *("memory, every setting", "memory, every setting, adamw", "memory, every setting, momentum"),
     *("memory, epoch, sgd with decay", "lanes, epoch, adamw, masked"),
 )
 CASES = [case for case in (*TRAINING, *SETTINGS) if "gelu" not in case]

@@ -30,6 +30,7 @@ def long_tables(monkeypatch):
     monkeypatch.setattr(store, "ROW_GROUP", 50)
 
 
+@pytest.mark.slow
 def test_they_hold_what_whole_ones_hold(study, tmp_path, small_shards, monkeypatch):
     made = study({"vary": VARY})
     whole = run_study(made, tmp_path / "whole")
