@@ -16,7 +16,7 @@ from testbed import memory
 from testbed.data import file
 from testbed.data.file import FileData
 from testbed.ensemble.same_training import one_of_each
-from testbed.ensemble.shards import SHARD_WORK, setting_work, steps_of_a_network
+from testbed.ensemble.shards import LANES, SHARD_WORK, setting_work, steps_of_a_network
 from testbed.errors import StudyError
 from testbed.kinds import Extent
 from testbed.study import Study
@@ -25,6 +25,7 @@ WORD = 8  # bytes of a number, nearly all of which are float64 or int64
 COPIES = 4  # of a table or of samples, while they are made, joined and cut; as measured
 PLAN_COLUMNS = 14  # of the tables of networks and of pairs
 CURVE_COLUMNS = 4  # of a path: loss and error, on training and on test samples
+BARRIER_COLUMNS = 7  # of the table of pairs, for each of these
 STEP_ARRAYS = 8  # of the schedule, while its factors are made
 SHARD_SECONDS = 4.0  # that SHARD_WORK takes on two cores
 MOST_SECONDS = 365 * 24 * 3600.0
@@ -134,10 +135,12 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     columns = CURVE_COLUMNS * paths + len(study.measure.theory)
     numbers = {
         NETWORKS: n_networks * (PLAN_COLUMNS + architecture.n_parameters),
-        PAIRS: of_pairs * (PLAN_COLUMNS + extent.n_alphas * columns) + (ensemble.n_possible if draws_all else 0),
+        PAIRS: of_pairs * (PLAN_COLUMNS + BARRIER_COLUMNS * columns)
+        + min(of_pairs * extent.n_alphas, memory.ROWS_WHOLE) * columns
+        + (ensemble.n_possible if draws_all else 0),
         TRAINING: n_sets * extent.n_train * of_sample,
         TEST: extent.n_test * of_sample if is_held else 0,
-        LOSSES: n_networks * n_records,
+        LOSSES: min(n_networks * n_records, max(memory.ROWS_WHOLE, LANES * n_records)),
     }
     numbers_at_once: dict[Share, float] = {share: COPIES * n for share, n in numbers.items()}
     numbers_at_once[SCHEDULE] = STEP_ARRAYS * steps

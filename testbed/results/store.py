@@ -24,13 +24,14 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from torch import Tensor
 
+from testbed import memory
 from testbed.errors import StudyError
 from testbed.results import sealed
 from testbed.sha256 import sha256_of
 from testbed.study import Study
 
 PARTIAL = ".partial"
-IN_MEMORY = 2**22  # rows of a table that is made whole before it is written
+IN_MEMORY = memory.ROWS_WHOLE  # rows of a table that is made whole before it is written
 ROW_GROUP = 2**18  # rows that a reader of a longer one holds at a time
 TABLES = ("networks", "pairs", "curves", "losses", "planes", "soups")
 SHARD = re.compile(r"shards/(networks|pairs)-\d+-\d+\.safetensors")
