@@ -72,9 +72,9 @@ def _forecast(study: Study, backend: str) -> None:
     time = "under a minute" if minutes < 1 else f"about {minutes:,.0f} minutes, within a factor of two or three,"
     table = Table("", "", box=None, show_header=False)
     table.add_row("cells", f"{made.cells:,}")
-    table.add_row("networks", f"{made.networks:,}, in {made.launches:,} launches")
+    table.add_row("networks", f"{made.networks:,}, in {made.launches:,} launch{'es' * (made.launches != 1)}")
     table.add_row("pairs", f"{made.pairs:,}")
     table.add_row("backend", made.backend)
     table.add_row("time", f"{time} on two cores")
-    table.add_row("memory", f"about {memory.readable(made.bytes)}")
+    table.add_row("memory", f"about {memory.readable(made.bytes)}, beside what Python and torch take")
     console().print(table)
