@@ -82,7 +82,7 @@ def test_barriers_of_the_memory_layout_order_device_memory(target):
         ((2, 16, 16, 1), 1.00, 0.58, 0),
         ((2, 32, 32, 1), 1.70, 0.80, 20),
         ((4, 64, 64, 2), 1.30, 0.56, 60),
-        ((2, 128, 128, 1), 1.60, 0.75, 60),
+        pytest.param((2, 128, 128, 1), 1.60, 0.75, 60, marks=pytest.mark.slow),
     ],
 )
 def test_static_cost(widths, issue, predicted, spills):

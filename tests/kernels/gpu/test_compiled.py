@@ -58,7 +58,7 @@ def compare(problem, **options) -> None:
 
 LONG = (
     *("memory, every setting", "memory, every setting, adamw", "memory, every setting, momentum"),
-    *("memory, epoch, sgd with decay", "lanes, epoch, adamw, masked"),
+    *("memory, epoch, sgd with decay", "lanes, epoch, adamw, masked", "tiles, three layers, two warps"),
 )
 CASES = [case for case in (*TRAINING, *SETTINGS) if "gelu" not in case]
 

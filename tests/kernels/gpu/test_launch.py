@@ -26,14 +26,16 @@ ROOT = Path(__file__).parents[3]
 TARGETS = ("sm_90", "gfx942")
 OTHER_TRITONS = os.environ.get("LMC_TRITONS", "")
 LANES = ((2, 16, 1), (2, 32, 1), (8, 16, 1))
+LONG = ("memory, every setting, momentum", "memory, every setting, adamw")
 VERSIONS = ("3.5.1", "3.6.0", "3.8.0", "3.9.0")  # and the one that is installed
 
 
 def cases_and_targets() -> list[Any]:
-    """Every case for NVIDIA; for AMD, whose compiler takes twice as long, one of each layout, and slowly the rest."""
+    """Every case for NVIDIA, the longest slowly; for AMD, whose compiler takes twice as long, one of each layout."""
     firsts = {case.split(",")[0]: case for case in reversed(CASES)}.values()
+    nvidia = [pytest.param(case, "sm_90", marks=[pytest.mark.slow] * (case in LONG)) for case in CASES]
     amd = [pytest.param(case, "gfx942", marks=[] if case in firsts else pytest.mark.slow) for case in CASES]
-    return [*((case, "sm_90") for case in CASES), *amd]
+    return [*nvidia, *amd]
 
 
 @pytest.mark.parametrize(("case", "target"), cases_and_targets())

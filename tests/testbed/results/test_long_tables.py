@@ -47,7 +47,7 @@ def test_they_hold_what_whole_ones_hold(study, tmp_path, small_shards, monkeypat
     assert (tmp_path / "whole/columns.json").read_bytes() == (tmp_path / "parts/columns.json").read_bytes()
 
 
-def test_they_are_in_the_order_of_their_numbers(study, tmp_path, small_shards, long_tables):
+def test_they_are_in_the_order_of_their_numbers(study, tmp_path, small_shards, long_tables, no_figures):
     report = run_study(study({"vary": VARY}), tmp_path / "run")
     results = Results.load(report.parent)
     assert results.curves.select("pair", "alpha").equals(results.curves.select("pair", "alpha").sort("pair", "alpha"))
@@ -69,7 +69,7 @@ def test_damage_to_them_is_noticed(name, study, tmp_path, long_tables, no_figure
         Results.load(tmp_path / "run")
 
 
-def test_the_losses_of_some_networks_are_drawn_and_the_caption_says_so(study, tmp_path, monkeypatch):
+def test_the_losses_of_some_networks_are_drawn_and_the_caption_says_so(study, tmp_path, monkeypatch, no_figures):
     report = run_study(study({"vary": {"architecture.hidden": [[3], [5]]}}), tmp_path / "run")
     results = Results.load(report.parent)
     assert training.caption(results) == "Recorded training losses of the networks that did not diverge."
