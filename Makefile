@@ -13,7 +13,7 @@ test: set-up
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: set-up tritons browser
-	OMP_NUM_THREADS=1 LMC_TRITONS=$(VENV)/tritons $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 LMC_TRITONS=$(VENV)/tritons $(BIN)/python -m pytest -n 3 --dist worksteal -m slow
 
 # the Tritons that other torches bring, side by side
 TRITONS := 3.5.1 3.6.0 3.8.0 3.9.0

@@ -143,6 +143,7 @@ setup(
         "test": [
             GPU,
             *CLUSTER,
+            "filelock>=3",
             "hypothesis>=6.100",
             "markdown-it-py>=3",
             "mypy>=1.10",

@@ -7,6 +7,9 @@ import shutil
 import pytest
 
 from kernels import native
+from tests.kernels.narrow import narrow_tree
+
+__all__ = ["narrow_tree"]
 
 
 @pytest.fixture(scope="session")

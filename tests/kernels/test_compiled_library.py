@@ -19,6 +19,7 @@ import pytest
 import kernels
 from kernels import Architecture, Training, native, train
 from kernels.native import compiled
+from tests.kernels.narrow import MARCH
 from tests.kernels.problems import data
 
 ROOT = Path(kernels.__file__).resolve().parent.parent
@@ -189,16 +190,11 @@ def test_progress_is_told_and_an_interrupt_stops_the_kernel(native_backend, monk
 
 
 @pytest.mark.slow
-def test_a_library_of_narrower_vectors_gives_the_same_bits(native_backend, tmp_path):
-    """Compiled for AVX2 without optimisation, against what this machine runs: training and paths, to the last bit."""
-    compiler = shutil.which("g++")
-    if compiler is None or platform.machine() != "x86_64" or native.vector_bytes() < 32:
+def test_a_library_of_narrower_vectors_gives_the_same_bits(native_backend, request):
+    """Compiled for AVX2, against what this machine runs: training and paths, to the last bit."""
+    if shutil.which("g++") is None or platform.machine() != "x86_64" or native.vector_bytes() < 32:
         pytest.skip("needs g++ and a processor with AVX2")
-    shutil.copytree(ROOT / "kernels", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    folder = tmp_path / "kernels" / "native"
-    flags = ["-O0", "-std=c++17", "-march=x86-64-v3", "-ffp-contract=off", "-w", "-pthread", "-fPIC", "-shared"]
-    library = str(folder / "_native_x86_64_v3.so")
-    subprocess.run([compiler, *flags, *sorted(map(str, folder.glob("*.cpp"))), "-o", library], check=True)
+    tree = request.getfixturevalue("narrow_tree")
 
     def said(home: Path, **environment: str) -> list[str]:
         command = [sys.executable, "-c", PROGRAM]
@@ -207,5 +203,5 @@ def test_a_library_of_narrower_vectors_gives_the_same_bits(native_backend, tmp_p
         return done.stdout.split()
 
     here = said(ROOT)
-    narrow = said(tmp_path, LMC_NATIVE="x86-64-v3")
+    narrow = said(tree, LMC_NATIVE=MARCH)
     assert narrow == ["256", here[1]]

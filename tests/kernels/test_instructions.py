@@ -18,10 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.kernels.instructions import CASES, SWITCH_SOURCE
+from tests.kernels.narrow import MARCH, build
 
-ROOT = Path(__file__).resolve().parents[2]
 COUNTS = Path(__file__).with_name("instructions.json")
-MARCH = "x86-64-v3"
 ALLOWED = 0.05
 
 
@@ -31,16 +30,8 @@ def compiler() -> str:
     return said.splitlines()[0]
 
 
-def counted(folder: Path) -> dict[str, int]:
-    """Instructions of each case, by a kernel that is compiled into `folder`: minutes."""
-    home = folder / "home"
-    for room in ("kernels", "tests/kernels"):
-        shutil.copytree(ROOT / room, home / room, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-    shutil.copy(ROOT / "tests" / "__init__.py", home / "tests")
-    for file in ("setup.py", "pyproject.toml", "README.md"):
-        shutil.copy(ROOT / file, home)
-    build = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", str(home)]
-    subprocess.run(build, cwd=home, env=os.environ | {"LMC_MARCH": MARCH}, check=True, capture_output=True)
+def counted(tree: Path, folder: Path) -> dict[str, int]:
+    """Instructions of each case, by the kernel of a tree (`narrow_tree`); folder: for what is written meanwhile."""
     source = folder / "switch.c"
     source.write_text(SWITCH_SOURCE)
     switch = folder / "switch.so"
@@ -48,8 +39,8 @@ def counted(folder: Path) -> dict[str, int]:
     out = folder / "callgrind"
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
     program = [sys.executable, "-m", "tests.kernels.instructions", str(switch)]
-    environment = os.environ | {"PYTHONPATH": str(home), "LMC_NATIVE": MARCH, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*valgrind, *program], cwd=home, env=environment, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(tree), "LMC_NATIVE": MARCH, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*valgrind, *program], cwd=tree, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = {}
     for part in sorted(folder.glob("callgrind.*")):
@@ -61,7 +52,7 @@ def counted(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_counts_are_what_they_were(tmp_path):
+def test_counts_are_what_they_were(request, tmp_path):
     if platform.machine() != "x86_64" or shutil.which("valgrind") is None or shutil.which("g++") is None:
         pytest.skip("needs valgrind and g++ on an x86-64")
     if not Path("/usr/include/valgrind/callgrind.h").exists():
@@ -69,7 +60,7 @@ def test_counts_are_what_they_were(tmp_path):
     known = json.loads(COUNTS.read_text())
     if known["compiler"] != compiler():
         pytest.skip(f"the counts are of {known['compiler']}, this is {compiler()}")
-    found = counted(tmp_path)
+    found = counted(request.getfixturevalue("narrow_tree"), tmp_path)
     assert found.keys() == known["instructions"].keys() == CASES.keys()
     changed = {name: found[name] / count - 1 for name, count in known["instructions"].items()}
     wrong = {name: f"{change:+.1%}" for name, change in changed.items() if abs(change) > ALLOWED}
@@ -77,8 +68,9 @@ def test_counts_are_what_they_were(tmp_path):
 
 
 def write(folder: Path) -> None:
-    """Count, and write instructions.json."""
-    found = {"compiler": compiler(), "march": MARCH, "instructions": counted(folder)}
+    """Compile, count, and write instructions.json."""
+    build(folder / "tree")
+    found = {"compiler": compiler(), "march": MARCH, "instructions": counted(folder / "tree", folder)}
     COUNTS.write_text(json.dumps(found, indent=2) + "\n")
 
 

@@ -26,15 +26,15 @@ ROOT = Path(__file__).parents[3]
 TARGETS = ("sm_90", "gfx942")
 OTHER_TRITONS = os.environ.get("LMC_TRITONS", "")
 LANES = ((2, 16, 1), (2, 32, 1), (8, 16, 1))
+FIRSTS = [*{case.split(",")[0]: case for case in reversed(CASES)}.values()]  # of each layout
 LONG = ("memory, every setting, momentum", "memory, every setting, adamw")
 VERSIONS = ("3.5.1", "3.6.0", "3.8.0", "3.9.0")  # and the one that is installed
 
 
 def cases_and_targets() -> list[Any]:
     """Every case for NVIDIA, the longest slowly; for AMD, whose compiler takes twice as long, one of each layout."""
-    firsts = {case.split(",")[0]: case for case in reversed(CASES)}.values()
     nvidia = [pytest.param(case, "sm_90", marks=[pytest.mark.slow] * (case in LONG)) for case in CASES]
-    amd = [pytest.param(case, "gfx942", marks=[] if case in firsts else pytest.mark.slow) for case in CASES]
+    amd = [pytest.param(case, "gfx942", marks=[] if case in FIRSTS else pytest.mark.slow) for case in CASES]
     return [*nvidia, *amd]
 
 
@@ -97,11 +97,15 @@ def test_the_tests_reach_both_precisions_all_layouts_batches_and_options():
 @pytest.mark.skipif(not OTHER_TRITONS, reason="LMC_TRITONS names no folder with other Tritons (make tritons)")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_other_tritons(version):
-    """The Tritons that other torches bring, each in a process of its own; lanes spill nothing with any of them."""
+    """The Tritons that other torches bring, each in a process of its own; lanes spill nothing with any of them.
+
+    For AMD all cases with the oldest and the newest, and one of each layout with those between.
+    """
+    amd = CASES if version in (VERSIONS[0], VERSIONS[-1]) else FIRSTS
     program = (
-        "import triton; from tests.kernels.gpu.cases import CASES, make; from kernels.gpu import missing, compile\n"
+        "import triton; from tests.kernels.gpu.cases import make; from kernels.gpu import missing, compile\n"
         f"assert triton.__version__ == {version!r} and 'Triton' not in missing()\n"
-        f"for case in CASES:\n    for target in {TARGETS!r}:\n"
+        f"for target, cases in {dict(zip(TARGETS, (CASES, amd), strict=True))!r}.items():\n    for case in cases:\n"
         "        compile.compile_kernel(make(case), target)\n"
         "from benchmarks.gpu_cost import static_cost\n"
         f"for widths in {LANES!r}:\n    cost = static_cost(widths, 'H100')[0]\n"
