@@ -23,13 +23,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kernels.assignment import assign
-from testbed import PairSet, Study, alignment
+from testbed import PairSet, alignment
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, pair_set
 from testbed.ensemble.plan import plan
 from testbed.measures.segments import chain_barriers
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 WIDTHS = (6, 16, 32, 64, 128)
 COLUMNS = (
@@ -50,13 +50,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
-    study = Study.load("double_descent", quick=options.quick)
-    folder = options.runs / folder_name("double_descent", options.quick)
-    results = Results.load(run_study(study, folder, progress=True).parent)
+    results = results_of("double_descent", options.runs, quick=options.quick)
     table = Table(*COLUMNS, title="committees of relus, training loss, means over pairs", box=None)
-    for launch in plan(study).launches:
+    for launch in plan(results.study).launches:
         width = launch.architecture.widths[1]
-        for scale in study.vary["architecture.scale"] if width in WIDTHS else ():
+        for scale in results.study.vary["architecture.scale"] if width in WIDTHS else ():
             pairs = measured_pairs(results, launch, scale)
             row = {"width": width, "start": scale} | numbers(pairs)
             if options.json:

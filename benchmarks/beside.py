@@ -28,10 +28,9 @@ from rich.table import Table
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from testbed import Study
 from testbed.ensemble.plan import plan
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 Row: TypeAlias = dict[str, object]
 WIDTH = "architecture.hidden"
@@ -238,9 +237,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
     for name in options.studies or TABLES:
-        study = Study.load(name, quick=options.quick)
-        folder = options.runs / folder_name(name, options.quick)
-        rows = TABLES[name](Results.load(run_study(study, folder, progress=True).parent))
+        rows = TABLES[name](results_of(name, options.runs, quick=options.quick))
         if options.json:
             for row in rows:
                 print(json.dumps({"study": name} | row))

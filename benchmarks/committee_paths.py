@@ -33,13 +33,12 @@ from safetensors.torch import load_file
 from scipy.stats import hypergeom
 
 import theory
-from testbed import Study
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.measuring import Trained, pair_set
 from testbed.ensemble.plan import plan
 from testbed.measures.segments import chain_barriers
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 N_AXES = 2
 TOLERANCE = 0.02  # by how much trained networks may be off a minimum
@@ -54,10 +53,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
-    study = Study.load("committee_paths", quick=options.quick)
-    folder = options.runs / folder_name("committee_paths", options.quick)
-    results = Results.load(run_study(study, folder, progress=True).parent)
-    rows = [of_launch(results, launch) for launch in plan(study).launches]
+    results = results_of("committee_paths", options.runs, quick=options.quick)
+    rows = [of_launch(results, launch) for launch in plan(results.study).launches]
     if options.json:
         for row in rows:
             print(json.dumps(row))

@@ -30,12 +30,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 import kernels
-from testbed import Study
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import plan
 from testbed.measures.hessian import hessian_vector
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 RATE, TIME = "training.optimizer.lr", "training.snapshot"
 FACTORS = ("component", "data.noise", RATE)
@@ -54,10 +53,8 @@ def main() -> None:
     parser.add_argument("--matched", action="store_true", help="barriers at one curvature times rate in training")
     options = parser.parse_args()
     name = "locality_curvature" if options.matched else "locality_causes"
-    study = Study.load(name, quick=options.quick)
-    folder = options.runs / folder_name(name, options.quick)
-    results = Results.load(run_study(study, folder, progress=True).parent)
-    parts = [of_launch(results, launch) for launch in plan(study).launches]
+    results = results_of(name, options.runs, quick=options.quick)
+    parts = [of_launch(results, launch) for launch in plan(results.study).launches]
     if options.matched:
         for row in matched(results, pl.concat(parts)):
             print(json.dumps(row) if options.json else row)

@@ -32,7 +32,7 @@ import theory
 from testbed import Study
 from testbed.report.figures.draw import STYLE
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 DRAWS = 1000
 INPUTS, SPLIT = "data.inputs", "ensemble.spawn_step"
@@ -48,17 +48,12 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, list[dict[str, object]]] = {}
 
-    def run(name: str) -> Results:
-        study = Study.load(name, quick=options.quick)
-        folder = options.runs / folder_name(name, options.quick)
-        return Results.load(run_study(study, folder, progress=True).parent)
-
     for title, table_of, study in (
         ("orders", orders, "plateau"),
         ("spread, twins_spread", spread, "twins_spread"),
         ("spread, twins_lean", spread, "twins_lean"),
     ):
-        rows = found[title] = table_of(run(study))
+        rows = found[title] = table_of(results_of(study, options.runs, quick=options.quick))
         if options.json:
             for row in rows:
                 print(json.dumps({"table": title} | row), flush=True)

@@ -20,10 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from testbed import Study
 from testbed.report.figures.draw import STYLE
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 SPLIT, RATE, BATCH, NOISE = "ensemble.spawn_step", "training.optimizer.lr", "training.batch_size", "data.label_noise"
 STABLE = 0.02  # error barrier
@@ -39,9 +38,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=docs / "figures" / "boundary_map.svg")
     parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
     options = parser.parse_args()
-    study = Study.load("boundary", quick=options.quick)
-    folder = options.runs / folder_name("boundary", options.quick)
-    results = Results.load(run_study(study, folder, progress=True).parent)
+    results = results_of("boundary", options.runs, quick=options.quick)
     with mpl.rc_context(fname=STYLE):
         figure(results).savefig(options.out, metadata={"Date": None})
     print(options.out)

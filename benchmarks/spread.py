@@ -43,7 +43,7 @@ from testbed.measures.hessian import hessian_vector
 from testbed.pair_set import layers
 from testbed.report.figures.draw import STYLE
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import results_of
 
 SPLIT, RATE, BATCH, NOISE = "ensemble.spawn_step", "training.optimizer.lr", "training.batch_size", "data.label_noise"
 FACTORS = [SPLIT, RATE, BATCH, NOISE]
@@ -70,10 +70,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object a row")
     parser.add_argument("--figure", type=Path, help="draw the gap against second order into this file")
     options = parser.parse_args()
-    study = Study.load("spread", quick=options.quick)
-    folder = options.runs / folder_name("spread", options.quick)
-    results = Results.load(run_study(study, folder, progress=True).parent)
-    families = pl.concat([of_launch(results, launch) for launch in plan(study).launches])
+    results = results_of("spread", options.runs, quick=options.quick)
+    families = pl.concat([of_launch(results, launch) for launch in plan(results.study).launches])
     cells = by_cell(results, families)
     learnt = cells.filter(pl.col("error at the ends") <= LEARNT)
     if options.figure:

@@ -29,6 +29,7 @@ from testbed.errors import StudyError
 from testbed.progress import Stages
 from testbed.results import meanings, tables
 from testbed.results.parts import Part
+from testbed.results.results import Results
 from testbed.results.store import DRAWN, Damaged, Store
 from testbed.study import Study
 
@@ -43,6 +44,17 @@ def folder_name(study: str, quick: bool = False, scale: float = 1.0) -> str:
     ('width-quick', 'width-times-100')
     """
     return study + ("-quick" if quick else "") + (f"-times-{scale:g}" if scale != 1 else "")
+
+
+def results_of(name: str, runs: str | Path = "runs", *, quick: bool = False) -> Results:
+    """A shipped study's results in the folder that `testbed run` gives them below `runs`; what is not there is run.
+
+    >>> results_of("teacher_studnet")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    testbed.errors.StudyError: There is no study 'teacher_studnet': ...
+    """
+    report = run_study(Study.load(name, quick=quick), Path(runs) / folder_name(name, quick), progress=True)
+    return Results.load(report.parent)
 
 
 def run_study(
