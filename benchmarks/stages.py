@@ -25,7 +25,8 @@ from testbed.ensemble.measuring import Trained, pair_set
 from testbed.ensemble.plan import plan
 from testbed.ensemble.training import train
 from testbed.measures import paths
-from testbed.measures.predictions import exact_training, population
+from testbed.measures.predicted_population import population
+from testbed.measures.predicted_training import exact_training
 
 Result = TypeVar("Result")
 

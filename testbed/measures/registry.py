@@ -17,7 +17,10 @@ from testbed.measures import (
     hessian,
     lemma_7,
     perturbation,
-    predictions,
+    predicted_expansion,
+    predicted_population,
+    predicted_training,
+    predicted_twins,
     repair,
     star,
 )
@@ -42,10 +45,10 @@ MEASURES: dict[str, Measure] = {
 PREDICTIONS: dict[str, Prediction] = {
     prediction.name: prediction
     for prediction in (
-        predictions.POPULATION,
-        predictions.EXACT_TRAINING,
-        predictions.TWIN_STUDENTS,
-        predictions.LAZY,
-        predictions.QUADRATIC,
+        predicted_population.POPULATION,
+        predicted_training.EXACT_TRAINING,
+        predicted_twins.TWIN_STUDENTS,
+        predicted_expansion.LAZY,
+        predicted_expansion.QUADRATIC,
     )
 }

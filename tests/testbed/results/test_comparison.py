@@ -14,7 +14,7 @@ from testbed import run_study
 from testbed.ensemble import training
 from testbed.ensemble.measuring import Trained, measure, pair_set
 from testbed.ensemble.plan import plan as make_plan
-from testbed.measures.predictions import population_curve
+from testbed.measures.predicted_population import population_curve
 from testbed.results import comparison
 from testbed.results.comparison import effects, group_means, mean_interval, z_scores, z_summary
 
