@@ -12,7 +12,11 @@ import pytest
 FOLDER = Path(__file__).with_name("interpreted")
 
 
-@pytest.mark.parametrize("module", sorted(path.name for path in FOLDER.glob("test_*.py")))
+MODULES = sorted(path.name for path in FOLDER.glob("test_*.py"))
+SLOW = ("test_doctor.py", "test_streams.py")
+
+
+@pytest.mark.parametrize("module", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODULES])
 def test_interpreted(module):
     interpret(module, "not slow")
 

@@ -156,6 +156,7 @@ def test_commands_in_process(raw, tmp_path, capsys, monkeypatch):
     assert "teacher_student" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_bytes_for_the_same_run(runs):
     folder = runs("widths")
     first = (folder / "report.html").read_bytes()
