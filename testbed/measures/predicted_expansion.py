@@ -16,7 +16,7 @@ EXPANDED = tuple(DERIVATIVES)  # activations
 def expanded(pairs: PairSet, order: int) -> Predicted:
     """The training loss with the outputs to this order along the path, on the samples of both ends.
 
-    >>> import torch
+    >>> import kernels, torch
     >>> architecture = kernels.Architecture((2, 3, 1), "identity")
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)

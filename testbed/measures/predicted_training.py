@@ -14,7 +14,7 @@ from testbed.sections.setting import Setting
 def exact_training(pairs: PairSet) -> Predicted:
     """The training loss as a piecewise polynomial, on the samples of both ends; these are one set but for a shift.
 
-    >>> import torch
+    >>> import kernels, torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
@@ -38,7 +38,7 @@ def exact_training(pairs: PairSet) -> Predicted:
 def compiled_exact_training(pairs: PairSet) -> Predicted:
     """`exact_training` by the compiled kernel.
 
-    >>> import torch
+    >>> import kernels, torch
     >>> architecture = kernels.Architecture((2, 3, 1))
     >>> a, b = architecture.initial(4, seed=1), architecture.initial(4, seed=2)
     >>> pairs = PairSet.of(architecture, a, b, (torch.ones(8, 2), torch.ones(8, 1)), alphas=5)
