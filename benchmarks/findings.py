@@ -3,18 +3,21 @@
     python benchmarks/findings.py [--runs runs] [--only STUDY …] [--quick] [--scale S]
 
 A study that has run already is not run again. Between the marks <!-- STUDY --> and <!-- end --> of either page the
-table of claims is written anew, and the figures named in FIGURES are copied to docs/figures, the first under the
-study's name. With --quick or --scale the tables are printed and docs/ stays as it is.
+table of claims is written anew, and the figures named in FIGURES are drawn as SVG in docs/figures, the first under
+the study's name. With --quick or --scale the tables are printed and docs/ stays as it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import shutil
 from pathlib import Path
 
+import matplotlib as mpl
+
 from testbed.report import claims_table
+from testbed.report.blocks import blocks
+from testbed.report.figures.draw import STYLE, draw
 from testbed.results import Results
 from testbed.run import folder_name, run_study
 from testbed.study import Study
@@ -75,15 +78,17 @@ def main() -> None:
         if options.quick or options.scale != 1:
             print(f"## {name}\n{_markdown(results)}")
         else:
-            _copy_figures(name, results)
+            _draw_figures(name, results)
             _write_table(name, results)
 
 
-def _copy_figures(name: str, results: Results) -> None:
-    """The study's figures to docs/figures: the first under its name, others with their own added."""
+def _draw_figures(name: str, results: Results) -> None:
+    """The study's figures in docs/figures: the first under its name, others with their own added."""
+    drawn = draw(results, blocks(results)) if FIGURES[name] else {}
     for place, figure in enumerate(FIGURES[name]):
-        copy = name if place == 0 else f"{name}_{figure}"
-        shutil.copyfile(results.folder / "figures" / f"{figure}.png", DOCS / "figures" / f"{copy}.png")
+        file = name if place == 0 else f"{name}_{figure}"
+        with mpl.rc_context(fname=STYLE):
+            drawn[figure].figure.savefig(DOCS / "figures" / f"{file}.svg", metadata={"Date": None})
 
 
 def _write_table(name: str, results: Results) -> None:
