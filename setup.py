@@ -126,6 +126,7 @@ setup(
         "mpmath>=1.3",
         "numpy>=2.0",
         "polars>=1.30",
+        "psutil>=5.9",  # loky ends its processes with it, or else with pgrep, which small containers lack
         "pydantic>=2.7",
         "rich>=13",
         "safetensors>=0.4",
