@@ -84,7 +84,7 @@ def main() -> None:
 
 def _draw_figures(name: str, results: Results) -> None:
     """The study's figures in docs/figures: the first under its name, others with their own added."""
-    drawn = draw(results, blocks(results)) if FIGURES[name] else {}
+    drawn = dict(draw(results, blocks(results))) if FIGURES[name] else {}
     for place, figure in enumerate(FIGURES[name]):
         file = name if place == 0 else f"{name}_{figure}"
         with mpl.rc_context(fname=STYLE):

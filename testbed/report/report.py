@@ -31,7 +31,7 @@ def write_report(folder: str | Path) -> Path:
         results = Results.load(folder)
         store = Store(folder)
         answer = blocks(results)
-        begun = {name: (drawn, begin(drawn.figure, _kinds(name))) for name, drawn in draw(results, answer).items()}
+        begun = {name: (drawn, begin(drawn.figure, _kinds(name))) for name, drawn in draw(results, answer)}
         told = without_figures(results, answer)  # meanwhile
         figures = {name: _written(store, name, drawn, images()) for name, (drawn, images) in begun.items()}
     store.write("report.html", page(told, answer, figures).encode())

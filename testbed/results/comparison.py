@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ CONFIDENCE = 0.95
 REPLICATES = 1000  # of the bootstrap
 REPLICATES_AT_A_TIME = 100  # bounds the memory
 MOST_DRAWN = 2000  # families that are drawn one by one
+DENSE = 100  # times as many pairs of families as pairs of networks: until then sums over the former cost less
 FEWEST = 3  # families, or data sets, from which an interval can be had
 ROUNDING = 1e-12  # of exact population losses, with room
 MOST_SKEWNESS = 0.6  # of samples, times √n: beyond, a handful of them carries the mean
@@ -120,16 +122,15 @@ def bootstrap_means(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[fl
     b = index[len(values) :]
     if len(families) < FEWEST:
         return mean, np.full(REPLICATES, np.nan)
-    rng = np.random.default_rng(seed)
-    if len(families) > MOST_DRAWN and "data.seed" not in pairs.columns:
-        return mean, _means_of_groups(rng, a % MOST_DRAWN, b % MOST_DRAWN, values)
-    family_counts = _counts(rng, len(families))
-    dataset = np.zeros(len(values), int)
-    dataset_counts = np.ones((REPLICATES, 1))
+    n_drawn = min(len(families), MOST_DRAWN)
+    if "data.seed" not in pairs.columns and (n_drawn < len(families) or n_drawn**2 <= DENSE * len(values)):
+        return mean, _means_of_groups(_counts(seed, n_drawn)[0], a % n_drawn, b % n_drawn, values)
+    seeds, dataset = np.zeros(1, int), np.zeros(len(values), int)
     if "data.seed" in pairs.columns:
         seeds, dataset = np.unique(pairs["data.seed"].to_numpy(), return_inverse=True)
-        enough = len(seeds) >= FEWEST
-        dataset_counts = _counts(rng, len(seeds)) if enough else np.ones((REPLICATES, len(seeds)))
+    family_counts, dataset_counts = _counts(seed, len(families), len(seeds))
+    if len(seeds) < FEWEST:
+        dataset_counts = np.ones((REPLICATES, len(seeds)))
     means = np.empty(REPLICATES)
     for start in range(0, REPLICATES, REPLICATES_AT_A_TIME):
         some = slice(start, start + REPLICATES_AT_A_TIME)
@@ -156,21 +157,22 @@ def draw_seeds(groups: Sequence[pl.DataFrame]) -> list[int]:
     ]
 
 
-def _means_of_groups(rng: np.random.Generator, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The bootstrap's draws of the mean where MOST_DRAWN groups of families are drawn, and a million is not more work.
+def _means_of_groups(counts: np.ndarray, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The bootstrap's draws of the mean, where a million pairs are not more work than there are pairs of families.
 
-    Pairs of one pair of groups weigh alike, so that their sums are enough: Σ_gh w_g w_h S_gh / Σ_gh w_g w_h N_gh, with
-    w_g in place of w_g² within a group. a, b: the groups of both ends.
+    Pairs of one pair of families weigh alike, so that their sums are enough: Σ_gh w_g w_h S_gh / Σ_gh w_g w_h N_gh,
+    with w_g in place of w_g² within a family. counts: w `[REPLICATES, n]`; a, b: the families of both ends, or groups
+    of families, below n.
     """
-    counts = _counts(rng, MOST_DRAWN)
-    cells = a * MOST_DRAWN + b
+    n = counts.shape[1]
+    cells = a * n + b
     apart = a != b
     totals = []
     for weights in (values, np.ones(len(values))):
-        table = np.bincount(cells[apart], weights[apart], MOST_DRAWN**2).reshape(MOST_DRAWN, MOST_DRAWN)
-        within = np.bincount(a[~apart], weights[~apart], MOST_DRAWN)
+        table = np.bincount(cells[apart], weights[apart], n**2).reshape(n, n)
+        within = np.bincount(a[~apart], weights[~apart], n)
         totals.append(np.vecdot(counts @ table, counts) + counts @ within)
-    return totals[0] / totals[1]
+    return np.divide(totals[0], totals[1], out=np.full(len(counts), np.nan), where=totals[1] > 0)
 
 
 def mean_interval(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, float, float]:
@@ -268,9 +270,11 @@ def with_families(pairs: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
     return pairs.with_columns(networks["family"][place].alias(f"family_{side}") for side, place in places.items())
 
 
-def _counts(rng: np.random.Generator, n: int) -> np.ndarray:
-    """How often each of n things was drawn in n draws with replacement, float64 `[REPLICATES, n]`."""
-    return rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float)
+@functools.lru_cache(maxsize=16)
+def _counts(seed: int, *sizes: int) -> list[np.ndarray]:
+    """How often each of n things was drawn in n draws with replacement, float64 `[REPLICATES, n]`, for each size n."""
+    rng = np.random.default_rng(seed)
+    return [rng.multinomial(n, np.full(n, 1 / n), REPLICATES).astype(float) for n in sizes]
 
 
 def _ends(draws: np.ndarray) -> tuple[float, float]:

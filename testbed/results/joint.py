@@ -130,7 +130,7 @@ def _half_widths(draws: np.ndarray, n_units: int, paired: bool, fails: float) ->
 
     paired: whether the units, n_units of them, are the same in all groups.
     """
-    from scipy import stats
+    from scipy import special
 
     error = np.nanstd(draws, axis=1)
     spread = error > ROUNDING
@@ -140,10 +140,10 @@ def _half_widths(draws: np.ndarray, n_units: int, paired: bool, fails: float) ->
     largest = (abs(drawn - drawn.mean(1, keepdims=True)) / error[spread, None]).max(0)
     if n_units < ENOUGH:
         tail = fails / 2 / len(draws)
-        students = float(stats.t.isf(tail, n_units - 1))
+        students = -float(special.stdtrit(n_units - 1, tail))
     else:
-        tail = float(stats.norm.sf(np.quantile(largest, 1 - fails)))
-        students = float(stats.t.isf(tail, n_units - 1 if paired else 2 * (n_units - 1)))
+        tail = float(special.ndtr(-np.quantile(largest, 1 - fails)))
+        students = -float(special.stdtrit(n_units - 1 if paired else 2 * (n_units - 1), tail))
     return students * (n_units / (n_units - 1)) ** 0.5 * error
 
 

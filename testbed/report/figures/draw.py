@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,8 @@ class Drawn:
     alt: str
 
 
-def draw(results: Results, answer: list[Block]) -> dict[str, Drawn]:
-    """Every figure that applies, by name; a maker returns None if nothing is to be shown.
+def draw(results: Results, answer: list[Block]) -> Iterator[tuple[str, Drawn]]:
+    """Every figure that applies, with its name, one after the other; a maker returns None if nothing is to be shown.
 
     answer: the blocks of the page, whose panels are drawn for papers too.
     """
@@ -62,13 +62,11 @@ def draw(results: Results, answer: list[Block]) -> dict[str, Drawn]:
         "grid": (grid.figure, grid.CAPTION),
         "training": (training.figure, training.caption(results)),
     }
-    drawn = {}
     for name, (make, said) in makers.items():
         with mpl.rc_context(fname=STYLE):
             figure = make(results)
         if figure is not None:
-            drawn[name] = Drawn(figure, said, alt(figure))
-    return drawn
+            yield name, Drawn(figure, said, alt(figure))
 
 
 def alt(figure: Figure) -> str:

@@ -177,7 +177,7 @@ def test_the_answer_stands_first_and_checks_fold_away(runs, name):
 
 def test_no_legend_lies_on_curves_and_no_label_stands_twice(loaded):
     for name in ("widths", "splits"):
-        for drawn in draw(loaded(name), blocks(loaded(name))).values():
+        for _, drawn in draw(loaded(name), blocks(loaded(name))):
             assert not any(ax.get_legend() for ax in drawn.figure.axes)
             assert drawn.caption not in drawn.alt and drawn.alt not in drawn.caption
 

@@ -176,3 +176,15 @@ def test_groups_of_families_give_the_interval_that_families_give(monkeypatch, ki
     assert (high_of_groups - low_of_groups) / (high - low) == pytest.approx(1, abs=0.12)
     alone = 2 * 1.96 * values.std() / np.sqrt(n_pairs)
     assert high - low > 1.3 * alone
+
+
+@pytest.mark.parametrize("n_pairs", [3, 40, 400])
+def test_sums_over_pairs_of_families_are_sums_over_pairs(monkeypatch, n_pairs):
+    """Two ways to the same draws: family by family, and pair by pair; with siblings among the pairs."""
+    rng = np.random.default_rng(1)
+    ends = rng.integers(12, size=(2, n_pairs))
+    pairs = pl.DataFrame({"family_a": ends[0], "family_b": ends[1], "barrier": rng.standard_normal(n_pairs)})
+    _, by_family = comparison.bootstrap_means(pairs, "barrier", seed=5)
+    monkeypatch.setattr(comparison, "DENSE", 0)
+    _, by_pair = comparison.bootstrap_means(pairs, "barrier", seed=5)
+    np.testing.assert_allclose(by_family, by_pair, rtol=0, atol=1e-12)
