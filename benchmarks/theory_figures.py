@@ -257,8 +257,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(fname=STYLE):
         for name, draw in FIGURES.items():
-            draw().savefig(options.out / f"theory_{name}.png", metadata={"Software": None})
-            print(options.out / f"theory_{name}.png")
+            draw().savefig(options.out / f"theory_{name}.svg", metadata={"Date": None})
+            print(options.out / f"theory_{name}.svg")
 
 
 if __name__ == "__main__":
