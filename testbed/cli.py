@@ -6,6 +6,8 @@ All else is imported when the command runs, so that Ctrl-C is caught from its fi
 from __future__ import annotations
 
 import errno
+import io
+import os
 import signal
 import sys
 import threading
@@ -30,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     Ctrl-C, SIGTERM and SIGHUP end it with one line that says how to go on, and with the exit code that shells expect.
     """
+    _take_every_character()
     try:
         with _signals_raised():
             code = _run(arguments)
@@ -39,6 +42,16 @@ def main(arguments: list[str] | None = None) -> None:
         code = 128 + number
     if code:
         sys.exit(code)
+
+
+def _take_every_character() -> None:
+    """An α where the terminal's encoding has none becomes a question mark; what a scheduler closed goes nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _run(arguments: list[str] | None) -> int:

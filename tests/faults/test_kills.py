@@ -201,8 +201,20 @@ def test_stopped_beside_processes_40_times(processes, raw, tmp_path):
 
 @pytest.mark.parametrize("number", ENDINGS, ids=lambda number: number.name)
 def test_stopped_while_it_imports(number):
-    """Torch takes seconds to load; a signal meanwhile ends in one line."""
-    program = "from testbed.cli import main; print('ready', flush=True); main(['fields', 'measure'])"
+    """What a command needs may take seconds to load, from a network's disk; a signal meanwhile ends in one line."""
+    program = """
+import sys, time
+from testbed.cli import main
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "testbed.commands":
+            print("ready", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+main(["fields", "measure"])
+"""
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
@@ -212,9 +224,8 @@ def test_stopped_while_it_imports(number):
         preexec_fn=heeding,
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
     process.send_signal(number)
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=30)
     assert (out, err) == ("", f"testbed: stopped by {number.name}; the same command continues.\n")
     # Python kills itself with SIGINT where Ctrl-C fell into `exec`; a shell shows the same code
     assert process.returncode in (128 + number, -number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,26 @@ def test_what_needs_no_networks_imports_no_torch(arguments, code):
     said = done.stderr.splitlines()
     assert done.returncode == 0 and said[-1] == "set()", done.stderr
     assert (len(said) > 1) == (code == 2)
+
+
+def test_a_terminal_without_greek_sees_question_marks():
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed", "fields", "measure"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "(an odd one holds ? = ?)" in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "1 2"])
+def test_streams_that_a_scheduler_closed_are_no_error(closed):
+    """As `testbed studies >&-` has it."""
+    closing = " ".join(f"exec {stream}>&-;" for stream in closed.split())
+    command = f"{closing} {sys.executable} -m testbed"
+    assert subprocess.run(["bash", "-c", f"{command} studies"]).returncode == 0
+    assert subprocess.run(["bash", "-c", f"{command} run nowhere.toml"]).returncode == 2
 
 
 def test_the_version_is_that_of_the_distribution(capsys):
