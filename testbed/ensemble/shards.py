@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # multiply-adds in a shard, a few seconds on two cores; fixed, so that a run that continues finds the same shards
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
 SHARD_OVER_REPEATED = 5  # a shard's work is at least so many times what it repeats
+MOST_PAIRS = 2**16  # in a shard: what is measured of so many takes some hundred megabytes
 LANES = 16  # networks in a shard are a multiple of it: a register's worth
 
 
@@ -45,7 +46,7 @@ def pair_shards(launch: Launch, backend: str) -> list[Shard]:
     of_a_pair = _share(pair_work(launch), backend)
     size = extent(launch)
     repeated = sum(_share(MEASURES[name].repeated(size), backend) for name in launch.study.measure.also)
-    n_pairs = max(1, int(1 / of_a_pair), round(SHARD_OVER_REPEATED * repeated / of_a_pair))
+    n_pairs = max(1, min(int(1 / of_a_pair), MOST_PAIRS), round(SHARD_OVER_REPEATED * repeated / of_a_pair))
     return _cut(f"shards/pairs-{launch.index}", len(launch.pairs), n_pairs)
 
 

@@ -25,7 +25,7 @@ def payload(results: Results) -> dict[str, Any] | None:
 
     Numbers of pairs are arrays of bytes in base64, with their type. A value of a curve is its scale times k/65534.
     """
-    every = results.measured.sort("pair")
+    every = results.measured
     pairs = every.filter(pl.Series(_with_room(every)))
     quantities = [name for name in columns.QUANTITIES if results.has(columns.barrier(name))]
     if not len(pairs) or not quantities:

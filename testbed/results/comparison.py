@@ -199,10 +199,17 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     [(1, 1.0)]
     """
     rows = []
-    measured = pairs.filter(~pl.col("left_out") & pl.col(column).is_not_null())
-    for key, group in measured.group_by(by, maintain_order=True):
+    measured = (
+        pairs.lazy().filter(~pl.col("left_out") & pl.col(column).is_not_null()).select(_needed(pairs, by, column))
+    )
+    for key, group in measured.collect().group_by(by, maintain_order=True):
         rows.append((*key, len(group), *mean_interval(group, column)))
     return pl.DataFrame(rows, schema=_schema(pairs, by), orient="row").sort(by)
+
+
+def _needed(pairs: pl.DataFrame, by: list[str], column: str) -> list[str]:
+    """The columns that means of one in groups `by` are made of; groups are copies, and a million pairs have many."""
+    return [name for name in pairs.columns if name in {*by, column, "family_a", "family_b", "data.seed"}]
 
 
 def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
@@ -226,7 +233,8 @@ def effects(pairs: pl.DataFrame, factor: str, column: str) -> pl.DataFrame:
     >>> effects(pairs, "width", "barrier").select("width", "mean").rows()
     [(4, -0.75)]
     """
-    groups = [pairs.filter(pl.col(factor) == level) for level in pairs[factor].unique().sort()]
+    needed = pairs.select(_needed(pairs, [factor], column))
+    groups = [needed.filter(pl.col(factor) == level) for level in pairs[factor].unique().sort()]
     drawn = [bootstrap_means(group, column, seed) for group, seed in zip(groups, draw_seeds(groups), strict=True)]
     first_mean, first_draws = drawn[0]
     rows = []

@@ -22,6 +22,7 @@ class Part:
     read: Callable[[], Found]
 
 
+MOST_ROWS = 2**14  # of a piece
 Parts: TypeAlias = list[list[Part]]  # of each launch
 
 
@@ -53,11 +54,10 @@ def in_order(numbers: list[np.ndarray], parts: Parts) -> Iterator[Piece]:
     for launch, (of_launch, its_parts) in enumerate(zip(numbers, parts, strict=True)):
         for part in its_parts:
             cuts = part.start + 1 + np.flatnonzero(np.diff(of_launch[part.start : part.stop]) != 1)
-            ends = [part.start, *cuts.tolist(), part.stop]
+            ends = {*range(part.start, part.stop, MOST_ROWS), *cuts.tolist(), part.stop}
             places += [
                 (int(of_launch[start]), launch, part, slice(start, stop))
-                for start, stop in itertools.pairwise(ends)
-                if stop > start
+                for start, stop in itertools.pairwise(sorted(ends))
             ]
     held: Part | None = None
     found: Found = {}

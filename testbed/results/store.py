@@ -262,10 +262,9 @@ class Store:
         return found
 
     def read_table(self, name: str) -> pl.DataFrame:
-        """A Parquet table; Damaged if it is not as it was written."""
-        content = self.read(f"{name}.parquet")
+        """A whole Parquet table; Damaged if it is not as it was written."""
         try:
-            return pl.read_parquet(io.BytesIO(content))
+            return self.scan_table(name).collect()
         except pl.exceptions.PolarsError:  # of a folder without checksums
             raise self.damaged(f"{name}.parquet") from None
 

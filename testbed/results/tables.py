@@ -1,4 +1,4 @@
-"""From shards to tables: networks, pairs, curves, losses; the long ones, curves and losses, a part at a time."""
+"""From shards to tables: networks, pairs, curves, losses, a piece at a time; the long ones are never whole."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-import torch
-from torch import Tensor
 
 import theory
 from testbed import columns
@@ -17,7 +15,7 @@ from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
 from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.results.comparison import z_scores
-from testbed.results.parts import Found, Parts, in_order
+from testbed.results.parts import Parts, Piece, in_order
 
 PATHS = ("", *ALIGNMENTS)
 MEASURED = tuple(columns.along(quantity, path) for path in PATHS for quantity in QUANTITIES)
@@ -31,19 +29,15 @@ Arrays = dict[str, np.ndarray]
 
 def networks_table(plan: Plan, parts: Parts) -> pl.DataFrame:
     """One row a network: plan, factors, final training loss, first bad step."""
+    numbers = [launch.networks["network"].to_numpy() for launch in plan.launches]
     names = ("train_loss", "diverged_at", "stopped_at")
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    for part in (part for of_launch in parts for part in of_launch):
-        shard = part.read()
-        for name in names:
-            found[name].append(shard[name])
-    order = pl.concat([launch.networks.select("network") for launch in plan.launches])["network"]
-    columns = {name: torch.cat(values).numpy() for name, values in found.items()}
-    result = pl.DataFrame({"network": order, **columns}).with_columns(
+    result = pl.concat(
+        pl.DataFrame({name: piece.of(piece.found[name]) for name in names}) for piece in in_order(numbers, parts)
+    ).with_columns(
         pl.col("train_loss").fill_nan(None),
         *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at")),
     )
-    return plan.networks.join(plan.cells, on="cell").join(result, on="network").sort("network")
+    return pl.concat([_with_factors(plan.networks, plan), result], how="horizontal")
 
 
 def losses_frames(plan: Plan, parts: Parts) -> Iterator[pl.DataFrame]:
@@ -77,20 +71,20 @@ def pairs_table(plan: Plan, parts: Parts, diverged: pl.Series) -> tuple[pl.DataF
     diverged: numbers of the networks that did, whose pairs are left out.
     """
     alphas = np.array(plan.study.measure.alphas)
+    numbers = [launch.pairs["pair"].to_numpy() for launch in plan.launches]
     tables = []
     along: dict[str, None] = {}
-    for launch, its_parts in zip(plan.launches, parts, strict=True):
-        for part in its_parts:
-            pairs = launch.pairs[part.start : part.stop]
-            found = _with_z(_arrays(part.read()), launch)
-            along |= dict.fromkeys(name for name in CURVES if name in found)
-            tables.append(pl.DataFrame({"pair": pairs["pair"].to_numpy()} | _pair_columns(found, alphas, pairs)))
+    for piece in in_order(numbers, parts):
+        launch = plan.launches[piece.launch]
+        found = _found(piece, launch)
+        along |= dict.fromkeys(name for name in CURVES if name in found)
+        measured = _pair_columns(found, alphas, launch.pairs[piece.rows])
+        tables.append(pl.DataFrame({"pair": numbers[piece.launch][piece.rows]} | measured).fill_nan(None))
     diverged = diverged.implode()
-    table = plan.pairs.join(plan.cells, on="cell").with_columns(
+    table = _with_factors(plan.pairs, plan).with_columns(
         left_out=pl.col("network_a").is_in(diverged) | pl.col("network_b").is_in(diverged)
     )
-    measured = pl.concat(tables, how="diagonal").fill_nan(None)
-    return table.join(measured, on="pair").sort("pair"), list(along)
+    return pl.concat([table, pl.concat(tables, how="diagonal").drop("pair")], how="horizontal"), list(along)
 
 
 def curves_frames(plan: Plan, parts: Parts, names: list[str]) -> Iterator[pl.DataFrame]:
@@ -98,9 +92,7 @@ def curves_frames(plan: Plan, parts: Parts, names: list[str]) -> Iterator[pl.Dat
     alphas = np.array(plan.study.measure.alphas)
     numbers = [launch.pairs["pair"].to_numpy() for launch in plan.launches]
     for piece in in_order(numbers, parts):
-        found = _with_z(
-            {name: piece.of(values) for name, values in _measured(piece.found)}, plan.launches[piece.launch]
-        )
+        found = _found(piece, plan.launches[piece.launch])
         number = numbers[piece.launch][piece.rows]
         nothing = np.full(len(number) * len(alphas), np.nan)
         rows = {"pair": np.repeat(number, len(alphas)), "alpha": np.tile(alphas, len(number))}
@@ -168,8 +160,16 @@ def _gaps(row: Arrays, pairs: pl.DataFrame) -> Arrays:
     }
 
 
-def _with_z(found: Arrays, launch: Launch) -> Arrays:
-    """What was found, and the measured test loss less the population's, in standard errors, `[n_pairs, n_alphas]`."""
+def _with_factors(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Networks or pairs with the factors of their cells."""
+    return rows.join(plan.cells, on="cell", how="left", maintain_order="left")
+
+
+def _found(piece: Piece, launch: Launch) -> Arrays:
+    """What was found of pairs, nothing where all of a shard's were left out; and where the population loss is among it,
+    the measured test loss less that, in standard errors, `[n_pairs, n_alphas]`.
+    """
+    found = {name: piece.of(values) for name, values in piece.found.items() if name != "n_pairs"}
     if columns.predicted_loss("population") not in found:
         return found
     z = z_scores(
@@ -180,15 +180,6 @@ def _with_z(found: Arrays, launch: Launch) -> Arrays:
         launch.study.measure.test_samples,
     )
     return found | {"z": z}
-
-
-def _measured(found: Found) -> Iterator[tuple[str, Tensor]]:
-    """The arrays of a shard of pairs; none where all of its pairs were left out."""
-    return ((name, values) for name, values in found.items() if name != "n_pairs")
-
-
-def _arrays(found: Found) -> Arrays:
-    return {name: values.numpy() for name, values in _measured(found)}
 
 
 def _at_rows(values: np.ndarray, good: np.ndarray) -> np.ndarray:
