@@ -27,6 +27,7 @@ from .online.fluctuations import Fluctuations as Fluctuations
 from .online.fluctuations import twin_fluctuations as twin_fluctuations
 from .online.order_parameters import TwinStudents as TwinStudents
 from .online.order_parameters import twin_students as twin_students
+from .online.orders import different_order_probability as different_order_probability
 from .population.activations import CLOSED_FORM_ACTIVATIONS as CLOSED_FORM_ACTIVATIONS
 from .population.activations import Polynomial as Polynomial
 from .population.gaussian_moments import first_moment as first_moment

@@ -10,9 +10,14 @@ Students that see samples of their own have D = Cov(c_A) + Cov(c_B). A function 
 midpoint, then has the standard deviation √(∇bᵀ V ∇b / d) about its predicted value.
 
 From starts that lean to no order of the teacher's units the solution stays on the symmetric plateau for ever, and which
-order is taken is decided by the start's overlaps and the plateau's noise, both O(d^(−1/2)): with the start's covariance
-as V(0) the specialisations ψ_A, ψ_B of twins are jointly Gaussian while they are small, and they end in different
-orders with probability arccos(ρ)/π, ρ their correlation (Sheppard 1898). It does not depend on d.
+order is taken is decided by the start's overlaps and the plateau's noise, both O(d^(−1/2)). With the start's covariance
+as V(0) the specialisations X of twins, R[unit, target] less the means of rows and columns, are jointly Gaussian while
+they are small. The plateau is symmetric in units and in targets, under which the (K − 1)² numbers of X are one
+irreducible representation that occurs once in a student's state: all of X grows at one rate (by J's eigenvalues 0.028
+for three units, η = η_v = 1, t = 40, in which nothing else grows), its entries have one variance, and those of twins
+one correlation ρ. Let a student end in the order that is the best assignment of X: by symmetry for two units, an
+assumption for more. Then `orders` gives the probability of different orders, arccos(ρ)/π for two units (Sheppard 1898).
+It does not depend on d.
 
 J is taken by central differences of the rates; D is an average over 2¹² points of a scrambled Sobol sequence, good to
 about one percent.
@@ -31,10 +36,12 @@ from scipy.stats import norm, qmc
 
 from theory.layers import Array, Layers
 from theory.online.order_parameters import TwinStudents, _rates, twin_students
+from theory.online.orders import different_order_probability
 from theory.shown import Short
 
 POINTS = 2**12  # of the averages
 STEP = 1e-5  # of the central differences
+LEAN = 1e-6  # of overlaps; rounding, grown on the plateau, stays below it
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,27 +78,45 @@ class Fluctuations(Short):
             found.append(np.sqrt(slope @ self.covariance[time] @ slope))
         return np.array(found)
 
-    def different_order(self) -> Array:
-        """The probability that two units each of A and B end in different orders of the teacher's two, [n_times].
+    def correlation(self) -> Array:
+        """ρ of the specialisations of A and B, K units each that lean to none of the teacher's K, [n_times].
 
-        By ψ = R_11 − R_12 − R_21 + R_22 of either student; it settles while ψ grows.
+        It settles while specialisations grow.
 
         Raises:
-            ValueError: students or teacher have not two units.
+            ValueError: students and teacher have not as many units, at least two; or a student leans.
         """
         width = self.twins.outputs.shape[-1]
-        n = self.twins.overlaps.shape[-1]
-        if width != 2 or n != 6:
-            raise ValueError(f"orders are told apart for two units each; these have {width} and {n - 2 * width}")
-        psi = np.zeros((2, len(self.rows)))
+        n_teacher = self.twins.overlaps.shape[-1] - 2 * width
+        if width < 2 or n_teacher != width:
+            raise ValueError(
+                f"orders are told apart for as many units in students and teacher, two or more; "
+                f"these have {width} and {n_teacher}"
+            )
+        centred = np.eye(width) - 1 / width
+        overlaps = self.twins.overlaps[:, 0, : 2 * width, 2 * width :].reshape(-1, 2, width, width)
+        if np.abs(centred @ overlaps @ centred).max() > LEAN:
+            raise ValueError("a student leans to an order of the teacher's units: it is no matter of chance alone")
+        row, column = np.divmod(np.arange(width**2), width)
+        place = np.empty((2, width**2), dtype=np.int64)
         for student in range(2):
-            for unit in range(2):
-                for target in range(2):
-                    place = (self.rows == 2 * student + unit) & (self.columns == 4 + target)
-                    psi[student, place] = 1.0 if unit == target else -1.0
-        moments = psi @ self.covariance @ psi.T
-        correlation = moments[:, 0, 1] / np.sqrt(moments[:, 0, 0] * moments[:, 1, 1])
-        return np.asarray(np.arccos(np.clip(correlation, -1, 1)) / np.pi)
+            for k in range(width**2):
+                is_overlap = (self.rows == student * width + row[k]) & (self.columns == 2 * width + column[k])
+                place[student, k] = np.flatnonzero(is_overlap)[0]
+        blocks = self.covariance[:, place[:, :, None, None], place]
+        moments = np.einsum("ij,tajbi->tab", np.kron(centred, centred), blocks)  # traces over what is centred
+        size = np.sqrt(moments[:, 0, 0] * moments[:, 1, 1])
+        return np.asarray(np.clip(moments[:, 0, 1] / size, -1, 1))
+
+    def different_order(self) -> Array:
+        """The probability that A and B end in different orders of the teacher's units, [n_times].
+
+        `orders.different_order_probability` of the correlation at each time; it settles with it.
+
+        Raises:
+            ValueError: as `correlation`, or there are more than four units.
+        """
+        return different_order_probability(self.correlation(), self.twins.outputs.shape[-1])
 
 
 def twin_fluctuations(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.special import erf
 from scipy.stats import norm, qmc
 
-from theory import population_path, twin_fluctuations
+from theory import population_path, twin_fluctuations, twin_students
 from theory.online.fluctuations import POINTS, _diffusion, _flat, _jacobian, _of_random_starts
 from theory.online.order_parameters import _rates
 
@@ -20,36 +22,38 @@ def g_prime(u):
     return np.sqrt(2 / np.pi) * np.exp(-(u**2) / 2)
 
 
-def teacher_of(d):
-    return [(np.eye(d)[:2], None), (np.ones((1, 2)), None)]
+def teacher_of(d, n_units=2):
+    return [(np.eye(d)[:n_units], None), (np.ones((1, n_units)), None)]
 
 
 def leaning(d, order=(0, 1), offset=2, size=0.5, lean=0.4):
     """Rows of length `size` along axes of their own, with a share of the teacher's added."""
-    weights = np.zeros((2, d))
-    weights[[0, 1], [offset, offset + 1]] = size
-    weights[[0, 1], list(order)] += lean
-    return [(weights, None), (np.ones((1, 2)), None)]
+    n_units = len(order)
+    weights = np.zeros((n_units, d))
+    weights[np.arange(n_units), offset + np.arange(n_units)] = size
+    weights[np.arange(n_units), list(order)] += lean
+    return [(weights, None), (np.ones((1, n_units)), None)]
 
 
-def simulated(weights, outputs, d, until, spawn_time, eta, rng):
-    """Online SGD of pairs, weights [n_pairs, 2, 2, d] and outputs [n_pairs, 2, 2], until a time."""
+def simulated(weights, outputs, d, until, spawn_time, eta, eta_v, rng):
+    """Online SGD of pairs, weights [n_pairs, 2, n_units, d] and outputs [n_pairs, 2, n_units], until a time."""
     w, v = weights.copy(), outputs.copy()
-    target = np.eye(d)[:2]
+    target = np.eye(d)[: w.shape[2]]
     for step in range(round(until * d)):
         x = rng.standard_normal((len(w), 1 if step < spawn_time * d else 2, d))
         x = np.broadcast_to(x, (len(w), 2, d))
         fields = np.einsum("pskd,psd->psk", w, x)
         error = g(x @ target.T).sum(2) - (v * g(fields)).sum(2)
         w = w + eta / d * (error[:, :, None] * v * g_prime(fields))[..., None] * x[:, :, None]
-        v = v + eta / d * error[:, :, None] * g(fields)
+        v = v + eta_v / d * error[:, :, None] * g(fields)
     return w, v
 
 
 def states(found, w, v):
     """The state's numbers of simulated pairs."""
-    d = w.shape[-1]
-    rows = np.concatenate([w.reshape(len(w), 4, d), np.broadcast_to(np.eye(d)[:2], (len(w), 2, d))], axis=1)
+    n, _, n_units, d = w.shape
+    teacher = np.broadcast_to(np.eye(d)[:n_units], (n, n_units, d))
+    rows = np.concatenate([w.reshape(n, 2 * n_units, d), teacher], axis=1)
     return _flat(found, rows @ rows.swapaxes(1, 2), v)
 
 
@@ -121,40 +125,96 @@ def test_overlaps_of_random_starts():
     np.testing.assert_allclose(_of_random_starts(found, scale), sampled, atol=0.04)
 
 
-@pytest.mark.parametrize(("order", "spawn_time"), [((0, 1), 2.0), ((1, 0), 0.0)])
-def test_simulated_students_spread_as_predicted(order, spawn_time):
+@pytest.mark.parametrize(
+    ("order", "spawn_time", "output_rate"),
+    [((0, 1), 2.0, 0.8), ((1, 0), 0.0, 0.8), ((0, 1), 2.0, 0.0), ((0, 1), 2.0, 2.5), ((0, 1, 2), 2.0, 1.6)],
+)
+def test_simulated_students_spread_as_predicted(order, spawn_time, output_rate):
     """500 pairs at d = 80 from one start: covariances and the barrier's deviation, to their sampling and 10 %."""
-    d, until, n, eta = 80, 4.0, 500, 0.8
-    a = leaning(d)
-    b = a if spawn_time else leaning(d, order, 4)
-    found = twin_fluctuations(a, b, teacher_of(d), [until], learning_rate=eta, output_rate=eta, spawn_time=spawn_time)
+    d, until, n, eta, n_units = 80, 4.0, 500, 0.8, len(order)
+    a = leaning(d, tuple(range(n_units)), offset=n_units)
+    b = a if spawn_time else leaning(d, order, offset=2 * n_units)
+    teacher = teacher_of(d, n_units)
+    found = twin_fluctuations(a, b, teacher, [until], learning_rate=eta, output_rate=output_rate, spawn_time=spawn_time)
     start = np.stack([a[0][0], b[0][0]])[None].repeat(n, axis=0)
-    w, v = simulated(start, np.ones((n, 2, 2)), d, until, spawn_time, eta, np.random.default_rng(5))
+    ones = np.ones((n, 2, n_units))
+    w, v = simulated(start, ones, d, until, spawn_time, eta, output_rate, np.random.default_rng(5))
     sampled = d * np.cov(states(found, w, v).T)
-    size = np.sqrt(np.outer(np.diag(found.covariance[0]), np.diag(found.covariance[0])))
+    predicted = found.covariance[0]
+    if not output_rate:
+        fixed = found.columns < 0
+        assert not sampled[fixed].any() and not predicted[fixed].any()
+        sampled, predicted = (matrix[np.ix_(~fixed, ~fixed)] for matrix in (sampled, predicted))
+    size = np.sqrt(np.outer(np.diag(predicted), np.diag(predicted)))
     allowed = 4.5 * np.sqrt(2 / n) + 0.1
-    assert np.abs((sampled - found.covariance[0]) / size).max() < allowed
+    assert np.abs((sampled - predicted) / size).max() < allowed
     students = [[(w[:, s], None), (v[:, s, None], None)] for s in (0, 1)]
-    barriers = population_path(*students, teacher_of(d), "erf").barrier("midpoint").value
+    barriers = population_path(*students, teacher, "erf").barrier("midpoint").value
     deviation = np.sqrt(d) * barriers.std()
     assert deviation == pytest.approx(found.barrier_deviation()[0], rel=4.5 / np.sqrt(2 * n) + 0.1)
 
 
+def undecided(n_units):
+    """A start that leans to no order, as infinitely many inputs have it."""
+    return leaning(3 * n_units, tuple(range(n_units)), offset=2 * n_units, lean=0.0)
+
+
 @pytest.mark.slow
-def test_simulated_siblings_part_as_often_as_predicted():
+@pytest.mark.parametrize(("n_units", "output_rate", "until"), [(2, 1.0, 120.0), (2, 0.0, 120.0), (3, 3.0, 250.0)])
+def test_simulated_siblings_part_as_often_as_predicted(n_units, output_rate, until):
     """1,000 pairs at d = 40 that split at the start: the share with different orders, within 4.5 standard errors."""
     d, n, eta = 40, 1000, 1.0
-    start = leaning(8, offset=4, lean=0.0)
+    start, teacher = undecided(n_units), teacher_of(3 * n_units, n_units)
     predicted = twin_fluctuations(
-        start, start, teacher_of(8), [100.0], learning_rate=eta, output_rate=eta, start_scale=0.5, step=0.5
+        start, start, teacher, [100.0], learning_rate=eta, output_rate=output_rate, start_scale=0.5, step=0.5
     ).different_order()[0]
     rng = np.random.default_rng(6)
-    w = 0.5 * rng.standard_normal((n, 1, 2, d)).repeat(2, axis=1) / np.sqrt(d)
-    w, _ = simulated(w, np.ones((n, 2, 2)), d, 120.0, 0.0, eta, rng)
-    psi = w[:, :, 0, 0] - w[:, :, 0, 1] - w[:, :, 1, 0] + w[:, :, 1, 1]
-    different = (psi[:, 0] * psi[:, 1] < 0).mean()
+    w = 0.5 * rng.standard_normal((n, 1, n_units, d)).repeat(2, axis=1) / np.sqrt(d)
+    w, _ = simulated(w, np.ones((n, 2, n_units)), d, until, 0.0, eta, output_rate, rng)
+    overlaps = w[..., :n_units] / np.linalg.norm(w, axis=-1, keepdims=True)
+    orders = np.array(list(itertools.permutations(range(n_units))))
+    chosen = np.argmax(overlaps[:, :, np.arange(n_units), orders].sum(axis=3), axis=2)
+    different = (chosen[:, 0] != chosen[:, 1]).mean()
     assert abs(different - predicted) < 4.5 * np.sqrt(predicted * (1 - predicted) / n)
     assert predicted > 0.1
+
+
+@pytest.mark.parametrize(("n_units", "output_rate"), [(2, 1.0), (3, 1.0), (3, 0.0)])
+def test_specialisations_grow_at_one_rate(n_units, output_rate):
+    """On the plateau J has one positive eigenvalue, (K − 1)² times for each student."""
+    start, teacher = undecided(n_units), teacher_of(3 * n_units, n_units)
+    found = twin_fluctuations(start, start, teacher, [40.0], learning_rate=1.0, output_rate=output_rate, step=1.0)
+    gram, outputs = found.twins.overlaps[0, 0], found.twins.outputs[0, 0]
+    rates = np.sort(np.linalg.eigvals(_jacobian(found, gram, outputs, 1.0, output_rate, False)).real)[::-1]
+    n_growing = 2 * (n_units - 1) ** 2
+    np.testing.assert_allclose(rates[:n_growing], rates[0], rtol=1e-5)
+    assert rates[0] > 0.02
+    assert rates[n_growing] < 1e-8
+
+
+@pytest.mark.slow
+def test_the_best_assignment_on_the_plateau_is_the_order_in_the_end():
+    """Without noise, from 80 specialisations on the plateau of three units: all but at most 3, against 67 by chance."""
+    n, n_units, size = 40, 3, 0.02
+    start, teacher = undecided(n_units), teacher_of(3 * n_units, n_units)
+    plateau = twin_students(start, start, teacher, [80.0], learning_rate=1.0, output_rate=1.0)
+    gram, outputs = plateau.overlaps[0, 0], plateau.outputs[0, 0, :1]
+    lean = np.random.default_rng(7).standard_normal((2 * n, n_units, n_units))
+    lean -= lean.mean(axis=1, keepdims=True)
+    lean -= lean.mean(axis=2, keepdims=True)
+    overlaps = gram[:n_units, 2 * n_units :] + size * lean / np.linalg.norm(lean, axis=(1, 2), keepdims=True)
+    own = np.linalg.cholesky(gram[:n_units, :n_units] - overlaps @ overlaps.swapaxes(1, 2))
+    weights = np.concatenate([overlaps, own], axis=2)  # these have the plateau's overlaps, but for the lean
+    students = [[(some, None), (np.repeat(outputs[None], n, axis=0), None)] for some in (weights[:n], weights[n:])]
+    end = twin_students(
+        *students, teacher_of(2 * n_units, n_units), [300.0], learning_rate=1.0, output_rate=1.0, tolerance=1e-6
+    )
+    final = end.overlaps[0, :, : 2 * n_units, 2 * n_units :].reshape(n, 2, n_units, n_units)
+    final = final.swapaxes(0, 1).reshape(2 * n, n_units, n_units)
+    orders = np.array(list(itertools.permutations(range(n_units))))
+    first, last = (np.argmax(x[:, np.arange(n_units), orders].sum(axis=2), axis=1) for x in (lean, final))
+    assert (first != last).sum() <= 3
+    assert len(set(first)) == 6
 
 
 def test_a_later_split_parts_fewer():
@@ -174,5 +234,8 @@ def test_what_does_not_fit_is_refused():
         twin_fluctuations(two, two, teacher_of(8), [1.0], learning_rate=0.5)
     one = [([[0.5, 0.1]], None), ([[1.0]], None)]
     teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
-    with pytest.raises(ValueError, match="two units each; these have 1 and 1"):
+    with pytest.raises(ValueError, match="two or more; these have 1 and 1"):
         twin_fluctuations(one, one, teacher, [1.0], learning_rate=0.5).different_order()
+    leans = leaning(8)
+    with pytest.raises(ValueError, match="leans to an order"):
+        twin_fluctuations(leans, leans, teacher_of(8), [1.0], learning_rate=0.5).different_order()
