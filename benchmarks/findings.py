@@ -55,6 +55,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "spread": (),  # its figure is that of benchmarks/spread.py
     "committee_paths": (),  # it has a table of benchmarks/committee_paths.py
     "proved": ("barrier_architecture_hidden",),
+    "plateau_three": ("permutations",),
+    "plateau_rates": (),  # it has tables of benchmarks/fluctuations.py
     "twins_spread": (),  # it has tables of benchmarks/fluctuations.py
     "locality_curvature": ("barrier_training_optimizer_lr",),
     "full_batch": ("barrier_training_snapshot",),

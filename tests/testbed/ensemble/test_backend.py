@@ -37,6 +37,8 @@ KERNELS = {  # with --quick
     "million": 3,
     "modulo": 21,
     "plateau": 8,
+    "plateau_rates": 12,
+    "plateau_three": 8,
     "proved": 12,
     "rebasin": 3,
     "segments": 9,
