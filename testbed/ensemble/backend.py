@@ -11,7 +11,7 @@ import kernels
 from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
 from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
-from testbed.ensemble.shards import pair_work, training_work
+from testbed.ensemble.shards import extent, pair_work, training_work
 from testbed.errors import StudyError
 from testbed.processes import processes
 
@@ -38,7 +38,8 @@ def resolve(backend: str, plan: Plan) -> str:
 def work(plan: Plan) -> float:
     """Multiply-adds of the kernels for the whole study, about."""
     return sum(
-        training_work(launch) * len(launch.networks) + pair_work(launch).kernels * len(launch.pairs)
+        training_work(launch.study, extent(launch)) * len(launch.networks)
+        + pair_work(launch).kernels * len(launch.pairs)
         for launch in plan.launches
     )
 

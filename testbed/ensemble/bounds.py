@@ -16,7 +16,7 @@ from testbed import memory
 from testbed.data import file
 from testbed.data.file import FileData
 from testbed.ensemble.same_training import one_of_each
-from testbed.ensemble.shards import LANES, SHARD_WORK, setting_work, steps_of_a_network
+from testbed.ensemble.shards import LANES, SHARD_WORK, setting_work, training_work
 from testbed.errors import StudyError
 from testbed.kinds import Extent
 from testbed.study import Study
@@ -108,10 +108,7 @@ def seconds_needed(cells: Sequence[Study], backend: str) -> dict[Share, float]:
     rate = {name: SHARD_WORK[name] / SHARD_SECONDS for name in SHARD_WORK}
     total = {TRAIN_TIME: 0.0, MEASURE_TIME: 0.0}
     for cell in one_of_each(cells):
-        extent = _extent(cell)
-        batch = cell.training.batch_size or extent.n_train
-        of_a_network = 3.0 * steps_of_a_network(cell, extent.architecture.n_inputs) * batch
-        total[TRAIN_TIME] += of_a_network * extent.architecture.n_parameters * cell.ensemble.n_networks / rate[backend]
+        total[TRAIN_TIME] += training_work(cell, _extent(cell)) * cell.ensemble.n_networks / rate[backend]
     for cell in cells:
         work = setting_work(cell, _extent(cell))
         of_a_pair = work.kernels / rate[backend] + work.arrays / rate["reference"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
 SHARD_OVER_REPEATED = 5  # a shard's work is at least so many times what it repeats
 MOST_PAIRS = 2**16  # in a shard: what is measured of so many takes some hundred megabytes
+FRESH_INPUT = 70  # multiply-adds that take as long as drawing one
 LANES = 16  # networks in a shard are a multiple of it: a register's worth
 
 
@@ -35,7 +36,7 @@ class Shard:
 
 def network_shards(launch: Launch, backend: str) -> list[Shard]:
     """The networks of a launch, cut into a few seconds' work each."""
-    size = max(LANES, int(SHARD_WORK[backend] / max(training_work(launch), 1)) // LANES * LANES)
+    size = max(LANES, int(SHARD_WORK[backend] / max(training_work(launch.study, extent(launch)), 1)) // LANES * LANES)
     n_trainings = launch.networks.n_unique(["family", "sibling"])
     times = -(-len(launch.networks) // n_trainings)  # that each training is measured
     return _cut(f"shards/networks-{launch.index}", len(launch.networks), times * size)
@@ -55,11 +56,18 @@ def _share(work: Work, backend: str) -> float:
     return work.kernels / SHARD_WORK[backend] + work.arrays / SHARD_WORK["reference"]
 
 
-def training_work(launch: Launch) -> int:
-    """Multiply-adds of training one network of a launch, about: forward, backward, and the gradient."""
-    steps = steps_of_a_network(launch.study, launch.architecture.n_inputs)
-    samples = launch.study.training.batch_size or extent(launch).n_train
-    return 3 * steps * samples * launch.architecture.n_parameters
+def training_work(study: Study, size: Extent) -> float:
+    """Multiply-adds of training one network, about: forward, backward, and the gradient; and what draws fresh inputs.
+
+    >>> from kernels import Architecture
+    >>> size = Extent(Architecture((2, 3, 1)), n_train=10, n_test=10, n_alphas=25)
+    >>> training_work(Study.load("width"), size) > 0
+    True
+    """
+    n_inputs = size.architecture.n_inputs
+    samples = steps_of_a_network(study, n_inputs) * (study.training.batch_size or size.n_train)
+    drawn = FRESH_INPUT * n_inputs if study.training.online else 0
+    return float(samples * (3 * size.architecture.n_parameters + drawn))
 
 
 def steps_of_a_network(study: Study, n_inputs: int) -> int:
