@@ -10,6 +10,7 @@ memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -25,6 +26,7 @@ WIDEST_TILE = 128
 MOST_NUMBERS = 80  # of 32 bits that a lane of a program in tiles holds of a network
 MOST_HELD = 112  # of a network, its gradient and its moments, where products are those of tensor cores
 FEW_HELD = 40  # a program of one warp whose lanes hold no more of them has room beside two others
+FEW_PARKED = 84  # the same of four warps, with the weights between hidden layers in shared memory
 MOST_WARPS = 8  # of a program
 MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
 
@@ -102,7 +104,8 @@ def explain_layout(
         reason = f"{how}: {live} numbers of 32 bits and about {OVERHEAD} besides, of {MOST_REGISTERS} registers a lane"
         turn = 8 if shape.factored else 4 if shape.n_hidden == 1 else 1
         return Layout("lanes", group, warp // group, 1, turn, budget, reason)
-    parameters = padded_parameters(net(architecture, lanes=False))
+    shape = net(architecture, lanes=False)
+    parameters = padded_parameters(shape)
     if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > WIDEST_TILE:
         return _in_memory(
             architecture,
@@ -110,22 +113,29 @@ def explain_layout(
             tensor_cores,
         )
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
-    columns = max(net(architecture, lanes=False).padded[1:-1])
-    return _in_tiles(parameters * words, moments, columns // 16 if tensor_cores else MOST_WARPS, reason, tensor_cores)
+    return _in_tiles(shape, words, moments, reason, tensor_cores)
 
 
-def _in_tiles(numbers: int, moments: int, most_warps: int, why: str, tensor_cores: bool) -> Layout:
+def _in_tiles(shape: Net, words: int, moments: int, why: str, tensor_cores: bool) -> Layout:
     """One network a program, of as many warps as its numbers of 32 bits ask for; beside each lie its gradient and
     `moments` more.
 
     Chosen by measurement (docs/gpu.md): with fewer warps the step loop spills, with more they do each other's work.
     """
+    numbers = words * padded_parameters(shape)
     held, most = ((2 + moments) * numbers / 32, MOST_HELD) if tensor_cores else (numbers / 32, MOST_NUMBERS)
+    most_warps = max(shape.padded[1:-1]) // 16 if tensor_cores else MOST_WARPS
     warps = 1
     while held / warps > most and warps < min(most_warps, MOST_WARPS):
         warps *= 2
     reason = f"{why}: a program of {warps} warp(s) trains one network"
-    registers = 168 if warps == 1 and (held <= FEW_HELD or not tensor_cores) else MOST_REGISTERS
+    if tensor_cores and warps == 4:
+        matrices = sum(into * out for into, out in pairwise(shape.padded[1:-1]))
+        vectors = 4 * (numbers - matrices)  # every four lanes hold the same
+        few = ((1 + moments) * matrices + (2 + moments) * vectors) / (32 * warps) <= FEW_PARKED
+    else:
+        few = warps == 1 and (held <= FEW_HELD or not tensor_cores)
+    registers = 168 if few else MOST_REGISTERS
     return Layout("tiles", 1, 1, warps, 32 if tensor_cores else 16, registers, reason)
 
 

@@ -78,6 +78,8 @@ class Instruction:
     @property
     def size(self) -> int:
         """Bytes that a lane moves, if it is a load or a store."""
+        if self.name == "LDSM":  # so many matrices, of each of which a lane gets 4 bytes
+            return 4 * int(self.opcode.rsplit(".", 1)[1])
         return next((int(part) // 8 for part in self.opcode.split(".") if part in ("64", "128")), 4)
 
     @property

@@ -79,6 +79,13 @@ class Net:
         return max(self.padded[1:-1]) <= 16 * self.warps
 
     @property
+    def parked(self) -> bool:
+        """Whether weights between hidden layers lie in shared memory during a step (tiles, where all warps of a program
+        read them there anyway), and leave the registers to what else a lane holds.
+        """
+        return not self.lanes and self.warps >= 4
+
+    @property
     def degree(self) -> float:
         """k of σ(z) = z σ′(z) / k for activations where that holds (then ∂L/∂w₂ = (w₁·Σ e σ′ x + b₁ Σ e σ′)/k), else
         0.

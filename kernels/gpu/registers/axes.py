@@ -43,6 +43,18 @@ def inputs_axis(width: tl.constexpr, NET: tl.constexpr):
 
 
 @triton.jit
+def at_samples(value, NET: tl.constexpr):
+    """A number of each of the program's items, as it meets the samples at hand."""
+    return value
+
+
+@triton.jit
+def at_items(value, NET: tl.constexpr):
+    """A number that `at_samples` gave, or a sum over the samples, as it meets the items' own numbers."""
+    return value
+
+
+@triton.jit
 def as_inputs(value, NET: tl.constexpr):
     """[units, BLOCK] → [1, units, BLOCK] (lanes)."""
     return value[None, :, :]

@@ -27,6 +27,7 @@ import triton.language as tl
 
 from kernels.gpu.common.functions import activate, add_gated, gated
 from kernels.gpu.registers.axes import as_inputs, as_layer, as_outputs, inputs_axis, outputs_axis, unit_axis
+from kernels.gpu.registers.exchange import gate_of, input_of, kept
 
 
 @triton.jit
@@ -124,25 +125,13 @@ def zeros(theta):
 
 @triton.jit
 def first_layer(theta, x, NET: tl.constexpr):
-    """Pre-activations of the first hidden layer from the inputs x (a tuple of items)."""
-    z = theta[0] * x[0]
+    """Pre-activations of the first hidden layer from the inputs x (what `exchange.kept_inputs` gave)."""
+    z = theta[0] * input_of(x, 0, NET)
     if NET.biases:
-        z = theta[0] * x[0] + theta[NET.n_inputs]
+        z = z + theta[NET.n_inputs]
     for i in tl.static_range(1, NET.n_inputs + 0):
-        z = theta[i] * x[i] + z
+        z = theta[i] * input_of(x, i, NET) + z
     return z
-
-
-@triton.jit
-def kept(h, NET: tl.constexpr):
-    """Values of a hidden layer below another one, as `affine` and `add_matrix` take them."""
-    return h
-
-
-@triton.jit
-def gate_of(gate, h, NET: tl.constexpr):
-    """The gates of a hidden layer below another one, in the backward pass; h: what `kept` gave."""
-    return gate
 
 
 @triton.jit
@@ -184,9 +173,9 @@ def add_factored(total, value, gate, h, NET: tl.constexpr):
 
 
 @triton.jit
-def back_factored(weight, gate, NET: tl.constexpr):
-    """Wᵀ σ′ where gates are zeros and ones."""
-    return back(weight, gate.to(weight.dtype), NET)
+def back_factored(weight, row, gate, NET: tl.constexpr):
+    """Wᵀ (w ⊙ σ′) where gates are zeros and ones, and w is the output's row."""
+    return back(weight * row, gate.to(weight.dtype), NET)
 
 
 @triton.jit
@@ -205,9 +194,22 @@ def add_row(total, value, NET: tl.constexpr):
 
 
 @triton.jit
+def readout(theta, h, NET: tl.constexpr):
+    """Outputs (a tuple of items) from the values of the top hidden layer."""
+    outputs = ()
+    for o in tl.static_range(NET.n_outputs + 0):
+        out = tl.sum(h * theta[NET.rows + o], axis=0, keep_dims=True)
+        if NET.biases:
+            out += theta[NET.rows + NET.n_outputs + o]
+        outputs = outputs + (out,)
+    return outputs
+
+
+@triton.jit
 def forward(theta, x, NET: tl.constexpr):
-    """Outputs (a tuple of items), values of the hidden layers and their gates (tuples) for the inputs x (a tuple of
-    items).
+    """Outputs (a tuple of items), values of the hidden layers and their gates (tuples).
+
+    theta: what `exchange.parked` gave; x: what `exchange.kept_inputs` gave.
     """
     pair = activate(first_layer(theta, x, NET), NET)
     h = ()
@@ -217,20 +219,15 @@ def forward(theta, x, NET: tl.constexpr):
         pair = activate(affine(theta, h[layer - 2], NET, layer), NET)
         gates = gates + (pair[1],)
     h = h + (pair[0],)
-    outputs = ()
-    for o in tl.static_range(NET.n_outputs + 0):
-        out = tl.sum(h[NET.n_hidden - 1] * theta[NET.rows + o], axis=0, keep_dims=True)
-        if NET.biases:
-            out += theta[NET.rows + NET.n_outputs + o]
-        outputs = outputs + (out,)
-    return outputs, h, gates
+    return readout(theta, h[NET.n_hidden - 1], NET), h, gates
 
 
 @triton.jit
 def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
     """Adds to `sums` what the samples at hand contribute to the gradient.
 
-    derivative: of the loss by the outputs, a tuple of items. Returns the sums, in the order of the parameters.
+    derivative: of the loss by the outputs, a tuple (what `exchange.at_units` gave). Returns the sums, in the order of
+    the parameters.
     """
     top: tl.constexpr = NET.n_hidden
     rows, biases, upper = (), (), ()
@@ -260,7 +257,7 @@ def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
                 bias = (add_row(sums[NET.hidden(layer) + 1], gate.to(value.dtype) * value, NET),)
             total = add_factored(total, value, gate, below, NET)
             error = value
-            value = back_factored(weight * theta[NET.rows], gate, NET)
+            value = back_factored(weight, theta[NET.rows], gate, NET)
         else:
             value = value * error
             error = 1.0
@@ -272,7 +269,7 @@ def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
         gate = gate_of(gates[layer - 2], below, NET)
     columns = ()
     for i in tl.static_range(NET.n_inputs + 0):
-        columns = columns + (add_vector(sums[i], value, x[i] * error, gate, NET),)
+        columns = columns + (add_vector(sums[i], value, input_of(x, i, NET) * error, gate, NET),)
     if NET.biases:
         columns = columns + (add_vector(sums[NET.n_inputs], value, error, gate, NET),)
     return columns + upper + rows + biases

@@ -14,7 +14,8 @@ import triton.language as tl
 from kernels.gpu.common.functions import NAN_STAYS
 from kernels.gpu.common.losses import largest, sample_loss, unit
 from kernels.gpu.common.streams import seed_key
-from kernels.gpu.registers.axes import as_outputs
+from kernels.gpu.registers.axes import as_outputs, at_items, at_samples
+from kernels.gpu.registers.exchange import kept_inputs, parked
 from kernels.gpu.registers.network import forward, load, places
 from kernels.gpu.registers.samples import fresh, positions, table
 from kernels.gpu.registers.training import block_of
@@ -27,9 +28,9 @@ POINTERS = (
 
 
 @triton.jit
-def add(total, value, NET: tl.constexpr):
-    """total (float64) + value, summed over the samples at hand."""
-    return total + (value.to(tl.float64) if NET.lanes else tl.sum(value.to(tl.float64), axis=1, keep_dims=True))
+def summed(value, NET: tl.constexpr):
+    """An item's numbers of the samples of a turn, summed."""
+    return value if NET.lanes else at_items(tl.sum(value, axis=1, keep_dims=True), NET)
 
 
 @triton.jit(do_not_specialize=UNSPECIALISED, do_not_specialize_on_alignment=POINTERS)
@@ -50,17 +51,19 @@ def path_losses(
     pair = item // n_alphas
     where, exists = places(pair, n_pairs, NET)
     alpha = tl.load(alphas + item % n_alphas)
-    theta = between(load(params_a, where, exists), load(params_b, where, exists), alpha, NET)
-    key = seed_key(tl.load(seeds + pair))
+    theta = parked(between(load(params_a, where, exists), load(params_b, where, exists), alpha, NET), NET)
+    key = seed_key(at_samples(tl.load(seeds + pair), NET))
     data_set = tl.load(dataset + pair)
     teacher = ()
     if BATCH.sampling == "online":
         TEACHER: tl.constexpr = BATCH.teacher
         teacher_where, teacher_exists = places(data_set, n_datasets, TEACHER)
-        teacher = load(teacher_parameters, teacher_where, teacher_exists)
+        teacher = parked(load(teacher_parameters, teacher_where, teacher_exists), TEACHER)
 
-    first = tl.zeros_like(alpha).to(tl.float64)
-    total, squares, cubes, wrong = first, first, first, first
+    first = at_samples(tl.zeros_like(alpha).to(tl.float64), NET)
+    # in tiles a sum for every sample of a turn
+    total = first + 0.0 * positions(0, 0, NET, BATCH)
+    squares, cubes, wrong = total, total, total
     for start in range(0, n_samples, BATCH.unroll * BATCH.tile):
         for u in tl.static_range(BATCH.unroll + 0):
             position = positions(start, u, NET, BATCH)
@@ -69,24 +72,27 @@ def path_losses(
                 inputs, labels = fresh(key, 0, position, teacher, alpha.dtype, BATCH)
             else:
                 inputs, labels = table(x, y, position, data_set, n_samples, exists_here, NET, BATCH)
-            outputs = forward(theta, inputs, NET)[0]
+            outputs = forward(theta, kept_inputs(inputs, NET), NET)[0]
             value = (sample_loss(outputs, labels, BATCH)[0] * unit(BATCH)).to(tl.float64)
-            lead = tl.where(position == 0, value, 0.0)
-            first += lead if NET.lanes else tl.sum(lead, axis=1, keep_dims=True)
+            if NET.lanes:
+                first += tl.where(position == 0, value, 0.0)
+            elif start == 0:
+                first = at_samples(summed(tl.where(position == 0, value, 0.0), NET), NET)
             centred = value - first
             if not BATCH.even:
                 centred = tl.where(exists_here, centred, 0.0)
-            total = add(total, centred, NET)
-            squares = add(squares, centred * centred, NET)
-            cubes = add(cubes, centred * centred * centred, NET)
+            total += centred
+            squares += centred * centred
+            cubes += centred * centred * centred
             if BATCH.loss != "mse":
                 missed = tl.where(largest(outputs) != labels[0], 1.0, 0.0)
                 missed = tl.where(value == value, missed, value)  # NaN: no class is the largest
-                wrong = add(wrong, tl.where(exists_here, missed, 0.0), NET)
+                wrong += tl.where(exists_here, missed, 0.0)
 
     report(
         mean + item, standard_error + item, skewness + item, error + item,
-        first, total, squares, cubes, wrong, n_samples, valid,
+        at_items(first, NET), summed(total, NET), summed(squares, NET), summed(cubes, NET), summed(wrong, NET),
+        n_samples, valid,
     )  # fmt: skip
 
 

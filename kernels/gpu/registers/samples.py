@@ -13,7 +13,8 @@ import triton.language as tl
 
 from kernels.gpu.common.losses import largest
 from kernels.gpu.common.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
-from kernels.gpu.registers.axes import sample_axis
+from kernels.gpu.registers.axes import at_samples, sample_axis
+from kernels.gpu.registers.exchange import kept_inputs
 from kernels.gpu.registers.network import forward
 
 
@@ -66,7 +67,7 @@ def number(pointer, valid, BATCH: tl.constexpr):
 @triton.jit
 def table(x, y, index, dataset, n_samples, valid, NET: tl.constexpr, BATCH: tl.constexpr):
     """Inputs and labels of the samples `index` of the items' data sets: two tuples of items."""
-    row = index if BATCH.shared else index + dataset * n_samples
+    row = index if BATCH.shared else index + at_samples(dataset, NET) * n_samples
     inputs, labels = (), ()
     for i in tl.static_range(NET.n_inputs + 0):
         inputs = inputs + (number(x + row * NET.n_inputs + i, valid, BATCH),)
@@ -95,7 +96,7 @@ def fresh(key, step, position, teacher, dtype: tl.constexpr, BATCH: tl.constexpr
             inputs = inputs + (first,)
         if 4 * b + 3 < TEACHER.n_inputs:
             inputs = inputs + (second,)
-    outputs = forward(teacher, inputs, TEACHER)[0]
+    outputs = forward(teacher, kept_inputs(inputs, TEACHER), TEACHER)[0]
     if BATCH.loss == "mse":
         return inputs, outputs
     else:

@@ -1,68 +1,36 @@
-"""The kernels of this folder for tiles in float32 on NVIDIA GPUs, in Gluon: every tensor lies as tensor cores leave
-their results.
+"""The kernels of this folder for tiles in float32 on NVIDIA GPUs, in Gluon: every tensor of a layer lies as tensor
+cores leave their results (`places`), and maps between hidden layers are their products (`products`).
 
-A program of `NET.warps` warps trains one network; the warps share the rows (units) of a layer. A product of float32
-matrices is three of tf32: of a factor a tensor core reads the ten leading bits of its fraction and no others, so its
-rest is multiplied besides, and only the product of two rests is left out: an error of 2⁻²² a term, as float32's own.
-(`tl.dot` has this too, but chooses for itself where operands lie.)
-
-Tensor cores multiply matrices A and Bᵀ whose rows lie alike, and so they are left: a product that sums over the
-columns of what was a result needs nothing moved. Each layer's values, its weight and its error signals are needed the
-other way round as well, and go through shared memory for it, once a turn.
+A program of `NET.warps` warps trains one network; the warps share the rows (units) of a layer. A sample's own numbers
+(inputs, outputs, losses) are computed once, by one lane, and reach the units by way of shared memory. Each layer's
+values, its weight and its error signals are needed in two orders, and go through it as well, once a turn; weights of
+programs of four warps and more lie there throughout a step (`NET.parked`).
 """
 
 # Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
+# ruff: noqa: RUF005, SIM108
 # mypy: ignore-errors
 
 from __future__ import annotations
 
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
-from triton.experimental.gluon.language.nvidia.ampere import mma_v2
-from triton.runtime.jit import constexpr_function
 
 from kernels.gpu.common.dialect import in_gluon
 from kernels.gpu.common.functions import gated
-from kernels.gpu.registers import axes, network, paths, training
-
-CHUNK = gl.constexpr(32)  # what tensor cores read is held for so many rows or columns at a time
-
-
-@constexpr_function
-def result_place(NET):
-    """Who holds what of a product's result, and here of every tensor: warps share the rows."""
-    return gl.NVMMADistributedLayout(version=[2, 0], warps_per_cta=[NET.warps, 1], instr_shape=[16, 8])
-
-
-@constexpr_function
-def left_place(NET):
-    """Who holds what of a product's left operand."""
-    return gl.DotOperandLayout(0, result_place(NET), 1)
-
-
-@constexpr_function
-def right_place(NET):
-    """Who holds what of a product's right operand."""
-    return gl.DotOperandLayout(1, result_place(NET), 1)
-
-
-@constexpr_function
-def turned_place(rows, columns, NET):
-    """Who holds what of [rows, columns] that `turned` makes an operand's transpose: every warp all of it."""
-    along = [[0, 1], *([0, 8 << bit] for bit in range((columns // 8).bit_length() - 1))]
-    down = [[8 << bit, 0] for bit in range((rows // 8).bit_length() - 1)]
-    lanes = [[0, 2], [0, 4], [1, 0], [2, 0], [4, 0]]
-    warps = [[0, 0] for _ in range(NET.warps.bit_length() - 1)]
-    return gl.DistributedLinearLayout([*along, *down], lanes, warps, [], [rows, columns])
-
-
-@constexpr_function
-def shared_place(columns, rows):
-    """Where a result lies in shared memory: eight columns side by side, at places that change with every `rows` rows,
-    so that lanes which read one column of four such groups read from different banks.
-    """
-    per_phase = max(rows, 32 // columns)
-    return gl.SwizzledSharedLayout(8, per_phase, min(4, columns // 8), [1, 0])
+from kernels.gpu.registers import axes, exchange, network, paths, training
+from kernels.gpu.registers.places import result_place, right_place, row_place, samples_place
+from kernels.gpu.registers.products import (
+    add_columns,
+    chunks_of_columns,
+    columns_in_shared,
+    in_shared,
+    left,
+    rows_in_shared,
+    summed_over_rows,
+    turned,
+    whole,
+)
 
 
 @gluon.jit
@@ -82,7 +50,7 @@ def item_axis(NET: gl.constexpr):
 @gluon.jit
 def sample_axis(size: gl.constexpr, NET: gl.constexpr):
     """[1, size]."""
-    PLACE: gl.constexpr = result_place(NET)
+    PLACE: gl.constexpr = samples_place(NET)
     return gl.arange(0, size, layout=gl.SliceLayout(0, PLACE))[None, :]
 
 
@@ -95,73 +63,86 @@ def outputs_axis(width: gl.constexpr, NET: gl.constexpr):
 @gluon.jit
 def inputs_axis(width: gl.constexpr, NET: gl.constexpr):
     """[1, width]."""
-    return sample_axis(width, NET)
+    PLACE: gl.constexpr = result_place(NET)
+    return gl.arange(0, width, layout=gl.SliceLayout(0, PLACE))[None, :]
 
 
 @gluon.jit
-def rest(x):
-    """x without the ten leading bits of its fraction, which are what a tensor core reads of it."""
-    return x - (x.to(gl.int32, bitcast=True) & -8192).to(gl.float32, bitcast=True)
+def at_samples(value, NET: gl.constexpr):
+    """[1, 1]."""
+    PLACE: gl.constexpr = samples_place(NET)
+    return gl.convert_layout(value, PLACE, assert_trivial=True)
 
 
 @gluon.jit
-def product(left, right, total, small, EXACT: gl.constexpr, NET: gl.constexpr):
-    """total + small + left · right, two operands where the tensor cores read them, in two parts: in `small` what the
-    factors' rests give, so that neither part waits for the other, unless registers are short (not NET.apart).
-
-    EXACT: "left" or "right" for a factor of zeros and ones, which has no rest; "" for none.
-    """
-    sum_of_rests = small if NET.apart else total
-    if EXACT != "left":
-        sum_of_rests = mma_v2(rest(left), right, sum_of_rests, input_precision="tf32")
-    if EXACT != "right":
-        sum_of_rests = mma_v2(left, rest(right), sum_of_rests, input_precision="tf32")
-    if NET.apart:
-        return mma_v2(left, right, total, input_precision="tf32"), sum_of_rests
-    else:
-        return mma_v2(left, right, sum_of_rests, input_precision="tf32"), small
+def at_items(value, NET: gl.constexpr):
+    """[1, 1]."""
+    PLACE: gl.constexpr = result_place(NET)
+    return gl.convert_layout(value, PLACE, assert_trivial=True)
 
 
 @gluon.jit
-def whole(total, small, NET: gl.constexpr):
-    """The sum of the two parts."""
-    return total + small if NET.apart else total
+def parked(theta, NET: gl.constexpr):
+    """The weights between hidden layers in shared memory, so that no registers hold them during a step."""
+    values = ()
+    for k in gl.static_range(len(theta)):
+        if NET.parked and theta[k].shape[1] > 1:
+            values = values + (in_shared(theta[k], 1),)
+        else:
+            values = values + (theta[k],)
+    return values
 
 
 @gluon.jit
-def turned(value):
-    """value with its columns renamed: 8 j + 2 t + b becomes 8 j + 4 b + t. A lane holds two neighbouring columns of a
-    result, 2 t and 2 t + 1, and of an operand the columns t and t + 4: so a result is an operand without being moved,
-    and a sum over the columns does not ask for their order.
-    """
-    rows: gl.constexpr = value.shape[0]
-    columns: gl.constexpr = value.shape[1]
-    return value.reshape([rows, columns // 8, 4, 2]).permute([0, 1, 3, 2]).reshape([rows, columns])
+def unparked(theta, NET: gl.constexpr):
+    """All parameters in registers."""
+    PLACE: gl.constexpr = result_place(NET)
+    values = ()
+    for k in gl.static_range(len(theta)):
+        if NET.parked and theta[k].shape[1] > 1:
+            values = values + (theta[k].load(PLACE),)
+        else:
+            values = values + (theta[k],)
+    return values
 
 
 @gluon.jit
-def left(value, NET: gl.constexpr):
-    """A result as the left operand of a product that sums over its columns, renamed."""
-    LEFT: gl.constexpr = left_place(NET)
-    return gl.convert_layout(turned(value), LEFT, assert_trivial=True)
+def kept_rows(rows):
+    """A tuple of [1, TILE], in shared memory."""
+    SHARED: gl.constexpr = row_place()
+    spaces = ()
+    for i in gl.static_range(len(rows)):
+        spaces = spaces + (gl.allocate_shared_memory(gl.float32, rows[i].shape, SHARED, rows[i]),)
+    return spaces
 
 
 @gluon.jit
-def right(space, NET: gl.constexpr):
-    """What lies in shared memory, [summed, columns], as the right operand of a product that sums over its rows, renamed
-    as `turned` renames columns.
-    """
-    PLACE: gl.constexpr = turned_place(space.shape[1], space.shape[0], NET)
-    RIGHT: gl.constexpr = right_place(NET)
-    value = turned(space.permute([1, 0]).load(PLACE))
-    return gl.convert_layout(gl.permute(value, (1, 0)), RIGHT, assert_trivial=True)
+def kept_inputs(x, NET: gl.constexpr):
+    """A tuple of [1, TILE], in shared memory."""
+    return kept_rows(x)
+
+
+@gluon.jit
+def input_of(x, i: gl.constexpr, NET: gl.constexpr):
+    """[1, TILE]."""
+    return x[i].load(result_place(NET))
+
+
+@gluon.jit
+def at_units(value, derivative, NET: gl.constexpr):
+    """[1, TILE], a tuple of [1, TILE]."""
+    PLACE: gl.constexpr = result_place(NET)
+    spaces = kept_rows((value,) + derivative)
+    moved = ()
+    for o in gl.static_range(len(derivative)):
+        moved = moved + (spaces[o + 1].load(PLACE),)
+    return spaces[0].load(PLACE), moved
 
 
 @gluon.jit
 def kept(h, NET: gl.constexpr):
     """[units, TILE], in shared memory: others of a program's threads take it up in other orders."""
-    SHARED: gl.constexpr = shared_place(h.shape[1], 2)
-    return gl.allocate_shared_memory(gl.float32, h.shape, SHARED, h)
+    return in_shared(h, 1 if NET.parked else 2)
 
 
 @gluon.jit
@@ -177,65 +158,57 @@ def gate_of(gate, h, NET: gl.constexpr):
 def affine(theta, h, NET: gl.constexpr, layer: gl.constexpr):
     """Pre-activations of hidden layer `layer` ≥ 2 from the values of the one below."""
     PLACE: gl.constexpr = result_place(NET)
-    TILE: gl.constexpr = h.shape[1]
     weight = theta[NET.hidden(layer)]
-    total = gl.zeros([weight.shape[0], TILE], gl.float32, PLACE)
+    UNITS: gl.constexpr = weight.shape[0]
+    TILE: gl.constexpr = h.shape[1]
+    total = gl.zeros([UNITS, TILE], gl.float32, PLACE)
+    small = gl.zeros_like(total)
     if NET.biases:
         total += theta[NET.hidden(layer) + 1]
-    total, small = chunks_of_columns(weight, h, total, gl.zeros_like(total), NET)
+    if NET.parked:
+        total, small = columns_in_shared(weight, h, total, small, NET)
+    else:
+        total, small = chunks_of_columns(weight, h, total, small, NET)
     return whole(total, small, NET)
 
 
 @gluon.jit
-def half(value, which: gl.constexpr, NET: gl.constexpr):
-    """The first or the last half of a result's columns."""
-    PLACE: gl.constexpr = result_place(NET)
-    rows: gl.constexpr = value.shape[0]
-    columns: gl.constexpr = value.shape[1]
-    halves = value.reshape([rows, 2, columns // 2]).permute([0, 2, 1]).split()
-    return gl.convert_layout(halves[which], PLACE, assert_trivial=True)
-
-
-@gluon.jit
-def chunks_of_columns(value, space, total, small, NET: gl.constexpr):
-    """total + value · space, at most 32 columns at a time, so that few of what tensor cores read is held at once."""
-    columns: gl.constexpr = value.shape[1]
-    if columns > CHUNK:
-        low, high = space.slice(0, columns // 2, 0), space.slice(columns // 2, columns // 2, 0)
-        total, small = chunks_of_columns(half(value, 0, NET), low, total, small, NET)
-        return chunks_of_columns(half(value, 1, NET), high, total, small, NET)
-    else:
-        return product(left(value, NET), right(space, NET), total, small, "", NET)
+def readout(theta, h, NET: gl.constexpr):
+    """Outputs: a lane adds up the rows that it holds, a warp those of eight lanes and of all warps for its samples."""
+    TILE: gl.constexpr = h.shape[1]
+    SAMPLES: gl.constexpr = samples_place(NET)
+    sharing: gl.constexpr = min(NET.warps, h.shape[0] // 16)
+    spaces = ()
+    for o in gl.static_range(NET.n_outputs + 0):
+        terms = (h * theta[NET.rows + o]).reshape([h.shape[0] // (16 * sharing), sharing, 2, 8, TILE])
+        terms = gl.sum(gl.sum(terms, axis=2), axis=0).reshape([8 * sharing, TILE])
+        spaces = spaces + (in_shared(terms, 1),)
+    outputs = ()
+    for o in gl.static_range(NET.n_outputs + 0):
+        out = gl.sum(spaces[o].load(SAMPLES), axis=0, keep_dims=True)
+        if NET.biases:
+            out += at_samples(theta[NET.rows + NET.n_outputs + o], NET)
+        outputs = outputs + (out,)
+    return outputs
 
 
 @gluon.jit
 def back(weight, delta, NET: gl.constexpr):
     """Wᵀ δ."""
-    return summed_over_rows(weight, delta, "", NET)
+    if NET.parked:
+        return rows_in_shared(weight, (), delta, "", NET)
+    else:
+        return summed_over_rows(weight, delta, "", NET)
 
 
 @gluon.jit
-def back_factored(weight, gate, NET: gl.constexpr):
-    """Wᵀ σ′ where gates are zeros and ones."""
-    return summed_over_rows(weight, gate.to(gl.float32), "right", NET)
-
-
-@gluon.jit
-def summed_over_rows(a, b, EXACT: gl.constexpr, NET: gl.constexpr):
-    """aᵀ b, by way of shared memory; EXACT as `product` has it."""
-    PLACE: gl.constexpr = result_place(NET)
-    LEFT: gl.constexpr = left_place(NET)
-    RIGHT: gl.constexpr = right_place(NET)
-    step: gl.constexpr = min(CHUNK, a.shape[0])
-    a_space = gl.allocate_shared_memory(gl.float32, a.shape, shared_place(a.shape[1], 1), a)
-    b_space = gl.allocate_shared_memory(gl.float32, b.shape, shared_place(b.shape[1], 1), b)
-    total = gl.zeros([a.shape[1], b.shape[1]], gl.float32, PLACE)
-    small = gl.zeros_like(total)
-    for start in gl.static_range(0, a.shape[0], step):
-        a_rows = a_space.slice(start, step, 0).permute([1, 0]).load(LEFT)
-        b_rows = b_space.slice(start, step, 0).load(RIGHT)
-        total, small = product(a_rows, b_rows, total, small, EXACT, NET)
-    return whole(total, small, NET)
+def back_factored(weight, row, gate, NET: gl.constexpr):
+    """Wᵀ (w ⊙ σ′) where gates are zeros and ones."""
+    if NET.parked:
+        factor = kept_rows((gl.permute(row, (1, 0)),))
+        return rows_in_shared(weight, factor, gate.to(gl.float32), "right", NET)
+    else:
+        return summed_over_rows(weight * row, gate.to(gl.float32), "right", NET)
 
 
 @gluon.jit
@@ -252,28 +225,6 @@ def add_factored(total, value, gate, h, NET: gl.constexpr):
     return add_columns(left(gate.to(gl.float32), NET), h, factor, total, "left", NET)
 
 
-@gluon.jit
-def add_columns(delta, h, factor, total, EXACT: gl.constexpr, NET: gl.constexpr):
-    """total + δ (factor · h)ᵀ, at most CHUNK columns at a time; δ is where tensor cores read it, h in shared memory;
-    factor counts with EXACT alone, which is as `product` has it.
-    """
-    PLACE: gl.constexpr = result_place(NET)
-    rows: gl.constexpr = total.shape[0]
-    columns: gl.constexpr = total.shape[1]
-    if columns > CHUNK:
-        low, high = h.slice(0, columns // 2, 0), h.slice(columns // 2, columns // 2, 0)
-        first = add_columns(delta, low, factor, half(total, 0, NET), EXACT, NET)
-        last = add_columns(delta, high, factor, half(total, 1, NET), EXACT, NET)
-        both = gl.join(first, last).permute([0, 2, 1]).reshape([rows, columns])
-        return gl.convert_layout(both, PLACE, assert_trivial=True)
-    else:
-        across = right(h.permute([1, 0]), NET)
-        if EXACT == "left":
-            across = across * factor
-        total, small = product(delta, across, total, gl.zeros_like(total), EXACT, NET)
-        return whole(total, small, NET)
-
-
 gated_here = in_gluon(gated, {})
 
 PLACED = {
@@ -282,9 +233,17 @@ PLACED = {
     axes.sample_axis: sample_axis,
     axes.outputs_axis: outputs_axis,
     axes.inputs_axis: inputs_axis,
-    network.kept: kept,
-    network.gate_of: gate_of,
+    axes.at_samples: at_samples,
+    axes.at_items: at_items,
+    exchange.parked: parked,
+    exchange.unparked: unparked,
+    exchange.kept_inputs: kept_inputs,
+    exchange.input_of: input_of,
+    exchange.at_units: at_units,
+    exchange.kept: kept,
+    exchange.gate_of: gate_of,
     network.affine: affine,
+    network.readout: readout,
     network.back: back,
     network.back_factored: back_factored,
     network.add_matrix: add_matrix,

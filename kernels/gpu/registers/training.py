@@ -15,7 +15,8 @@ from kernels.gpu.common.functions import finite
 from kernels.gpu.common.losses import sample_loss, unit
 from kernels.gpu.common.optimizers import load_settings, update
 from kernels.gpu.common.streams import seed_key
-from kernels.gpu.registers.axes import item_axis
+from kernels.gpu.registers.axes import at_samples, item_axis
+from kernels.gpu.registers.exchange import at_units, kept_inputs, parked, unparked
 from kernels.gpu.registers.network import backward, forward, gradient, load, places, store, zeros
 from kernels.gpu.registers.samples import chosen, epoch_keys, fresh, positions, table
 
@@ -43,11 +44,13 @@ def turn(start, loss, sums, theta, source, NET: tl.constexpr, BATCH: tl.constexp
             inputs, labels = fresh(key, step, position, teacher, loss.dtype, BATCH)
         else:
             inputs, labels = table(x, y, rows[u], data_set, n_samples, in_batch, NET, BATCH)
+        inputs = kept_inputs(inputs, NET)
         outputs, h, gates = forward(theta, inputs, NET)
         value, derivative = sample_loss(outputs, labels, BATCH)
         if not BATCH.even:
             value = tl.where(in_batch, value, 0.0)
             derivative = only(in_batch, derivative)
+        value, derivative = at_units(value, derivative, NET)
         loss += value if NET.lanes else tl.sum(value, axis=1, keep_dims=True)
         sums = backward(theta, sums, inputs, h, gates, derivative, NET)
     return loss, sums
@@ -106,14 +109,15 @@ def train(
     if BATCH.sampling == "online":
         TEACHER: tl.constexpr = BATCH.teacher
         teacher_where, teacher_exists = places(data_set, n_datasets, TEACHER)
-        teacher = load(teacher_parameters, teacher_where, teacher_exists)
+        teacher = parked(load(teacher_parameters, teacher_where, teacher_exists), TEACHER)
 
     record = first_record + 0
     due = first_record * record_every
     for step in range(first_step, last_step):
-        key = seed_key(tl.where(step >= spawn_step, spawn_seed, own_seed))
+        key = seed_key(at_samples(tl.where(step >= spawn_step, spawn_seed, own_seed), NET))
         begin, count, keys = epoch_keys(key, step, n_samples, batch_size, BATCH)
         sums = zeros(theta)
+        theta = parked(theta, NET)
         loss = tl.zeros_like(rate)
         source = (x, y, teacher, data_set, key, step, begin, count, keys, n_samples, low_bits, high_bits)
         if BATCH.single:
@@ -128,6 +132,7 @@ def train(
             tl.store(losses + record.to(tl.int64) * n_networks + network, loss, mask=valid)
             record += 1
             due += record_every
+        theta = unparked(theta, NET)
         grads = gradient(theta, sums, scale, NET)
         theta, moment_1, moment_2 = update(
             theta, grads, moment_1, moment_2, mask, where, exists,

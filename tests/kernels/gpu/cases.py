@@ -30,6 +30,10 @@ TRAINING = {
     "tiles, full": {"widths": (2, 32, 20, 1)},
     "tiles, one turn": {"widths": (2, 32, 32, 1), "n_samples": 15},
     "tiles, four warps": {"widths": (3, 64, 50, 1)},
+    "tiles, four warps, two outputs": {"widths": (4, 64, 16, 64, 2)},
+    "tiles, four warps, classes online": {
+        **{"widths": (3, 64, 64, 3), "batch": "online", "loss": "cross_entropy", "n_datasets": 2},
+    },
     "tiles, three layers, two warps": {"widths": (5, 20, 33, 17, 2), "activation": "tanh"},
     "tiles, epoch, adam": {"widths": (2, 20, 17, 2), "batch": "epoch", "optimizer": "adam", "loss": "cross_entropy"},
     "tiles, replacement, float64": {
@@ -47,6 +51,7 @@ PATHS = {
     "lanes, paths of classes": {"widths": (2, 5, 3), "loss": "cross_entropy", "dtype": SINGLE, "n_datasets": 2},
     "lanes, paths of a teacher": {"widths": (2, 3, 1), "teacher": TEACHER},
     "tiles, paths": {"widths": (2, 32, 32, 1), "dtype": SINGLE},
+    "tiles, paths, four warps": {"widths": (3, 64, 50, 2), "dtype": SINGLE, "n_samples": 65},
     "tiles, paths, float64": {"widths": (2, 17, 18, 2), "dtype": DOUBLE},
     "memory, paths": {"widths": (40, 20, 2), "dtype": SINGLE, "loss": "cross_entropy"},
     "memory, paths, float64": {"widths": (40, 6, 1), "dtype": DOUBLE, "n_datasets": 2},

@@ -1,0 +1,53 @@
+"""How what one thread computes reaches the others that need it: here Triton sees to it, and all is handed on as it is.
+
+`kernels.gpu.registers.tiles` has a function of each name that puts it into shared memory, or takes it up from there.
+"""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def parked(theta, NET: tl.constexpr):
+    """Parameters as `forward` and `backward` take them."""
+    return theta
+
+
+@triton.jit
+def unparked(theta, NET: tl.constexpr):
+    """Parameters in registers again; theta: what `parked` gave."""
+    return theta
+
+
+@triton.jit
+def kept_inputs(x, NET: tl.constexpr):
+    """Inputs (a tuple of items) as `input_of` takes them."""
+    return x
+
+
+@triton.jit
+def input_of(x, i: tl.constexpr, NET: tl.constexpr):
+    """Input i as it meets the units of a layer; x: what `kept_inputs` gave."""
+    return x[i]
+
+
+@triton.jit
+def at_units(value, derivative, NET: tl.constexpr):
+    """The samples' losses and their derivatives by the outputs (a tuple), as they meet the units of a layer."""
+    return value, derivative
+
+
+@triton.jit
+def kept(h, NET: tl.constexpr):
+    """Values of a hidden layer below another one, as `affine` and `add_matrix` take them."""
+    return h
+
+
+@triton.jit
+def gate_of(gate, h, NET: tl.constexpr):
+    """The gates of a hidden layer below another one, in the backward pass; h: what `kept` gave."""
+    return gate
