@@ -33,7 +33,7 @@ from kernels.training import SGD, Adam, Teacher, Training
 Tell = Callable[[Row], None]
 
 BATCHES = ("full", "epoch", "replacement", "online")
-# besides: a network on eight warps, and networks in device memory on one and on four
+# besides: a network on eight warps, one of many inputs, and one in device memory
 CHECKED = (
     (2, 16, 1),
     (8, 16, 1),
@@ -42,7 +42,7 @@ CHECKED = (
     (3, 5, 4, 2),
     (2, 32, 1),
     (2, 128, 128, 1),
-    (40, 64, 64, 2),
+    (40, 64, 64, 33),
 )
 N_CHECKED = 37  # networks, and pairs
 N_STEPS = 20

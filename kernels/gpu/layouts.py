@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import torch
 
-from kernels.gpu.shapes import Net, net
+from kernels.gpu.shapes import MOST_ENDS, TURN, Net, net
 from kernels.network import Architecture
 from kernels.training import SGD, Training
 
@@ -26,9 +26,8 @@ WIDEST_TILE = 128
 MOST_NUMBERS = 80  # of 32 bits that a lane of a program in tiles holds of a network
 MOST_HELD = 112  # of a network, its gradient and its moments, where products are those of tensor cores
 FEW_HELD = 40  # a program of one warp whose lanes hold no more of them has room beside two others
-FEW_PARKED = 84  # the same of four warps, with the weights between hidden layers in shared memory
+FEW_PARKED = 78  # the same of four warps, with the weights between hidden layers in shared memory
 MOST_WARPS = 8  # of a program
-MOST_ENDS = 32  # inputs, outputs: their loops are unrolled
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Layout:
     `tl.dot`, where the kernels leave products to it.
 
     >>> from kernels.network import Architecture
-    >>> explain_layout(Architecture((40, 20, 2))).lanes
+    >>> explain_layout(Architecture((784, 20, 2))).lanes
     False
     """
 
@@ -76,15 +75,17 @@ def explain_layout(
     'lanes'
     >>> explain_layout(Architecture((2, 32, 32, 1)), Training(steps=1)).name
     'tiles'
-    >>> explain_layout(Architecture((40, 20, 2)), Training(steps=1)).reason[:29]
-    'more than 32 inputs or output'
+    >>> explain_layout(Architecture((784, 20, 2)), Training(steps=1)).reason[:34]
+    'more than 128 inputs or 32 outputs'
     """
     warp, words = 64 if device == "hip" else 32, 2 if dtype == torch.float64 else 1
     tensor_cores = device != "hip" and words == 1
     if why := special or _special(architecture, training):
         return _in_memory(architecture, why, tensor_cores)
-    if max(architecture.n_inputs, architecture.n_outputs) > MOST_ENDS:
-        return _in_memory(architecture, f"more than {MOST_ENDS} inputs or outputs", tensor_cores)
+    most_inputs = WIDEST_TILE if tensor_cores else MOST_ENDS
+    if architecture.n_inputs > most_inputs or architecture.n_outputs > MOST_ENDS:
+        return _in_memory(architecture, f"more than {most_inputs} inputs or {MOST_ENDS} outputs", tensor_cores)
+    wide = architecture.n_inputs > MOST_ENDS
     shape = net(architecture, lanes=True)
     parameters = padded_parameters(shape)
     live = words * parameters
@@ -98,7 +99,7 @@ def explain_layout(
     while shape.n_hidden == 1 and group < min(warp, shape.padded[1]) and live / group + OVERHEAD > MOST_REGISTERS:
         group *= 2
     need = live // group + OVERHEAD
-    if need <= MOST_REGISTERS:
+    if need <= MOST_REGISTERS and not wide:
         budget = next(b for b in BUDGETS if need <= b)
         how = "a lane holds a whole network" if group == 1 else f"{group} lanes share a network's units"
         reason = f"{how}: {live} numbers of 32 bits and about {OVERHEAD} besides, of {MOST_REGISTERS} registers a lane"
@@ -113,6 +114,8 @@ def explain_layout(
             tensor_cores,
         )
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
+    if wide:
+        reason = f"more than {MOST_ENDS} inputs"
     return _in_tiles(shape, words, moments, reason, tensor_cores)
 
 
@@ -130,13 +133,13 @@ def _in_tiles(shape: Net, words: int, moments: int, why: str, tensor_cores: bool
         warps *= 2
     reason = f"{why}: a program of {warps} warp(s) trains one network"
     if tensor_cores and warps == 4:
-        matrices = sum(into * out for into, out in pairwise(shape.padded[1:-1]))
+        matrices = sum(into * out for into, out in pairwise(shape.padded[0 if shape.wide else 1 : -1]))
         vectors = 4 * (numbers - matrices)  # every four lanes hold the same
         few = ((1 + moments) * matrices + (2 + moments) * vectors) / (32 * warps) <= FEW_PARKED
     else:
         few = warps == 1 and (held <= FEW_HELD or not tensor_cores)
     registers = 168 if few else MOST_REGISTERS
-    return Layout("tiles", 1, 1, warps, 32 if tensor_cores else 16, registers, reason)
+    return Layout("tiles", 1, 1, warps, TURN if tensor_cores else 16, registers, reason)
 
 
 def _special(architecture: Architecture, training: Training | None) -> str:
@@ -152,7 +155,8 @@ def _special(architecture: Architecture, training: Training | None) -> str:
     for name, default in (("label_smoothing", 0.0), ("clip_norm", None), ("stop_below", None)):
         if getattr(training, name) != default:
             return name
-    padded = any(w & (w - 1) for w in hidden) or min(hidden) < 16
+    wide = architecture.n_inputs if architecture.n_inputs > MOST_ENDS else 16
+    padded = any(w & (w - 1) for w in (wide, *hidden)) or min(hidden) < 16
     return "eps = 0" if padded and not isinstance(training.optimizer, SGD) and training.optimizer.eps == 0 else ""
 
 
@@ -170,7 +174,7 @@ def padded_parameters(shape: Net) -> int:
     >>> padded_parameters(net(Architecture((2, 3, 1)), lanes=True))  # 3 units are padded to 4: 4 · (2 + 1) + 4 + 1
     17
     """
-    total = shape.padded[1] * (shape.n_inputs + shape.biases)
+    total = shape.padded[1] * ((shape.padded[0] if shape.wide else shape.n_inputs) + shape.biases)
     for layer in range(2, shape.n_hidden + 1):
         total += shape.padded[layer] * (shape.padded[layer - 1] + shape.biases)
     return total + shape.n_outputs * (shape.padded[shape.n_hidden] + shape.biases)

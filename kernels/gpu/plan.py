@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from kernels.gpu.layouts import Layout, explain_layout, padded_parameters
-from kernels.gpu.shapes import Batch, Net, Optimizer, net
+from kernels.gpu.shapes import MOST_ENDS, Batch, Net, Optimizer, net
 from kernels.network import Architecture
 from kernels.problem import PathProblem, Samples, TrainingProblem
 from kernels.streams import permutation_rounds
@@ -99,6 +99,8 @@ def _special(problem: TrainingProblem | PathProblem) -> str:
             if getattr(problem, field) is not None:
                 return name
     teacher = problem.samples.teacher
+    if teacher is not None and teacher.n_inputs > MOST_ENDS:
+        return f"a teacher of more than {MOST_ENDS} inputs"
     if teacher is not None and padded_parameters(net(_with_hidden(teacher), lanes=False)) > LARGEST_TEACHER:
         return f"a teacher of more than {LARGEST_TEACHER:,} (padded) parameters"
     return ""
@@ -241,7 +243,7 @@ def teacher_net(samples: Samples, layout: Layout) -> Net | None:
     if samples.teacher is None:
         return None
     teacher = samples.teacher if layout.name == "memory" else _with_hidden(samples.teacher)
-    return _net(teacher, layout)
+    return dataclasses.replace(_net(teacher, layout), parks=False)
 
 
 def _net(architecture: Architecture, layout: Layout) -> Net:

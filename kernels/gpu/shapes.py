@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from kernels import activations
@@ -12,6 +13,11 @@ from kernels.network import Architecture
 # Triton keeps compiled kernels by their source and constants, and the properties of these classes are neither: so that
 # a kernel is not taken for what an older version of them made of it, their own source is one of the constants
 SOURCE = hashlib.sha256(b"".join(Path(path).read_bytes() for path in (__file__, activations.__file__))).hexdigest()
+
+
+MOST_ENDS = 32  # inputs, outputs whose loops are unrolled
+SHARED = 99 * 1024  # bytes of shared memory that a program may have on every GPU since sm_80
+TURN = 32  # samples that a program of tiles takes at a time
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Net:
     normalise: bool
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
     precision: str  # of `tl.dot`: "ieee", or "tf32x3", three products of tensor cores to float32's precision
+    parks: bool = True  # whether its weights may be parked: not a teacher's, beside those of a network
     source: str = SOURCE
 
     @property
@@ -54,14 +61,24 @@ class Net:
         return len(self.widths) - 2
 
     @property
+    def wide(self) -> bool:
+        """In tiles, whether the first weight is a matrix, as those between hidden layers are, not a column an input."""
+        return not self.lanes and self.n_inputs > MOST_ENDS
+
+    @property
+    def columns(self) -> int:
+        """Tensors in the parameter tuple that the first weight takes."""
+        return 1 if self.wide else self.n_inputs
+
+    @property
     def rows(self) -> int:
         """Place in the parameter tuple of the first row of the output weight."""
-        return self.n_inputs + self.biases + (self.n_hidden - 1) * (1 + self.biases)
+        return self.hidden(self.n_hidden + 1)
 
     @property
     def factored(self) -> bool:
         """One hidden layer and one output: ∂L/∂w₁ = w₂ Σ e σ′ x, so that w₂ leaves the sum over the samples."""
-        return self.n_hidden == 1 and self.n_outputs == 1
+        return self.n_hidden == 1 and self.n_outputs == 1 and not self.wide
 
     @property
     def factored_top(self) -> bool:
@@ -83,7 +100,12 @@ class Net:
         """Whether weights between hidden layers lie in shared memory during a step (tiles, where all warps of a program
         read them there anyway), and leave the registers to what else a lane holds.
         """
-        return not self.lanes and self.warps >= 4
+        if self.lanes or self.warps < 4 or not self.parks:
+            return False
+        layers = self.padded[0 if self.wide else 1 : -1]
+        numbers = sum(into * out for into, out in pairwise(layers))
+        rows = sum(layers[:-1]) + (0 if self.wide else self.n_inputs)  # of TURN samples, kept for the backward pass
+        return 4 * (numbers + TURN * rows) + 2**14 + 2**10 <= SHARED  # and the outputs' terms, or a layer's errors
 
     @property
     def degree(self) -> float:
@@ -131,8 +153,8 @@ class Net:
         return max(16, min(units, 32)) if tile >= 16 else min(units, max(64 // tile, 16))
 
     def hidden(self, layer: int) -> int:
-        """Place in the parameter tuple of the weight into hidden layer `layer` (2, 3, …)."""
-        return self.n_inputs + self.biases + (layer - 2) * (1 + self.biases)
+        """Place in the parameter tuple of the weight into hidden layer `layer` (2, 3, …; of wide networks 1 too)."""
+        return self.columns + self.biases + (layer - 2) * (1 + self.biases)
 
 
 def net(

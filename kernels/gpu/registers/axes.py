@@ -43,6 +43,18 @@ def inputs_axis(width: tl.constexpr, NET: tl.constexpr):
 
 
 @triton.jit
+def features_axis(width: tl.constexpr, NET: tl.constexpr):
+    """Numbers of the inputs where samples are loaded whole (tiles): [width, 1]."""
+    return tl.arange(0, width)[:, None]
+
+
+@triton.jit
+def at_features(value, NET: tl.constexpr):
+    """A number of each of the samples at hand, as it meets `features_axis`."""
+    return value
+
+
+@triton.jit
 def at_samples(value, NET: tl.constexpr):
     """A number of each of the program's items, as it meets the samples at hand."""
     return value

@@ -25,8 +25,8 @@ def unparked(theta, NET: tl.constexpr):
 
 @triton.jit
 def kept_inputs(x, NET: tl.constexpr):
-    """Inputs (a tuple of items) as `input_of` takes them."""
-    return x
+    """Inputs (a tuple of items) as `input_of` takes them; of wide networks ([inputs, TILE] alone) as `affine` does."""
+    return x[0] if NET.wide else x
 
 
 @triton.jit

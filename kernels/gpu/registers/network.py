@@ -7,7 +7,8 @@ Two layouts share this code. Values of a layer are [units, items], and the layou
 
 An item's own numbers (an input, an output, a loss) are [1, BLOCK] or [1, TILE] and broadcast against a layer.
 Parameters are one flat tuple: a column of the first weight per input, its bias, then weight and bias of every further
-hidden layer, then a row of the last weight per output, and the output biases:
+hidden layer, then a row of the last weight per output, and the output biases (of more than 32 inputs in tiles, `wide`,
+the first weight is a matrix as the hidden ones are):
 
     lanes    columns, biases and rows [units, 1 → BLOCK], hidden weights [fan_out, fan_in, BLOCK], output biases
              [1, BLOCK]
@@ -52,7 +53,7 @@ def vector_place(start, stride, network, n_networks, NET: tl.constexpr, layer: t
 
 @triton.jit
 def matrix_place(network, n_networks, NET: tl.constexpr, layer: tl.constexpr):
-    """Places of the weight into hidden layer `layer` ≥ 2, and which of them exist."""
+    """Places of the weight into hidden layer `layer`, and which of them exist."""
     out = outputs_axis(NET.padded[layer], NET)
     into = inputs_axis(NET.padded[layer - 1], NET)
     owner = as_outputs(network, NET) if NET.lanes else network
@@ -65,10 +66,15 @@ def matrix_place(network, n_networks, NET: tl.constexpr, layer: tl.constexpr):
 def places(network, n_networks, NET: tl.constexpr):
     """Places of all parameters, tuple by tuple, and which of them exist: two tuples in the order of the parameters."""
     where, exists = (), ()
-    for i in tl.static_range(NET.n_inputs + 0):
-        pair = vector_place(NET.starts[0] + i, NET.widths[0], network, n_networks, NET, 1)
+    if NET.wide:
+        pair = matrix_place(network, n_networks, NET, 1)
         where = where + (pair[0],)
         exists = exists + (pair[1],)
+    else:
+        for i in tl.static_range(NET.n_inputs + 0):
+            pair = vector_place(NET.starts[0] + i, NET.widths[0], network, n_networks, NET, 1)
+            where = where + (pair[0],)
+            exists = exists + (pair[1],)
     if NET.biases:
         pair = vector_place(NET.starts[0] + NET.widths[1] * NET.widths[0], 1, network, n_networks, NET, 1)
         where = where + (pair[0],)
@@ -126,11 +132,14 @@ def zeros(theta):
 @triton.jit
 def first_layer(theta, x, NET: tl.constexpr):
     """Pre-activations of the first hidden layer from the inputs x (what `exchange.kept_inputs` gave)."""
-    z = theta[0] * input_of(x, 0, NET)
-    if NET.biases:
-        z = z + theta[NET.n_inputs]
-    for i in tl.static_range(1, NET.n_inputs + 0):
-        z = theta[i] * input_of(x, i, NET) + z
+    if NET.wide:
+        z = affine(theta, x, NET, 1)
+    else:
+        z = theta[0] * input_of(x, 0, NET)
+        if NET.biases:
+            z = z + theta[NET.n_inputs]
+        for i in tl.static_range(1, NET.n_inputs + 0):
+            z = theta[i] * input_of(x, i, NET) + z
     return z
 
 
@@ -268,10 +277,13 @@ def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
         upper = (total,) + bias + upper
         gate = gate_of(gates[layer - 2], below, NET)
     columns = ()
-    for i in tl.static_range(NET.n_inputs + 0):
-        columns = columns + (add_vector(sums[i], value, input_of(x, i, NET) * error, gate, NET),)
+    if NET.wide:
+        columns = columns + (add_matrix(sums[0], value * error, gate, x, NET),)
+    else:
+        for i in tl.static_range(NET.n_inputs + 0):
+            columns = columns + (add_vector(sums[i], value, input_of(x, i, NET) * error, gate, NET),)
     if NET.biases:
-        columns = columns + (add_vector(sums[NET.n_inputs], value, error, gate, NET),)
+        columns = columns + (add_vector(sums[NET.columns], value, error, gate, NET),)
     return columns + upper + rows + biases
 
 

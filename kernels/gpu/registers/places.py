@@ -24,6 +24,12 @@ def samples_place(NET):
 
 
 @constexpr_function
+def features_place(NET):
+    """Who holds what of the inputs of samples, [inputs, samples], as they are loaded: eight lanes share a sample's."""
+    return gl.BlockedLayout([1, 1], [8, 4], [1, NET.warps], [0, 1])
+
+
+@constexpr_function
 def left_place(NET):
     """Who holds what of a product's left operand."""
     return gl.DotOperandLayout(0, result_place(NET), 1)

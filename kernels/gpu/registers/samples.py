@@ -13,7 +13,7 @@ import triton.language as tl
 
 from kernels.gpu.common.losses import largest
 from kernels.gpu.common.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
-from kernels.gpu.registers.axes import at_samples, sample_axis
+from kernels.gpu.registers.axes import at_features, at_samples, features_axis, sample_axis
 from kernels.gpu.registers.exchange import kept_inputs
 from kernels.gpu.registers.network import forward
 
@@ -65,12 +65,26 @@ def number(pointer, valid, BATCH: tl.constexpr):
 
 
 @triton.jit
+def features(x, row, valid, NET: tl.constexpr):
+    """All inputs of the samples in these rows of x, [inputs, TILE]; zeros for what does not exist."""
+    feature = features_axis(NET.padded[0], NET)
+    place = at_features(tl.where(valid, row, -1), NET)
+    exists = (place >= 0) & (feature < NET.n_inputs)
+    return tl.load(x + tl.where(exists, place * NET.n_inputs + feature, 0), mask=exists, other=0)
+
+
+@triton.jit
 def table(x, y, index, dataset, n_samples, valid, NET: tl.constexpr, BATCH: tl.constexpr):
-    """Inputs and labels of the samples `index` of the items' data sets: two tuples of items."""
+    """Inputs and labels of the samples `index` of the items' data sets: two tuples of items (the inputs of a wide
+    network one tensor).
+    """
     row = index if BATCH.shared else index + at_samples(dataset, NET) * n_samples
     inputs, labels = (), ()
-    for i in tl.static_range(NET.n_inputs + 0):
-        inputs = inputs + (number(x + row * NET.n_inputs + i, valid, BATCH),)
+    if NET.wide:
+        inputs = inputs + (features(x, row, valid, NET),)
+    else:
+        for i in tl.static_range(NET.n_inputs + 0):
+            inputs = inputs + (number(x + row * NET.n_inputs + i, valid, BATCH),)
     if BATCH.loss == "mse":
         for o in tl.static_range(NET.n_outputs + 0):
             labels = labels + (number(y + row * NET.n_outputs + o, valid, BATCH),)

@@ -19,7 +19,7 @@ from triton.experimental.gluon import language as gl
 from kernels.gpu.common.dialect import in_gluon
 from kernels.gpu.common.functions import gated
 from kernels.gpu.registers import axes, exchange, network, paths, training
-from kernels.gpu.registers.places import result_place, right_place, row_place, samples_place
+from kernels.gpu.registers.places import features_place, result_place, right_place, row_place, samples_place
 from kernels.gpu.registers.products import (
     add_columns,
     chunks_of_columns,
@@ -65,6 +65,20 @@ def inputs_axis(width: gl.constexpr, NET: gl.constexpr):
     """[1, width]."""
     PLACE: gl.constexpr = result_place(NET)
     return gl.arange(0, width, layout=gl.SliceLayout(0, PLACE))[None, :]
+
+
+@gluon.jit
+def features_axis(width: gl.constexpr, NET: gl.constexpr):
+    """[width, 1]."""
+    PLACE: gl.constexpr = features_place(NET)
+    return gl.arange(0, width, layout=gl.SliceLayout(1, PLACE))[:, None]
+
+
+@gluon.jit
+def at_features(value, NET: gl.constexpr):
+    """[1, TILE]."""
+    PLACE: gl.constexpr = features_place(NET)
+    return gl.convert_layout(value, PLACE)
 
 
 @gluon.jit
@@ -118,8 +132,8 @@ def kept_rows(rows):
 
 @gluon.jit
 def kept_inputs(x, NET: gl.constexpr):
-    """A tuple of [1, TILE], in shared memory."""
-    return kept_rows(x)
+    """A tuple of [1, TILE], or [inputs, TILE], in shared memory."""
+    return kept(x[0], NET) if NET.wide else kept_rows(x)
 
 
 @gluon.jit
@@ -174,21 +188,26 @@ def affine(theta, h, NET: gl.constexpr, layer: gl.constexpr):
 
 @gluon.jit
 def readout(theta, h, NET: gl.constexpr):
-    """Outputs: a lane adds up the rows that it holds, a warp those of eight lanes and of all warps for its samples."""
+    """Outputs: a lane adds up the rows that it holds, a warp those of eight lanes and of all warps for its samples; of
+    so many outputs at a time that 16 KiB of shared memory do.
+    """
     TILE: gl.constexpr = h.shape[1]
     SAMPLES: gl.constexpr = samples_place(NET)
     sharing: gl.constexpr = min(NET.warps, h.shape[0] // 16)
-    spaces = ()
-    for o in gl.static_range(NET.n_outputs + 0):
-        terms = (h * theta[NET.rows + o]).reshape([h.shape[0] // (16 * sharing), sharing, 2, 8, TILE])
-        terms = gl.sum(gl.sum(terms, axis=2), axis=0).reshape([8 * sharing, TILE])
-        spaces = spaces + (in_shared(terms, 1),)
+    at_once: gl.constexpr = 16 // sharing
     outputs = ()
-    for o in gl.static_range(NET.n_outputs + 0):
-        out = gl.sum(spaces[o].load(SAMPLES), axis=0, keep_dims=True)
-        if NET.biases:
-            out += at_samples(theta[NET.rows + NET.n_outputs + o], NET)
-        outputs = outputs + (out,)
+    for first in gl.static_range(0, NET.n_outputs + 0, at_once):
+        spaces = ()
+        for o in gl.static_range(first, first + at_once):
+            if o < NET.n_outputs:
+                terms = (h * theta[NET.rows + o]).reshape([h.shape[0] // (16 * sharing), sharing, 2, 8, TILE])
+                terms = gl.sum(gl.sum(terms, axis=2), axis=0).reshape([8 * sharing, TILE])
+                spaces = spaces + (in_shared(terms, 1),)
+        for k in gl.static_range(len(spaces)):
+            out = gl.sum(spaces[k].load(SAMPLES), axis=0, keep_dims=True)
+            if NET.biases:
+                out += at_samples(theta[NET.rows + NET.n_outputs + first + k], NET)
+            outputs = outputs + (out,)
     return outputs
 
 
@@ -233,6 +252,8 @@ PLACED = {
     axes.sample_axis: sample_axis,
     axes.outputs_axis: outputs_axis,
     axes.inputs_axis: inputs_axis,
+    axes.features_axis: features_axis,
+    axes.at_features: at_features,
     axes.at_samples: at_samples,
     axes.at_items: at_items,
     exchange.parked: parked,

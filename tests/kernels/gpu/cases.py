@@ -30,7 +30,7 @@ TRAINING = {
     "tiles, full": {"widths": (2, 32, 20, 1)},
     "tiles, one turn": {"widths": (2, 32, 32, 1), "n_samples": 15},
     "tiles, four warps": {"widths": (3, 64, 50, 1)},
-    "tiles, four warps, two outputs": {"widths": (4, 64, 16, 64, 2)},
+    "tiles, four warps, two outputs": {"widths": (4, 64, 64, 16, 2)},
     "tiles, four warps, classes online": {
         **{"widths": (3, 64, 64, 3), "batch": "online", "loss": "cross_entropy", "n_datasets": 2},
     },
@@ -40,8 +40,14 @@ TRAINING = {
         **{"widths": (2, 17, 18, 1), "batch": "replacement", "dtype": DOUBLE, "activation": "tanh"},
     },
     "tiles, online, masked": {"widths": (2, 33, 17, 1), "batch": "online", "masked": True, "n_datasets": 2},
-    "memory, full": {"widths": (40, 20, 2)},
-    "memory, epoch, sgd with decay": {"widths": (34, 20, 17, 2), "batch": "epoch", "optimizer": "sgd"},
+    "tiles, wide": {"widths": (40, 64, 17, 2)},
+    "tiles, wide, without biases": {"widths": (50, 16, 1), "biases": False, "activation": "square"},
+    "tiles, wide, replacement, classes": {
+        **{"widths": (64, 128, 10), "batch": "replacement", "loss": "cross_entropy", "n_datasets": 2},
+    },
+    "tiles, wide, epoch, adam, masked": {"widths": (34, 20, 2), "batch": "epoch", "optimizer": "adam", "masked": True},
+    "memory, full": {"widths": (40, 20, 33)},
+    "memory, epoch, sgd with decay": {"widths": (34, 20, 17, 33), "batch": "epoch", "optimizer": "sgd"},
     "memory, replacement, float64": {"widths": (40, 5, 1), "batch": "replacement", "dtype": DOUBLE},
     "memory, without eps": {"widths": (3, 5, 2), "optimizer": "adam without eps", "activation": "tanh"},
     "memory, online": {"widths": (34, 6, 1), "batch": "online", "batch_size": 3, "optimizer": "adam"},
@@ -53,7 +59,8 @@ PATHS = {
     "tiles, paths": {"widths": (2, 32, 32, 1), "dtype": SINGLE},
     "tiles, paths, four warps": {"widths": (3, 64, 50, 2), "dtype": SINGLE, "n_samples": 65},
     "tiles, paths, float64": {"widths": (2, 17, 18, 2), "dtype": DOUBLE},
-    "memory, paths": {"widths": (40, 20, 2), "dtype": SINGLE, "loss": "cross_entropy"},
+    "tiles, wide, paths": {"widths": (40, 20, 2), "dtype": SINGLE, "loss": "cross_entropy", "n_datasets": 2},
+    "memory, paths": {"widths": (130, 20, 2), "dtype": SINGLE, "loss": "cross_entropy"},
     "memory, paths, float64": {"widths": (40, 6, 1), "dtype": DOUBLE, "n_datasets": 2},
 }
 SETTINGS = {

@@ -38,7 +38,7 @@ def seeming_gpu(monkeypatch):
         monkeypatch.setattr(module, "path_losses", reference.path_losses)
     monkeypatch.setattr(calls.Call, "launch", lambda self: time.sleep(1e-4))
     monkeypatch.setattr(doctor, "CHECKED", ((2, 3, 1), (2, 20, 17, 1)))
-    monkeypatch.setattr(rates, "TIMED", ((2, 3, 1), (2, 16, 16, 1), (40, 3, 1)))
+    monkeypatch.setattr(rates, "TIMED", ((2, 3, 1), (2, 16, 16, 1), (40, 3, 33)))
     monkeypatch.setattr(rates, "NETWORKS", 16)
     monkeypatch.setattr(rates, "SECONDS", 1e-3)
     monkeypatch.setattr(rates, "PATHS", (4, 5, 8))

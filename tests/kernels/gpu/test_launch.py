@@ -41,7 +41,8 @@ def cases_and_targets() -> list[Any]:
 @pytest.mark.parametrize(("case", "target"), cases_and_targets())
 def test_every_kernel_goes_down_the_launch_path(case, target):
     kernel, plan = compiler.compile_kernel(make(case), target)
-    assert plan.layout.name == case.split(",")[0]
+    wide = target.startswith("gfx") and "wide" in case  # tiles of as many inputs are tensor cores' alone
+    assert plan.layout.name == ("memory" if wide else case.split(",")[0])
     assert kernel.asm["hsaco" if target.startswith("gfx") else "cubin"]
 
 

@@ -119,7 +119,7 @@ def test_optimizers_and_activations(optimizer, activation):
 )
 @pytest.mark.parametrize("loss", [pytest.param("mse", marks=pytest.mark.slow), "cross_entropy"])
 def test_batches_in_single_precision(batch, loss):
-    p = problem((36, 17, 2), "erf", "adam", loss, batch, torch.float32, n=2, n_samples=19, batch_size=18, n_datasets=2)
+    p = problem((36, 17, 33), "erf", "adam", loss, batch, torch.float32, n=2, n_samples=19, batch_size=18, n_datasets=2)
     check(gpu.train(p), reference.train(p), 1e-4)
 
 
@@ -138,7 +138,7 @@ def test_the_bits_do_not_depend_on_how_the_run_is_cut(monkeypatch):
 
 
 def test_divergence_stays_with_its_network():
-    p = problem((34, 4, 1), "square", steps=5, n=3, dtype=torch.float32)
+    p = problem((130, 4, 1), "square", steps=5, n=3, dtype=torch.float32)
     p.lr[1] = 1e25
     got, want = gpu.train(p), reference.train(p)
     assert want.diverged_at[1] >= 0 and (want.diverged_at[[0, 2]] == -1).all()

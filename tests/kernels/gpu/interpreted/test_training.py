@@ -68,6 +68,22 @@ def test_tiles(batch, loss):
     check(gpu.train(p), reference.train(p), 1e-5)
 
 
+@pytest.mark.parametrize("batch", ["full", "epoch"])
+def test_tiles_of_many_inputs(batch):
+    p = problem((36, 17, 2), "tanh", "momentum", "mse", batch, SINGLE, n=2, n_samples=18, batch_size=17, n_datasets=2)
+    assert launch.plan(p).layout.name == "tiles"
+    check(gpu.train(p), reference.train(p), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [({"batch": "online"}, "a teacher of more than 32 inputs"), ({"optimizer": "adam without eps"}, "eps = 0")],
+)
+def test_what_of_many_inputs_is_left_to_memory(options, why):
+    layout = launch.plan(problem((36, 16, 2), dtype=SINGLE, **options)).layout
+    assert layout.name == "memory" and layout.reason.startswith(why)
+
+
 @pytest.mark.parametrize("optimizer", ["plain", "adamw"])
 def test_tiles_in_double(optimizer):
     p = problem((2, 17, 33, 1), "relu", optimizer, dtype=DOUBLE, n=2, n_samples=16, masked=True)
