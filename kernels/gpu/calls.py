@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 
 from kernels.gpu.common.optimizers import SETTINGS
-from kernels.gpu.layouts import Layout
+from kernels.gpu.layouts import MOST_REGISTERS, Layout
 from kernels.gpu.memory import paths as memory_paths
 from kernels.gpu.memory import training as memory_training
 from kernels.gpu.plan import Plan, kind, n_datasets, options
@@ -42,7 +42,10 @@ class Call:
     @property
     def options(self) -> dict[str, int | bool]:
         """What the compiler is told besides."""
-        return options(self.plan.layout, self.backend)
+        told = options(self.plan.layout, self.backend)
+        if self.kernel in (training.train, paths.path_losses) and self.plan.layout.warps > 1 and "maxnreg" in told:
+            told["maxnreg"] = MOST_REGISTERS  # these park no weights in shared memory
+        return told
 
     def launch(self) -> None:
         """Run it."""

@@ -124,6 +124,16 @@ def test_compiling_ahead(monkeypatch, tmp_path):
     assert len(seen) == 3
 
 
+def test_kernels_that_park_no_weights_have_all_registers():
+    """What Triton 3.5 runs in tiles holds the weights of four warps in registers."""
+    from kernels.gpu import launch
+    from kernels.gpu.registers import training
+
+    call = launch.first_call(problem((4, 64, 64, 2), dtype=torch.float32), "cuda")
+    assert call.plan.net.parked and call.options["maxnreg"] == 168
+    assert dataclasses.replace(call, kernel=training.train).options["maxnreg"] == 255
+
+
 def test_a_compiled_kernel_is_not_taken_for_one_of_other_sources():
     """Triton's key knows neither `Net`'s properties nor the table of activations; `Net.source` stands for both."""
     from kernels.gpu import compile, launch
