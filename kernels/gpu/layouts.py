@@ -9,6 +9,7 @@ memory.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,6 +29,7 @@ MOST_HELD = 112  # of a network, its gradient and its moments, where products ar
 FEW_HELD = 40  # a program of one warp whose lanes hold no more of them has room beside two others
 FEW_PARKED = 78  # the same of four warps, with the weights between hidden layers in shared memory
 MOST_WARPS = 8  # of a program
+FEW_COLUMNS = 7  # inputs that columns are better for than a matrix on tensor cores, padded to 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Layout:
 
     group: lanes (name `lanes`) that share a network; block: networks a program trains; warps: of a program; turn:
     samples that one turn of the loop takes; registers: most that a lane may use; reason: a sentence; precision: of
-    `tl.dot`, where the kernels leave products to it.
+    `tl.dot`, where the kernels leave products to it; most_columns: as `net` has it.
 
     >>> from kernels.network import Architecture
     >>> explain_layout(Architecture((784, 20, 2))).lanes
@@ -51,6 +53,7 @@ class Layout:
     registers: int
     reason: str
     precision: str = "ieee"
+    most_columns: int = MOST_ENDS
 
     @property
     def lanes(self) -> bool:
@@ -105,7 +108,8 @@ def explain_layout(
         reason = f"{how}: {live} numbers of 32 bits and about {OVERHEAD} besides, of {MOST_REGISTERS} registers a lane"
         turn = 8 if shape.factored else 4 if shape.n_hidden == 1 else 1
         return Layout("lanes", group, warp // group, 1, turn, budget, reason)
-    shape = net(architecture, lanes=False)
+    most_columns = FEW_COLUMNS if tensor_cores else MOST_ENDS
+    shape = net(architecture, lanes=False, most_columns=most_columns)
     parameters = padded_parameters(shape)
     if parameters > LARGEST_TILES or max(architecture.widths[1:-1]) > WIDEST_TILE:
         return _in_memory(
@@ -116,7 +120,7 @@ def explain_layout(
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
     if wide:
         reason = f"more than {MOST_ENDS} inputs"
-    return _in_tiles(shape, words, moments, reason, tensor_cores)
+    return dataclasses.replace(_in_tiles(shape, words, moments, reason, tensor_cores), most_columns=most_columns)
 
 
 def _in_tiles(shape: Net, words: int, moments: int, why: str, tensor_cores: bool) -> Layout:
@@ -155,8 +159,8 @@ def _special(architecture: Architecture, training: Training | None) -> str:
     for name, default in (("label_smoothing", 0.0), ("clip_norm", None), ("stop_below", None)):
         if getattr(training, name) != default:
             return name
-    wide = architecture.n_inputs if architecture.n_inputs > MOST_ENDS else 16
-    padded = any(w & (w - 1) for w in (wide, *hidden)) or min(hidden) < 16
+    inputs = () if architecture.n_inputs <= FEW_COLUMNS else architecture.widths[:1]
+    padded = any(w < 16 or w & (w - 1) for w in (*inputs, *hidden))
     return "eps = 0" if padded and not isinstance(training.optimizer, SGD) and training.optimizer.eps == 0 else ""
 
 

@@ -248,4 +248,12 @@ def teacher_net(samples: Samples, layout: Layout) -> Net | None:
 
 def _net(architecture: Architecture, layout: Layout) -> Net:
     """The compile-time form of an architecture in a layout."""
-    return net(architecture, layout.lanes, layout.group, layout.block, layout.warps, layout.precision)
+    return net(
+        architecture,
+        layout.lanes,
+        layout.group,
+        layout.block,
+        layout.warps,
+        layout.precision,
+        layout.most_columns,
+    )

@@ -41,6 +41,7 @@ class Net:
     warps: int  # of a program
     normalise: bool
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
+    wide: bool  # whether the first weight is a matrix, as those between hidden layers are, and not a column an input
     precision: str  # of `tl.dot`: "ieee", or "tf32x3", three products of tensor cores to float32's precision
     parks: bool = True  # whether its weights may be parked: not a teacher's, beside those of a network
     source: str = SOURCE
@@ -59,11 +60,6 @@ class Net:
     def n_hidden(self) -> int:
         """Number of hidden layers."""
         return len(self.widths) - 2
-
-    @property
-    def wide(self) -> bool:
-        """In tiles, whether the first weight is a matrix, as those between hidden layers are, not a column an input."""
-        return not self.lanes and self.n_inputs > MOST_ENDS
 
     @property
     def columns(self) -> int:
@@ -164,8 +160,10 @@ def net(
     block: int = 1,
     warps: int = 1,
     precision: str = "ieee",
+    most_columns: int = MOST_ENDS,
 ) -> Net:
-    """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16.
+    """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16. In
+    tiles the first weight of more than `most_columns` inputs is one matrix.
 
     >>> net(Architecture((2, 20, 3)), lanes=False).padded
     (16, 32, 16)
@@ -185,6 +183,7 @@ def net(
         warps=warps,
         normalise=architecture.normalise,
         skips=architecture.skips,
+        wide=not lanes and architecture.n_inputs > most_columns,
         precision=precision,
     )
 

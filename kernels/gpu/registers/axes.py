@@ -49,6 +49,12 @@ def features_axis(width: tl.constexpr, NET: tl.constexpr):
 
 
 @triton.jit
+def stack_axis(width: tl.constexpr, NET: tl.constexpr):
+    """Numbers of the inputs where they were drawn one by one (tiles): [width, 1]."""
+    return tl.arange(0, width)[:, None]
+
+
+@triton.jit
 def at_features(value, NET: tl.constexpr):
     """A number of each of the samples at hand, as it meets `features_axis`."""
     return value

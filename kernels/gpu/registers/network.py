@@ -7,8 +7,8 @@ Two layouts share this code. Values of a layer are [units, items], and the layou
 
 An item's own numbers (an input, an output, a loss) are [1, BLOCK] or [1, TILE] and broadcast against a layer.
 Parameters are one flat tuple: a column of the first weight per input, its bias, then weight and bias of every further
-hidden layer, then a row of the last weight per output, and the output biases (of more than 32 inputs in tiles, `wide`,
-the first weight is a matrix as the hidden ones are):
+hidden layer, then a row of the last weight per output, and the output biases; in tiles the first weight of many inputs
+(`wide`) is a matrix as the hidden ones are:
 
     lanes    columns, biases and rows [units, 1 → BLOCK], hidden weights [fan_out, fan_in, BLOCK], output biases
              [1, BLOCK]

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from kernels.gpu.common.losses import largest
 from kernels.gpu.common.streams import GAUSSIAN, REPLACEMENT, integers, normals, permutation_keys, permute, words
-from kernels.gpu.registers.axes import at_features, at_samples, features_axis, sample_axis
+from kernels.gpu.registers.axes import at_features, at_samples, features_axis, sample_axis, stack_axis
 from kernels.gpu.registers.exchange import kept_inputs
 from kernels.gpu.registers.network import forward
 
@@ -94,6 +94,16 @@ def table(x, y, index, dataset, n_samples, valid, NET: tl.constexpr, BATCH: tl.c
 
 
 @triton.jit
+def stacked(inputs, NET: tl.constexpr):
+    """A tuple of inputs as one tensor, [inputs, TILE]."""
+    feature = stack_axis(NET.padded[0], NET)
+    x = tl.where(feature == 0, inputs[0], 0.0)
+    for i in tl.static_range(1, NET.n_inputs + 0):
+        x = tl.where(feature == i, inputs[i], x)
+    return x
+
+
+@triton.jit
 def fresh(key, step, position, teacher, dtype: tl.constexpr, BATCH: tl.constexpr):
     """Samples `position` of the items' streams, labelled by their teachers: two tuples of items."""
     TEACHER: tl.constexpr = BATCH.teacher
@@ -110,6 +120,8 @@ def fresh(key, step, position, teacher, dtype: tl.constexpr, BATCH: tl.constexpr
             inputs = inputs + (first,)
         if 4 * b + 3 < TEACHER.n_inputs:
             inputs = inputs + (second,)
+    if TEACHER.wide:
+        inputs = (stacked(inputs, TEACHER),)
     outputs = forward(teacher, kept_inputs(inputs, TEACHER), TEACHER)[0]
     if BATCH.loss == "mse":
         return inputs, outputs

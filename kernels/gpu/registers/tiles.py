@@ -75,6 +75,13 @@ def features_axis(width: gl.constexpr, NET: gl.constexpr):
 
 
 @gluon.jit
+def stack_axis(width: gl.constexpr, NET: gl.constexpr):
+    """[width, 1]."""
+    PLACE: gl.constexpr = samples_place(NET)
+    return gl.arange(0, width, layout=gl.SliceLayout(1, PLACE))[:, None]
+
+
+@gluon.jit
 def at_features(value, NET: gl.constexpr):
     """[1, TILE]."""
     PLACE: gl.constexpr = features_place(NET)
@@ -253,6 +260,7 @@ PLACED = {
     axes.outputs_axis: outputs_axis,
     axes.inputs_axis: inputs_axis,
     axes.features_axis: features_axis,
+    axes.stack_axis: stack_axis,
     axes.at_features: at_features,
     axes.at_samples: at_samples,
     axes.at_items: at_items,

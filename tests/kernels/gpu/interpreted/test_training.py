@@ -68,10 +68,13 @@ def test_tiles(batch, loss):
     check(gpu.train(p), reference.train(p), 1e-5)
 
 
-@pytest.mark.parametrize("batch", ["full", "epoch"])
-def test_tiles_of_many_inputs(batch):
-    p = problem((36, 17, 2), "tanh", "momentum", "mse", batch, SINGLE, n=2, n_samples=18, batch_size=17, n_datasets=2)
-    assert launch.plan(p).layout.name == "tiles"
+@pytest.mark.parametrize(
+    ("widths", "batch"), [((36, 17, 2), "full"), ((36, 17, 2), "epoch"), ((9, 17, 16, 2), "online")]
+)
+def test_tiles_of_many_inputs(widths, batch):
+    p = problem(widths, "tanh", "momentum", "mse", batch, SINGLE, n=2, n_samples=18, batch_size=17, n_datasets=2)
+    chosen = launch.plan(p)
+    assert chosen.layout.name == "tiles" and chosen.net.wide
     check(gpu.train(p), reference.train(p), 1e-5)
 
 
