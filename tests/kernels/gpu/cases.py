@@ -42,7 +42,7 @@ TRAINING = {
     "tiles, online, masked": {"widths": (2, 33, 17, 1), "batch": "online", "masked": True, "n_datasets": 2},
     "tiles, wide": {"widths": (40, 64, 17, 2)},
     "tiles, wide, without biases": {"widths": (50, 16, 1), "biases": False, "activation": "square"},
-    "tiles, wide, online": {"widths": (12, 64, 64, 2), "batch": "online", "n_datasets": 2},
+    "tiles, online, many inputs": {"widths": (12, 64, 64, 2), "batch": "online", "n_datasets": 2},
     "tiles, wide, replacement, classes": {
         **{"widths": (64, 128, 10), "batch": "replacement", "loss": "cross_entropy", "n_datasets": 2},
     },
