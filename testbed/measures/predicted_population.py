@@ -59,6 +59,7 @@ def _takes_population(pairs: PairSet) -> bool:
 
 
 def lacks_moments(setting: Setting) -> str | None:
+    """What a setting would need for the exact population loss, as a refusal says it; None: nothing is missing."""
     if why := lacks_two_layers(setting):
         return why
     teacher = setting.teacher

@@ -76,7 +76,7 @@ def path_losses(
             value = (sample_loss(outputs, labels, BATCH)[0] * unit(BATCH)).to(tl.float64)
             if NET.lanes:
                 first += tl.where(position == 0, value, 0.0)
-            elif start == 0:
+            elif start == 0:  # all of the first turn: tiles unroll none
                 first = at_samples(summed(tl.where(position == 0, value, 0.0), NET), NET)
             centred = value - first
             if not BATCH.even:
