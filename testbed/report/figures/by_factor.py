@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from testbed.results.results import Results
 
 COLUMNS = 2
 CROWDED = 28  # characters along an axis
+LONGEST = 40  # characters of a line above a panel
 
 
 def figure(results: Results, shown: list[Panel]) -> Figure | None:
@@ -97,7 +99,7 @@ def _ends(ax: mpl.axes.Axes, panel: Panel) -> None:
 
 def _label(upper: mpl.axes.Axes, lower: mpl.axes.Axes, panel: Panel) -> None:
     """Title, ticks and axes' names; ticks stand below the lower axes, if these are there."""
-    upper.set_title(panel.title)
+    upper.set_title(textwrap.fill(panel.title, LONGEST))
     upper.set_ylabel(panel.y_label.replace(" (", "\n("))
     ticks = [plain(tick) for tick in panel.facet.ticks]
     crowded = sum(len(tick) + 1 for tick in ticks) > CROWDED or any(len(tick) > 6 for tick in ticks)
