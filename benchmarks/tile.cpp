@@ -49,6 +49,7 @@ template <int F> void rows(int64_t units) {
   for (size_t i = 0; i < x.size(); i++) x[i] = 0.1f * float(i % 5) - 0.2f;
   for (int s = 0; s < kTile; s++) d[s] = splat<float>(0.1f);
   const RowInputs<float> in{x.data(), F};
+  const RowInputs<float> labels{x.data(), 1};
   const V* bias = params + F * units;
   const typename P::template Store<kTile, true, false> store{work.h, nullptr, 0.f};
   row("hidden layer, a sample at a time", F, units, F * units * kTile,
@@ -64,17 +65,16 @@ template <int F> void rows(int64_t units) {
       [&] { P::first_layer<kTile>(net, params, in, z_a); });
   V out[2][kTile];
   row("path: outputs at two alphas", F, units, 4 * units * kTile, [&] {
-    P::one_output<kTile, 2, false>(net, alphas, z_a, z_b, upper, out);
+    P::one_output<kTile, 2, false>(net, alphas, z_a, z_b, z_b, upper, out);
     asm volatile("" ::"m"(out) : "memory");
   });
   row("forward and backward", F, units, (2 * F + 3) * units * kTile, [&] {
     P::forward<kTile, false>(net, params, in, work);
     P::backward<kTile>(net, params, in, d, work, gradient);
   });
-  row("the same, factored", F, units, (2 * F + 3) * units * kTile, [&] {
-    Short::forward<kTile>(net, params, in, work);
-    Short::backward<kTile>(net, in, d, work, gradient);
-  });
+  V loss{};
+  row("the same, factored, with the loss", F, units, (2 * F + 3) * units * kTile,
+      [&] { Short::tile<kTile>(net, params, in, labels, 1e-3f, work, gradient, loss); });
 }
 
 int main() {

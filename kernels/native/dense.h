@@ -69,22 +69,23 @@ template <class T, Activation A> struct Dense {
       if (fan_in == 4) return few_inputs<4, S>(in.template of_width<4>(), fan_out, w, b, finish);
       if (fan_in == 8) return few_inputs<8, S>(in.template of_width<8>(), fan_out, w, b, finish);
     }
-    constexpr int J = kUnits<S>;
-    int64_t j = 0;
-    for (; j + J <= fan_out; j += J) units<J, S>(in, fan_in, w, b, j, finish);
-    for (; j < fan_out; j++) units<1, S>(in, fan_in, w, b, j, finish);
+    in_blocks<kUnits<S>>(fan_out, [&](auto count, int64_t first) __attribute__((always_inline)) {
+      units<decltype(count)::value, S>(in, fan_in, w, b, first, finish);
+    });
   }
 
   // d [unit][sample] of a hidden layer from d_above of the layer above: d_j = σ′(z_j) Σ_k w_kj d_k, for J units from
-  // unit j on. Weights of unit k above begin at w_above + k · units; kept: what σ′ is computed from (Unit).
-  template <int J, int S>
+  // unit j on. Weights of unit k above begin at w_above + k · units; Above is their number where that is known, else 0;
+  // kept: what σ′ is computed from (Unit), where d may stand.
+  template <int J, int S, int Above>
   __attribute__((always_inline)) static void unit_deltas(int64_t j, int64_t units, int64_t above, const V* w_above,
                                                          const V* d_above, const V* kept, T slope, V* d) {
     V sum[J][S];
     for (int q = 0; q < J; q++)
       for (int s = 0; s < S; s++) sum[q][s] = w_above[j + q] * d_above[s];
+    const int64_t end = Above ? Above : above;
 #pragma GCC unroll 2
-    for (int64_t k = 1; k < above; k++) {
+    for (int64_t k = 1; k < end; k++) {
       V weight[J];
       for (int q = 0; q < J; q++) weight[q] = w_above[k * units + j + q];
 #pragma GCC unroll 8
@@ -105,14 +106,13 @@ template <class T, Activation A> struct Dense {
                                       T slope, V* d, const Pattern::Layer* next) {
     if constexpr (S == kTile)
       if (next) return Thin::deltas(next->above, units, w_above, d_above, kept, slope, d);
-    constexpr int J = kDeltaUnits<S>;
-    int64_t j = 0;
-    for (; j + J <= units; j += J) unit_deltas<J, S>(j, units, above, w_above, d_above, kept, slope, d);
-    if (J == 3 && j + 2 <= units) {
-      unit_deltas<2, S>(j, units, above, w_above, d_above, kept, slope, d);
-      j += 2;
-    }
-    for (; j < units; j++) unit_deltas<1, S>(j, units, above, w_above, d_above, kept, slope, d);
+    auto all = [&](auto known) __attribute__((always_inline)) {
+      in_blocks<kUnits<S>>(units, [&](auto count, int64_t j) __attribute__((always_inline)) {
+        constexpr int J = decltype(count)::value;
+        unit_deltas<J, S, decltype(known)::value>(j, units, above, w_above, d_above, kept, slope, d);
+      });
+    };
+    all(std::integral_constant<int, 0>{});
   }
 
   // Adds the gradient by the weights of J units and I inputs, and by the units' biases if gb is there, all sums in
@@ -133,7 +133,7 @@ template <class T, Activation A> struct Dense {
 #pragma GCC unroll 8
       for (int j = 0; j < J; j++) {
         const V delta = d[j * S + s];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < I; i++) sum[j][i] = fma(delta, x[i], sum[j][i]);
         if constexpr (Biases) bias[j] += delta;
       }
@@ -157,7 +157,10 @@ template <class T, Activation A> struct Dense {
       gb = nullptr;  // they are done
       i += I;
     };
-    while (i + 4 <= fan_in) add(std::integral_constant<int, 4>{});
+    constexpr int I = kGradientSums / J;
+    while (i + I <= fan_in) add(std::integral_constant<int, I>{});
+    if constexpr (I > 4)
+      while (i + 4 <= fan_in) add(std::integral_constant<int, 4>{});
     while (i + 2 <= fan_in) add(std::integral_constant<int, 2>{});
     while (i < fan_in) add(std::integral_constant<int, 1>{});
   }
@@ -171,9 +174,7 @@ template <class T, Activation A> struct Dense {
     auto add = [&](auto count, int64_t j) {
       add_units<decltype(count)::value, S>(in, fan_in, d + j * S, gw + j * fan_in, gb ? gb + j : nullptr);
     };
-    int64_t j = 0;
-    for (; j + kGradientUnits <= units; j += kGradientUnits) add(std::integral_constant<int, kGradientUnits>{}, j);
-    for (; j + 2 <= units; j += 2) add(std::integral_constant<int, 2>{}, j);
-    for (; j < units; j++) add(std::integral_constant<int, 1>{}, j);
+    if (fan_in <= 2) return in_blocks<2 * kGradientUnits>(units, add);
+    in_blocks<kGradientUnits>(units, add);
   }
 };

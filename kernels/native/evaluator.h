@@ -42,9 +42,12 @@ template <class T, Activation A> struct Evaluator {
   Aligned<T> params_b;           // [n_parameters]
   Aligned<T> upper;              // [round][n_parameters - n_first], θ(α) above the first layer
   Aligned<T> alphas;             // [round]
+  int64_t alphas_of[L];          // the part of each lane that `alphas` holds
   std::vector<char> at_end;      // [round], whether some lane's α is 1
   Aligned<T> z_a;                // [tile][unit][sample], the first layer's pre-activations at α = 0
   Aligned<T> z_b;                // [tile][unit][sample], at α = 1
+  const bool one_output;         // of two layers: outputs at several alphas are computed at a time
+  Aligned<T> change;             // z_b − z_a, where there is one output
   Aligned<T> labels;             // [tile][output][sample]
   Workspace<T> work;
   Tile<T> tile;
@@ -69,37 +72,49 @@ template <class T, Activation A> struct Evaluator {
         at_end(size_t(rounds)),
         z_a(tiles_of_block * units * kTile),
         z_b(tiles_of_block * units * kTile),
+        one_output(net.n_layers == 2 && net.outputs() == 1 && !net.blocks()),
+        change(one_output ? tiles_of_block * units * kTile : 0),
         labels(tiles_of_block * n_labels),
         work(net, false),
         tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)),
         sums(new Sums[size_t(rounds)]),
-        tally{spec.monitor} {}
+        tally{spec.monitor} {
+    std::fill(alphas_of, alphas_of + L, -1);
+  }
 
-  // Adds a tile's losses at one round's alphas to its sums, from the outputs out [output][sample] and the labels y.
-  template <int S, class Labels> void add(const V* out, const Labels& y, int64_t round, bool first_tile) {
-    V value[S];
-    tile.template losses<S>(y, out, net.outputs(), T(1), value, nullptr);
+  // Adds a tile's losses `value` at one round's alphas to its sums.
+  template <int S>
+  __attribute__((always_inline)) void add_losses(const V (&value)[S], int64_t round, bool first_tile) {
     Sums& total = sums[size_t(round)];
-    if (first_tile) total = Sums{value[0], D{}, D{}, D{}, D{}};
+    const V shift = first_tile ? value[0] : total.shift;
     V first{};
     V second{};
     V third{};
+#pragma GCC unroll 8
     for (int s = 0; s < S; s++) {
-      const V centred = value[s] - total.shift;
+      const V centred = value[s] - shift;
       first += centred;
       const V square = centred * centred;
       second += square;
       third = fma(square, centred, third);
     }
+    total.shift = shift;
     total.sum += __builtin_convertvector(first, D);
     total.squares += __builtin_convertvector(second, D);
     total.cubes += __builtin_convertvector(third, D);
+  }
+
+  // The same from the outputs out [output][sample] and the labels y, and counts the samples that are misclassified.
+  template <int S, class Labels> void add(const V* out, const Labels& y, int64_t round, bool first_tile) {
+    V value[S];
+    tile.template losses<S>(y, out, net.outputs(), T(1), value, nullptr);
+    add_losses<S>(value, round, first_tile);
     if (spec.loss == kCrossEntropy)
       for (int s = 0; s < S; s++) {
         V number = Tile<T>::template largest<S>(out + s, net.outputs());
         V miss = number != y.template load<S>(0, s) ? splat<T>(1) : V{};
         miss = value[s] == value[s] ? miss : value[s];  // no class is the largest of outputs without order
-        total.wrong += __builtin_convertvector(miss, D);
+        sums[size_t(round)].wrong += __builtin_convertvector(miss, D);
       }
   }
 
@@ -128,30 +143,46 @@ template <class T, Activation A> struct Evaluator {
           P::template first_layer<S>(net, *params, LaneInputs<T>{tile.x}, z_tile);
         }
       }
+      for (int64_t i = t * units * S; one_output && i < (t + 1) * units * S; i++) change[i] = z_b[i] - z_a[i];
       if (!targets) {
         V* label = labels + t * n_labels;
         std::memcpy(static_cast<void*>(label), static_cast<const void*>(tile.y), size_t(n_labels) * sizeof(V));
       }
     }
-    const bool one_output = net.n_layers == 2 && net.outputs() == 1 && !net.blocks();
     for (int64_t round = 0, taken; round < rounds; round += taken) {
       taken = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds) ? kRounds : 1;
       for (int64_t t = 0; t < count; t++) {
-        const V* a = z_a + t * units * S;
-        const V* b = z_b + t * units * S;
         const int64_t start = first + t * S;
-        if (taken == kRounds && kRounds > 1) {
-          V out[kRounds][S];
-          P::template one_output<S, kRounds, false>(net, alphas + round, a, b, theta(round), out);
-          for (int r = 0; r < kRounds; r++) add<S>(out[r], t, start, round + r, targets);
-        } else if (one_output) {
-          V out[1][S];
-          P::template one_output<S, 1, true>(net, alphas + round, a, b, theta(round), out);
-          add<S>(out[0], t, start, round, targets);
+        auto add_with = [&](const auto& y) {
+          if (taken == kRounds && kRounds > 1) {
+            add_rounds<S, kRounds, false>(t, y, round, start == 0);
+          } else if (one_output) {
+            add_rounds<S, 1, true>(t, y, round, start == 0);
+          } else {
+            const V* a = z_a + t * units * S;
+            const V* b = z_b + t * units * S;
+            add<S>(P::template between<S>(net, alphas[round], a, b, theta(round), work), y, round, start == 0);
+          }
+        };
+        if (targets) {
+          add_with(RowInputs<T>{tile.shared_targets(start), net.outputs()});
         } else {
-          add<S>(P::template between<S>(net, alphas[round], a, b, theta(round), work), t, start, round, targets);
+          add_with(LaneInputs<T>{labels + t * n_labels});
         }
       }
+    }
+  }
+
+  // Adds the losses of tile t of the block at R rounds' alphas, of networks with one output.
+  template <int S, int R, bool WithEnd, class Labels>
+  void add_rounds(int64_t t, const Labels& y, int64_t round, bool first_tile) {
+    const int64_t at = t * units * S;
+    V out[R][S];
+    P::template one_output<S, R, WithEnd>(net, alphas + round, z_a + at, change + at, z_b + at, theta(round), out);
+    for (int r = 0; r < R; r++) {
+      V value[S];
+      Tile<T>::template squared_errors<S>(y, out[r], 1, T(1), value, nullptr);
+      add_losses<S>(value, round + r, first_tile);
     }
   }
 
@@ -163,15 +194,6 @@ template <class T, Activation A> struct Evaluator {
   // Parameters above the first layer at one round's alphas.
   const V* theta(int64_t round) const { return upper + round * (n_parameters - n_first); }
 
-  // The same for tile t of the block, whose first sample is number `start`.
-  template <int S> void add(const V* out, int64_t t, int64_t start, int64_t round, bool targets) {
-    if (targets) {
-      add<S>(out, RowInputs<T>{tile.shared_targets(start), net.outputs()}, round, start == 0);
-    } else {
-      add<S>(out, LaneInputs<T>{labels + t * n_labels}, round, start == 0);
-    }
-  }
-
   // Gathers both ends of every lane, and makes θ(α) of every round above the first layer.
   void interpolate(const int64_t (&pair)[L], const int64_t (&part)[L]) {
     const T* a[L];
@@ -182,18 +204,26 @@ template <class T, Activation A> struct Evaluator {
     }
     gather<T>(a, n_parameters, 1, params_a);
     gather<T>(b, n_parameters, 1, params_b);
+    if (!std::equal(part, part + L, alphas_of)) choose_alphas(part);
     const int64_t n = n_parameters - n_first;
+    for (int64_t round = 0; round < rounds; round++) {
+      const V alpha = alphas[round];
+      for (int64_t p = 0; p < n; p++) {
+        const V from_a = (1 - alpha) * params_a[n_first + p];
+        upper[round * n + p] = fma(alpha, params_b[n_first + p], from_a);
+      }
+    }
+  }
+
+  // Fills in the alphas of every round and lane, and where they are 1.
+  void choose_alphas(const int64_t (&part)[L]) {
+    std::copy(part, part + L, alphas_of);
     for (int64_t round = 0; round < rounds; round++) {
       at_end[size_t(round)] = 0;
       for (int l = 0; l < L; l++) {
         const T value = T(spec.alphas[std::min(part[l] + round * parts, spec.n_alphas - 1)]);
         alphas[round][l] = value;
         at_end[size_t(round)] |= value == 1;
-      }
-      const V alpha = alphas[round];
-      for (int64_t p = 0; p < n; p++) {
-        const V from_a = (1 - alpha) * params_a[n_first + p];
-        upper[round * n + p] = fma(alpha, params_b[n_first + p], from_a);
       }
     }
   }
@@ -216,6 +246,7 @@ template <class T, Activation A> struct Evaluator {
     interpolate(pair, part);
     tile.set_lanes(pair);
     const int64_t n = spec.samples.n_samples;
+    std::fill(&sums[0], &sums[0] + rounds, Sums{});
     int64_t s = 0;
     while (s + kTile <= n) {
       const int64_t count = std::min(tiles_of_block, (n - s) / kTile);
@@ -238,7 +269,6 @@ template <class T, Activation A> struct Evaluator {
     alignas(64) double loss[L];
     alignas(64) double standard_error[L];
     alignas(64) double skewness[L];
-    alignas(64) double wrong[L];
     for (int l = 0; l < L; l++) {
       const double mean = from.sum[l] * share;
       const double square = from.squares[l] * share;
@@ -250,7 +280,6 @@ template <class T, Activation A> struct Evaluator {
       loss[l] = double(from.shift[l]) + mean;
       standard_error[l] = deviation * error_of_mean;
       skewness[l] = third / (cube > 0 ? cube : 1) * (cube > 0 ? 1 : 0);
-      wrong[l] = from.wrong[l] / double(n);
     }
     for (int l = 0; l < lanes; l++) {
       const int64_t column = part[l] + round * parts;
@@ -259,7 +288,7 @@ template <class T, Activation A> struct Evaluator {
       spec.mean[item] = loss[l];
       spec.standard_error[item] = standard_error[l];
       spec.skewness[item] = skewness[l];
-      spec.error[item] = wrong[l];
+      if (spec.loss == kCrossEntropy) spec.error[item] = from.wrong[l] / double(n);
     }
   }
 };

@@ -11,7 +11,7 @@
 // so that a sample needs neither v_j e nor a sum for ∂v_j: a quarter less work at two inputs. The GPU kernels do the
 // same (kernels/gpu/registers/network.py). A and C are summed where ∂w and ∂b will stand.
 #pragma once
-#include "network.h"
+#include "samples.h"
 
 // σ(z) = z σ′(z) / kDegree, 0 where there is no such number.
 template <Activation A> constexpr int kDegree = A == kIdentity || A == kRelu || A == kLeakyRelu ? 1
@@ -57,11 +57,29 @@ template <class T, Activation A> struct Factored {
     return kDegree<A> > 0 && net.n_layers == 2 && net.outputs() == 1 && !net.blocks();
   }
 
-  // The outputs [sample], as Passes::forward computes them. Hidden units go from their register into the output's sum,
-  // and only what σ′ is computed from is stored.
-  template <int S, class In>
-  static const V* forward(const NetworkSpec& net, const V* params, const In& in, Workspace<T>& work) {
-    if (work.sparse(0) || work.sparse(1)) return P::template forward<S, U::keeps_z>(net, params, in, work);
+  // Adds a tile's losses to `loss`, and its part of A, C and the output's bias to `gradient`; ∂v is left alone. Outputs
+  // and errors stay in registers from the first unit's forward pass to the last one's backward pass.
+  template <int S, class In, class Labels>
+  static void tile(const NetworkSpec& net, const V* params, const In& in, const Labels& labels, T scale,
+                   Workspace<T>& work, V* gradient, V& loss) {
+    auto few = [&](auto count) {
+      constexpr int F = decltype(count)::value;
+      const auto rows = in.template of_width<F>();
+      if (net.biases) {
+        few_inputs<F, true>(net, params, rows, labels, scale, work, gradient, loss);
+      } else {
+        few_inputs<F, false>(net, params, rows, labels, scale, work, gradient, loss);
+      }
+    };
+    if constexpr (S == kTile) {
+      switch (net.inputs()) {
+        case 1: return few(std::integral_constant<int, 1>{});
+        case 2: return few(std::integral_constant<int, 2>{});
+        case 4: return few(std::integral_constant<int, 4>{});
+        case 8: return few(std::integral_constant<int, 8>{});
+        default: break;
+      }
+    }
     const int64_t units = net.widths[1];
     const V* bias = net.biases ? params + net.inputs() * units : nullptr;
     const V* v = params + net.layer_size(0);
@@ -75,85 +93,97 @@ template <class T, Activation A> struct Factored {
       out[s] = fma(v[j], h, out[s]);
     };
     D::template layer<S>(in, net.inputs(), units, params, bias, add);
-    V* to = work.h + units * S;
-    for (int s = 0; s < S; s++) to[s] = out[s];
-    return to;
+    V e[S];
+    loss += errors<S>(labels, out, scale, e);
+    backward<S>(net, in, e, work, gradient);
   }
 
-  // Adds to A, C and the output's bias, from e [sample] after forward(). ∂v is left alone.
+  // The sum of a tile's losses; e [sample] become `scale` times their derivatives by the outputs.
+  template <int S, class Labels>
+  __attribute__((always_inline)) static V errors(const Labels& labels, const V (&out)[S], T scale, V (&e)[S]) {
+    V value[S];
+    Tile<T>::template squared_errors<S>(labels, out, 1, scale, value, e);
+    V sum = value[0];
+    for (int s = 1; s < S; s++) sum += value[s];
+    return sum;
+  }
+
+  // tile() for F inputs, without a loop over them.
+  template <int F, bool Biases, class In, class Labels>
+  static void few_inputs(const NetworkSpec& net, const V* params, const In& in, const Labels& labels, T scale,
+                         Workspace<T>& work, V* gradient, V& loss) {
+    const int64_t units = net.widths[1];
+    const int64_t biases = F * units;          // of the hidden units
+    const int64_t above = net.layer_size(0);  // weights of the output, then its bias
+    const T slope = T(net.negative_slope);
+    V* kept = U::keeps_z ? work.z : work.h;
+    V out[kTile];
+    for (int s = 0; s < kTile; s++) out[s] = Biases ? params[above + units] : V{};
+    for (int64_t j = 0; j < units; j++) {
+      V weight[F];
+      for (int i = 0; i < F; i++) weight[i] = params[j * F + i];
+      const V bias = Biases ? params[biases + j] : V{};
+      const V v = params[above + j];
+#pragma GCC unroll 8
+      for (int s = 0; s < kTile; s++) {
+        V z = bias;
+#pragma GCC unroll 8
+        for (int i = 0; i < F; i++) z = fma(weight[i], in.template load<kTile>(i, s), z);
+        const V h = U::value(z, slope);
+        kept[j * kTile + s] = U::keeps_z ? z : h;
+        out[s] = fma(v, h, out[s]);
+      }
+    }
+    V e[kTile];
+    loss += errors<kTile>(labels, out, scale, e);
+    if constexpr (Biases) add_output_bias<kTile>(e, gradient[above + units]);
+    in_blocks<2>(units, [&](auto count, int64_t j) __attribute__((always_inline)) {
+      add_units<decltype(count)::value, F, Biases>(in, j, e, kept, slope, gradient, gradient + biases);
+    });
+  }
+
+  template <int S> __attribute__((always_inline)) static void add_output_bias(const V* e, V& gradient) {
+    V sum = gradient;
+    for (int s = 0; s < S; s++) sum += e[s];
+    gradient = sum;
+  }
+
+  // Adds to A [unit][F] and C [unit] of J units from unit `first` on, all sums in registers; C is left alone without
+  // biases.
+  template <int J, int F, bool Biases, class In>
+  __attribute__((always_inline)) static void add_units(const In& in, int64_t first, const V (&e)[kTile], const V* kept,
+                                                       T slope, V* a, V* c) {
+    V sum[J][F];
+    V bias[J];
+    for (int j = 0; j < J; j++) {
+      for (int i = 0; i < F; i++) sum[j][i] = a[(first + j) * F + i];
+      if constexpr (Biases) bias[j] = c[first + j];
+    }
+#pragma GCC unroll 8
+    for (int s = 0; s < kTile; s++)
+#pragma GCC unroll 8
+      for (int j = 0; j < J; j++) {
+        const Gated<T, A> gated(e[s], kept[(first + j) * kTile + s], slope);
+#pragma GCC unroll 8
+        for (int i = 0; i < F; i++) sum[j][i] = gated.add_to(sum[j][i], in.template load<kTile>(i, s));
+        if constexpr (Biases) bias[j] = gated.add_to(bias[j]);
+      }
+    for (int j = 0; j < J; j++) {
+      for (int i = 0; i < F; i++) a[(first + j) * F + i] = sum[j][i];
+      if constexpr (Biases) c[first + j] = bias[j];
+    }
+  }
+
+  // Adds to A, C and the output's bias, from e [sample], where work holds what σ′ is computed from.
   template <int S, class In>
   static void backward(const NetworkSpec& net, const In& in, const V* e, Workspace<T>& work, V* gradient) {
     const int64_t units = net.widths[1];
     const T slope = T(net.negative_slope);
     const V* kept = work.kept(0, S, U::keeps_z);
-    if (net.biases) {
-      V& bias = gradient[net.layer_size(0) + units];
-      V sum = bias;
-      for (int s = 0; s < S; s++) sum += e[s];
-      bias = sum;
-    }
-    if constexpr (S == kTile)
-      if (!work.sparse(0) && any_few_inputs(net, in, e, kept, gradient)) return;
+    if (net.biases) add_output_bias<S>(e, gradient[net.layer_size(0) + units]);
     for (int64_t j = 0; j < units; j++)
-      for (int s = 0; s < S; s++) work.d[j * S + s] = U::times_derivative(e[s], kept[j * S + s], slope);
-    P::template add_gradient<S>(net, 0, in, work.d, work, gradient);
-  }
-
-  // Adds to A [unit][F] and C [unit] of a layer of F inputs, all sums of J units in registers; C is left alone without
-  // biases.
-  template <int F, bool Biases, class In>
-  static void few_inputs(const In& in, int64_t units, const V* e, const V* kept, T slope, V* a, V* c) {
-    auto add = [&](auto count, int64_t first) __attribute__((always_inline)) {
-      constexpr int J = decltype(count)::value;
-      V sum[J][F];
-      V bias[J];
-      for (int j = 0; j < J; j++) {
-        for (int i = 0; i < F; i++) sum[j][i] = a[(first + j) * F + i];
-        if constexpr (Biases) bias[j] = c[first + j];
-      }
-#pragma GCC unroll 8
-      for (int s = 0; s < kTile; s++)
-#pragma GCC unroll 8
-        for (int j = 0; j < J; j++) {
-          const Gated<T, A> gated(e[s], kept[(first + j) * kTile + s], slope);
-#pragma GCC unroll 8
-          for (int i = 0; i < F; i++) sum[j][i] = gated.add_to(sum[j][i], in.template load<kTile>(i, s));
-          if constexpr (Biases) bias[j] = gated.add_to(bias[j]);
-        }
-      for (int j = 0; j < J; j++) {
-        for (int i = 0; i < F; i++) a[(first + j) * F + i] = sum[j][i];
-        if constexpr (Biases) c[first + j] = bias[j];
-      }
-    };
-    constexpr int J = kUnits<kTile>;
-    int64_t j = 0;
-    for (; j + J <= units; j += J) add(std::integral_constant<int, J>{}, j);
-    for (; j < units; j++) add(std::integral_constant<int, 1>{}, j);
-  }
-
-  // The same for a network of one hidden layer, where its number of inputs has a loop of its own; false for others.
-  template <class In>
-  static bool any_few_inputs(const NetworkSpec& net, const In& in, const V* e, const V* kept, V* gradient) {
-    const int64_t units = net.widths[1];
-    const T slope = T(net.negative_slope);
-    V* c = gradient + net.inputs() * units;
-    auto add = [&](auto count) {
-      constexpr int F = decltype(count)::value;
-      const auto rows = in.template of_width<F>();
-      if (net.biases) {
-        few_inputs<F, true>(rows, units, e, kept, slope, gradient, c);
-      } else {
-        few_inputs<F, false>(rows, units, e, kept, slope, gradient, c);
-      }
-      return true;
-    };
-    switch (net.inputs()) {
-      case 1: return add(std::integral_constant<int, 1>{});
-      case 2: return add(std::integral_constant<int, 2>{});
-      case 4: return add(std::integral_constant<int, 4>{});
-      case 8: return add(std::integral_constant<int, 8>{});
-      default: return false;
-    }
+      for (int s = 0; s < S; s++) work.h[j * S + s] = U::times_derivative(e[s], kept[j * S + s], slope);
+    P::template add_gradient<S>(net, 0, in, work.h, work, gradient);
   }
 
   // Makes the gradient of a step from A and C.

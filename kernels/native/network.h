@@ -10,11 +10,11 @@
 // What a tile leaves behind, each [unit][sample] over the units of all layers.
 template <class T> struct Workspace {
   std::vector<int64_t> unit;  // first unit of each layer in the arrays below
-  Aligned<T> h;               // outputs of the layers
+  Aligned<T> h;               // outputs of the layers; after backward() derivatives of the loss by z of hidden ones
   Aligned<T> z;               // their pre-activations, where the derivative needs them
-  Aligned<T> d;               // derivatives of the loss by z
   // of blocks (hidden layers that are more than σ(Wh + b)) also:
   Aligned<T> a;                      // σ(z)
+  Aligned<T> d;                      // derivatives of the loss by z; others leave them in h
   Aligned<T> inverse;                // [layer][sample], 1/√(variance + ε) of the layer's z
   Aligned<T> d_h;                    // derivatives by h
   const Pattern* pattern = nullptr;  // null: every weight is there
@@ -38,9 +38,9 @@ template <class T> struct Workspace {
     const bool blocks = net.blocks();
     h = Aligned<T>(size);
     if (blocks || (backward && keeps_z(net.activation))) z = Aligned<T>(size);
-    if (backward) d = Aligned<T>(size);
     if (blocks) a = Aligned<T>(size);
     if (blocks) inverse = Aligned<T>(net.n_layers * kTile);
+    if (blocks && backward) d = Aligned<T>(size);
     if (blocks && backward) d_h = Aligned<T>(size);
   }
 };
@@ -118,10 +118,12 @@ template <class T, Activation A> struct Passes {
     return upper_layers<S, false>(net, upper, work);
   }
 
-  // The same for two layers and one output, at R alphas at a time: hidden units go from their register straight into
-  // the output's sum. WithEnd: some α may be 1.
-  template <int S, int R, bool WithEnd> static void one_output(const NetworkSpec& net, const V* alphas, const V* z_a,
-                                                               const V* z_b, const V* upper, V (&out)[R][S]) {
+  // The same for two layers and one output, at R alphas at a time, from z_A, z_B − z_A and z_B: hidden units go from
+  // their register straight into the output's sum. WithEnd: some α may be 1.
+  template <int S, int R, bool WithEnd>
+  __attribute__((always_inline)) static void one_output(const NetworkSpec& net, const V* alphas, const V* start,
+                                                        const V* change, const V* end, const V* upper,
+                                                        V (&out)[R][S]) {
     const int64_t units = net.widths[1];
     const int64_t stride = units + net.biases;
     const T slope = T(net.negative_slope);
@@ -135,17 +137,13 @@ template <class T, Activation A> struct Passes {
       V weight[R];
       for (int r = 0; r < R; r++) weight[r] = upper[r * stride + j];
 #pragma GCC unroll 8
-      for (int s = 0; s < S; s++) {
-        const V start = z_a[j * S + s];
-        const V end = z_b[j * S + s];
-        const V change = end - start;
+      for (int s = 0; s < S; s++)
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-          V z = fma(alpha[r], change, start);
-          if constexpr (WithEnd) z = alpha[r] == 1 ? end : z;
+          V z = fma(alpha[r], change[j * S + s], start[j * S + s]);
+          if constexpr (WithEnd) z = alpha[r] == 1 ? end[j * S + s] : z;
           sum[r][s] = fma(weight[r], U::value(z, slope), sum[r][s]);
         }
-      }
     }
     for (int r = 0; r < R; r++)
       for (int s = 0; s < S; s++) out[r][s] = sum[r][s];
@@ -168,7 +166,7 @@ template <class T, Activation A> struct Passes {
                                                          const V* params, const In& in, const V* d_above,
                                                          Workspace<T>& work, V* gradient) {
     for (; l >= 0; l--) {
-      V* d = work.d + work.unit[l] * S;
+      V* d = work.h + work.unit[l] * S;  // in place: what this layer put out is no longer asked for
       D::template deltas<S>(net.widths[l + 1], net.widths[l + 2], params + offset, d_above, work.kept(l, S, U::keeps_z),
                             T(net.negative_slope), d, work.sparse(l + 1));
       offset -= net.layer_size(l);

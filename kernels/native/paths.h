@@ -18,7 +18,7 @@ struct PathSpec {  // mirrored by kernels/native/structures.py
   double* mean;            // [n_pairs][n_alphas], and so are the next three
   double* standard_error;  // of the mean
   double* skewness;        // of the samples' losses
-  double* error;           // share of samples misclassified
+  double* error;           // share of samples misclassified; left alone for mse
   Monitor* monitor;
 };
 

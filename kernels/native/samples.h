@@ -176,15 +176,19 @@ template <class T> struct Tile {
   }
 
   // ½ ‖out − y‖², derivative out − y
-  template <int S, class Labels> static void squared_errors(const Labels& labels, const Vec<T>* out, int64_t outputs,
+  template <int S, class Labels>
+  __attribute__((always_inline)) static void squared_errors(const Labels& labels, const Vec<T>* out, int64_t outputs,
                                                             T scale, Vec<T> (&value)[S], Vec<T>* d) {
-    for (int s = 0; s < S; s++) value[s] = Vec<T>{};
-    for (int64_t o = 0; o < outputs; o++)
-      for (int s = 0; s < S; s++) {
+#pragma GCC unroll 8
+    for (int s = 0; s < S; s++) {
+      Vec<T> sum{};
+      for (int64_t o = 0; o < outputs; o++) {
         const Vec<T> e = out[o * S + s] - labels.template load<S>(o, s);
-        value[s] = fma(e, T(0.5) * e, value[s]);
+        sum = fma(e, T(0.5) * e, sum);
         if (d) d[o * S + s] = e * scale;
       }
+      value[s] = sum;
+    }
   }
 
   // −Σ_o q_o ln p_o with p = softmax(out) and q = (1 − smoothing) · (label's class) + smoothing / outputs; derivative p

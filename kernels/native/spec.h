@@ -53,17 +53,27 @@ template <class T> struct Aligned {
 // Samples of a tile; what is left of a batch goes one sample at a time.
 constexpr int kTile = 8;
 
-// Units of a register block: the sums of 2 units × 8 samples fit 32 registers, those of 1 × 8 fit 16. A lone sample
-// takes 8 units.
+// Units of a register block, and sums of a block of a gradient. With 32 registers the sums of 3 units × 8 samples fit,
+// with 16 those of 1 × 8. Sixteen sums are few for two units that take four cycles: 24 are a tenth faster
+// (docs/performance.md). A lone sample takes 8 units.
 #if defined(__AVX512F__) || defined(__aarch64__)
-template <int S> constexpr int kUnits = S == 1 ? 8 : 2;
-template <int S> constexpr int kDeltaUnits = S == 1 ? 8 : 3;
-constexpr int kGradientUnits = 4;  // of a block of a gradient, whose inputs are 4
+template <int S> constexpr int kUnits = S == 1 ? 8 : 3;
+constexpr int kGradientUnits = 4;
+constexpr int kGradientSums = 16;
 #else
 template <int S> constexpr int kUnits = S == 1 ? 8 : 1;
-template <int S> constexpr int kDeltaUnits = kUnits<S>;
 constexpr int kGradientUnits = 2;
+constexpr int kGradientSums = 8;
 #endif
+
+// Calls f(J, j) for units 0 … n − 1 in blocks of J (a constant) from unit j on: Most at a time, what is left two by two.
+template <int Most, class F> __attribute__((always_inline)) inline void in_blocks(int64_t n, const F& f) {
+  int64_t j = 0;
+  for (; j + Most <= n && !(Most == 3 && n - j == 4); j += Most) f(std::integral_constant<int, Most>{}, j);
+  if constexpr (Most > 2)
+    for (; j + 2 <= n; j += 2) f(std::integral_constant<int, 2>{}, j);
+  for (; j < n; j++) f(std::integral_constant<int, 1>{}, j);
+}
 
 // Inputs of a tile of S samples that all lanes share: rows of a table, scalars [sample][input]; F of them where that is
 // known, else 0.

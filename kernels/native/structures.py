@@ -229,7 +229,7 @@ def address(array: Tensor | np.ndarray | None) -> int | None:
     """
     if array is None:
         return None
-    numbers = array.numpy() if is_tensor(array) else array
-    if not numbers.flags.c_contiguous:
+    tensor = is_tensor(array)
+    if not (array.is_cpu and array.is_contiguous() if tensor else array.flags.c_contiguous):
         raise ValueError("an array must lie in one piece in memory for the native backend to read it.")
-    return int(numbers.ctypes.data)
+    return int(array.data_ptr() if tensor else array.ctypes.data)

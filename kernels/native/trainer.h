@@ -106,18 +106,14 @@ template <class T, Activation A> struct Trainer {
     scatter<T>(params, n_parameters, row, lanes);
   }
 
-  // The outputs of a tile.
-  template <int S, class In> const V* forward(const In& in) {
-    if constexpr (kDegree<A> > 0)
-      if (factored) return F::template forward<S>(net, params, in, work);
-    return P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
-  }
-
   // Adds a tile's losses to `loss`, and its gradient times `scale` to `gradient`.
-  template <int S, class In> void pass(const In& in, T scale) {
-    const V* out = forward<S>(in);
+  template <int S, class In, class Labels> void pass(const In& in, const Labels& labels, T scale) {
+    if constexpr (kDegree<A> > 0)
+      if (factored && !work.sparse(0) && !work.sparse(1))
+        return F::template tile<S>(net, params, in, labels, scale, work, gradient, loss);
+    const V* out = P::template forward<S, Unit<T, A>::keeps_z>(net, params, in, work);
     V value[S];
-    tile.template losses<S>(LaneInputs<T>{tile.y}, out, net.outputs(), scale, value, d_out, T(spec.label_smoothing));
+    tile.template losses<S>(labels, out, net.outputs(), scale, value, d_out, T(spec.label_smoothing));
     V sum = value[0];
     for (int s = 1; s < S; s++) sum += value[s];
     loss += sum;
@@ -130,12 +126,14 @@ template <class T, Activation A> struct Trainer {
   // epoch.
   template <int S> void samples(int64_t step, int64_t start, int64_t first_sample, T scale) {
     if (spec.sampling == kFull && tile.one_dataset) {
+      const RowInputs<T> in{tile.shared_rows(first_sample), net.inputs()};
+      if (spec.loss == kMse) return pass<S>(in, RowInputs<T>{tile.shared_targets(first_sample), net.outputs()}, scale);
       tile.template shared_labels<S>(first_sample);
-      return pass<S>(RowInputs<T>{tile.shared_rows(first_sample), net.inputs()}, scale);
+      return pass<S>(in, LaneInputs<T>{tile.y}, scale);
     }
     if (spec.sampling == kOnline) {
       tile.template fresh<S>(stream, uint64_t(step), first_sample);
-      return pass<S>(LaneInputs<T>{tile.x}, scale);
+      return pass<S>(LaneInputs<T>{tile.x}, LaneInputs<T>{tile.y}, scale);
     }
     int64_t index[S][L];
     Words<T> words[4];
@@ -151,7 +149,7 @@ template <class T, Activation A> struct Trainer {
       for (int l = 0; l < L; l++) index[s][l] = chosen[l];
     }
     tile.template rows<S>(index);
-    pass<S>(LaneInputs<T>{tile.x}, scale);
+    pass<S>(LaneInputs<T>{tile.x}, LaneInputs<T>{tile.y}, scale);
   }
 
   // Computes the mean loss of the step's batch and its gradient; false if it was told to stop meanwhile.
