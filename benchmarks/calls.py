@@ -49,9 +49,10 @@ class Row:
 
 def peak(threads: int) -> float:
     """Multiply-adds a second of as many cores' own time."""
-    start, busy = time.perf_counter(), time.process_time()
-    rate = fma_peak(threads=threads, seconds=0.02)
-    return rate * threads * (time.perf_counter() - start) / (time.process_time() - busy)
+    seconds = 0.02
+    busy = time.process_time()
+    rate = fma_peak(threads=threads, seconds=seconds)  # by the clock, over so long in every thread
+    return rate * threads * seconds / (time.process_time() - busy)
 
 
 def call_of(work: Workload, threads: int) -> Call:

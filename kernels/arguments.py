@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kernels import streams
-from kernels.checks import described, numbers, per_network, whole
+from kernels.checks import all_finite, described, numbers, per_network, whole
 from kernels.network import Architecture
 
 Seeds = int | Sequence[int] | np.ndarray | Tensor
@@ -45,7 +45,7 @@ def alpha_grid(alphas: Alphas) -> Tensor:
     if isinstance(alphas, Integral) and not isinstance(alphas, bool):
         return torch.linspace(0, 1, whole("alphas, as a count,", alphas, least=2), dtype=torch.float64)
     grid = numbers("alphas", alphas).to(torch.float64).contiguous()
-    if grid.ndim != 1 or not len(grid) or not bool(torch.isfinite(grid).all()):
+    if grid.ndim != 1 or not len(grid) or not all_finite(grid):
         raise ValueError(f"alphas must be a list of finite numbers, or a count of them, not {described(alphas)}.")
     return grid
 
@@ -56,6 +56,8 @@ def item_seeds(field: str, given: Seeds, n: int, device: torch.device) -> Tensor
     >>> item_seeds("seeds", [5, 7], 2, torch.device("cpu"))
     tensor([5, 7])
     """
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < 2**63:
+        return streams.seeds_on(device, given, n)
     seeds = numbers(field, given).cpu()
     if seeds.is_floating_point() or seeds.dtype is torch.bool or bool((seeds < 0).any()):
         raise ValueError(f"{field} must be whole numbers in [0, 2^63), not {described(given)}.")

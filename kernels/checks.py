@@ -7,6 +7,7 @@ where there are tensors: a study is read, and refused, without it.
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -232,6 +233,16 @@ def finite(field: str, value: Any, least: float = -np.inf) -> None:
         raise ValueError(f"{field} must be at least {least:g}, not {array.min():g}.")
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no number of a tensor is infinite or NaN: its ends tell, and torch finds these in one operation.
+
+    >>> import torch
+    >>> all_finite(torch.tensor([1.0, 2.0])), all_finite(torch.tensor([1.0, float("nan")])), all_finite(torch.ones(0))
+    (True, False, True)
+    """
+    return not tensor.numel() or all(math.isfinite(end) for end in tensor.aminmax())
+
+
 def least_of(field: str, value: Any) -> float:
     """The least number of `value`, a number, an array or a tensor.
 
@@ -256,6 +267,8 @@ def per_network(field: str, value: Any, n_networks: int, dtype: torch.dtype) -> 
     """
     import torch
 
+    if isinstance(value, float) and dtype.is_floating_point:
+        return torch.full((n_networks,), value, dtype=torch.float64).to(dtype)
     tensor = numbers(field, value).cpu()
     if not dtype.is_floating_point and (tensor.is_floating_point() or tensor.dtype is torch.bool):
         raise ValueError(f"{field} must be whole numbers, not {tensor.dtype}.")

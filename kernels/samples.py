@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.checks import described, numbers, per_network
+from kernels.checks import all_finite, described, numbers, per_network
 from kernels.network import Architecture
 from kernels.shown import Short
 from kernels.training import Teacher
@@ -71,7 +71,7 @@ def checked_samples(
 def _teacher_params(architecture: Architecture, teacher: Teacher, like: Tensor) -> Tensor:
     """Parameters of the teachers `[n_datasets, n_parameters of the teacher]`."""
     params = torch.atleast_2d(teacher.params).to(like)
-    if not bool(torch.isfinite(params).all()):
+    if not all_finite(params):
         raise ValueError(f"the teacher's params must be finite in {like.dtype}.")
     for side in ("n_inputs", "n_outputs"):
         teachers = getattr(teacher.architecture, side)
@@ -90,7 +90,7 @@ def _inputs(architecture: Architecture, given: Tensor, like: Tensor) -> Tensor:
             f"{architecture.n_inputs}], not {list(x.shape)}."
         )
     x = (x if x.ndim == 3 else x[None]).to(like).contiguous()
-    if not bool(torch.isfinite(x).all()):
+    if not all_finite(x):
         raise ValueError("x must be finite.")
     return x
 
@@ -106,7 +106,7 @@ def _labels(architecture: Architecture, given: Tensor, loss: str, x: Tensor) -> 
         raise ValueError(f"y must have shape {shape}, {what} for each sample of x, not {list(y.shape)}.")
     if loss == "mse":
         y = y.reshape(expected).to(x)
-        if not bool(torch.isfinite(y).all()):
+        if not all_finite(y):
             raise ValueError("y must be finite.")
         return y.contiguous()
     if y.is_floating_point() or not 0 <= int(y.min()) <= int(y.max()) < architecture.n_outputs:

@@ -229,7 +229,12 @@ def address(array: Tensor | np.ndarray | None) -> int | None:
     """
     if array is None:
         return None
-    tensor = is_tensor(array)
-    if not (array.is_cpu and array.is_contiguous() if tensor else array.flags.c_contiguous):
+    if is_tensor(array):
+        in_one_piece = array.is_cpu and array.is_contiguous()
+        start = array.data_ptr()
+    else:
+        in_one_piece = array.flags.c_contiguous
+        start = array.ctypes.data
+    if not in_one_piece:
         raise ValueError("an array must lie in one piece in memory for the native backend to read it.")
-    return int(array.data_ptr() if tensor else array.ctypes.data)
+    return int(start)
