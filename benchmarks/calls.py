@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.peers import LR, WORKLOADS, Workload
+from benchmarks.peers import KEEP_MEMORY, LR, WORKLOADS, Workload, peak
 from kernels import SGD, Architecture, Training, path_losses, train
-from kernels.native import compiled, fma_peak
+from kernels.native import compiled
 
 Call = Callable[[], tuple[Tensor, ...]]
 
@@ -45,14 +47,6 @@ class Row:
     besides_ms: float
     times_first: float  # the first library's time in the function over this one's
     same_bits: bool
-
-
-def peak(threads: int) -> float:
-    """Multiply-adds a second of as many cores' own time."""
-    seconds = 0.02
-    busy = time.process_time()
-    rate = fma_peak(threads=threads, seconds=seconds)  # by the clock, over so long in every thread
-    return rate * threads * seconds / (time.process_time() - busy)
 
 
 def call_of(work: Workload, threads: int) -> Call:
@@ -147,6 +141,8 @@ def main(
         quick: fewer rounds.
         json_rows: one JSON object a row instead.
     """
+    if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.calls", *sys.argv[1:]], os.environ | KEEP_MEMORY)
     torch.set_num_threads(1)
     libraries = {"this": compiled.loaded()} | {str(path): ctypes.CDLL(str(path.resolve())) for path in beside}
     rows = [

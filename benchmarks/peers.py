@@ -1,6 +1,6 @@
 """Speed of the native kernel beside the best that general tools do on this CPU, in one run.
 
-    python benchmarks/peers.py [--quick] [--json]
+    python benchmarks/peers.py [--quick] [--json] [--busy]
 
 Training: full-batch gradient descent on ½ mean squared error, float32. Paths: 25 alphas, float32. Peers:
 torch.compile(vmap(grad)), torch.bmm with hand-written gradients (also under torch.compile), JAX jit(vmap(scan)) and a
@@ -131,14 +131,15 @@ def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
     return lambda a, b: torch.from_dlpack(compiled(jnp.from_dlpack(a), jnp.from_dlpack(b)).block_until_ready())
 
 
-def path_contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
+def path_contenders(work: Workload, x: Tensor, y: Tensor, threads: int | None) -> dict[str, Contender]:
     """What evaluates paths: (params_a, params_b) → losses `[n_pairs, n_alphas]`."""
     architecture = Architecture(work.widths)
     loss = partial(loss_of_one, work.widths, x=x, y=y)
     grid = torch.linspace(0, 1, work.alphas)
 
     def native(a: Tensor, b: Tensor) -> Tensor:
-        return path_losses(architecture, a, b, grid, (x, y), dtype=torch.float32, backend="native").loss
+        options = {"dtype": torch.float32, "backend": "native", "threads": threads}
+        return path_losses(architecture, a, b, grid, (x, y), **options).loss
 
     def along(a: Tensor, b: Tensor) -> Tensor:
         return torch.vmap(lambda t: loss((1 - t) * a + t * b))(grid)
@@ -146,12 +147,13 @@ def path_contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender
     return {"native": native, "torch.compile(vmap)": chunked(torch.compile(torch.vmap(along)))}
 
 
-def training_contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
+def training_contenders(work: Workload, x: Tensor, y: Tensor, threads: int | None) -> dict[str, Contender]:
     """What trains: (params, unused) → params."""
     architecture = Architecture(work.widths)
 
     def native(a: Tensor, _: Tensor) -> Tensor:
-        return train(architecture, a, (x, y), Training(work.steps, SGD(LR)), backend="native").params
+        training = Training(work.steps, SGD(LR))
+        return train(architecture, a, (x, y), training, backend="native", threads=threads).params
 
     step = partial(bmm_step, work.widths, x, y)
     return {
@@ -163,9 +165,9 @@ def training_contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Conte
     }
 
 
-def contenders(work: Workload, x: Tensor, y: Tensor) -> dict[str, Contender]:
-    """Everything that can run this workload here."""
-    found = path_contenders(work, x, y) if work.alphas else training_contenders(work, x, y)
+def contenders(work: Workload, x: Tensor, y: Tensor, threads: int | None) -> dict[str, Contender]:
+    """Everything that can run this workload here; threads: of the native kernel."""
+    found = (path_contenders if work.alphas else training_contenders)(work, x, y, threads)
     try:
         jax = jax_contender(work, x, y)
         found["JAX jit(vmap)" if work.alphas else "JAX jit(vmap(scan))"] = chunked(jax) if work.alphas else jax
@@ -197,7 +199,9 @@ class Entry:
     relative_error: float
 
 
-def checked_entries(work: Workload, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> dict[str, Entry]:
+def checked_entries(
+    work: Workload, x: Tensor, y: Tensor, a: Tensor, b: Tensor, threads: int | None
+) -> dict[str, Entry]:
     """The contenders by name, each compiled and compared with the reference; SystemExit if one is wrong."""
     architecture = Architecture(work.widths)
     if work.alphas:
@@ -205,7 +209,7 @@ def checked_entries(work: Workload, x: Tensor, y: Tensor, a: Tensor, b: Tensor) 
     else:
         want = train(architecture, a.double(), (x, y), Training(work.steps, SGD(LR)), backend="reference").params
     entries = {}
-    for name, contender in contenders(work, x, y).items():
+    for name, contender in contenders(work, x, y, threads).items():
         n = FEWER_NETWORKS.get(name, work.n_networks)
         got = contender(a[:n], b[:n]).double()  # also compiles
         error = ((got - want[:n]).norm() / want[:n].norm()).item()
@@ -217,17 +221,27 @@ def checked_entries(work: Workload, x: Tensor, y: Tensor, a: Tensor, b: Tensor) 
     return entries
 
 
-def items_per_second(work: Workload, entry: Entry, a: Tensor, b: Tensor) -> float:
+def peak(threads: int) -> float:
+    """Multiply-adds a second of as many cores' own time."""
+    seconds = 0.02
+    busy = time.process_time()
+    rate = fma_peak(threads=threads, seconds=seconds)  # by the clock, over so long in every thread
+    return rate * threads * seconds / (time.process_time() - busy)
+
+
+def items_per_second(
+    work: Workload, entry: Entry, a: Tensor, b: Tensor, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Network-steps or evaluations a second, over calls that last SECONDS together."""
     calls = 0
-    start = time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < SECONDS:
+    start = clock()
+    while (elapsed := clock() - start) < SECONDS:
         entry.run(a[: entry.n_networks], b[: entry.n_networks])
         calls += 1
     return calls * work.items * entry.n_networks / work.n_networks / elapsed
 
 
-def measure(work: Workload, rounds: int) -> list[Row]:
+def measure(work: Workload, rounds: int, busy: bool) -> list[Row]:
     """A row per contender; rounds are interleaved, and the machine's peak is measured anew in each."""
     torch.manual_seed(0)
     architecture = Architecture(work.widths)
@@ -235,14 +249,15 @@ def measure(work: Workload, rounds: int) -> list[Row]:
     y = (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, work.widths[-1])
     a = architecture.initial(work.n_networks, 0)
     b = architecture.initial(work.n_networks, 1)
-    entries = checked_entries(work, x, y, a, b)
+    entries = checked_entries(work, x, y, a, b, threads=1 if busy else None)
+    clock = time.process_time if busy else time.perf_counter
     rates: dict[str, list[float]] = {name: [] for name in entries}
     peaks = []
     for _ in range(rounds):
-        peaks.append(fma_peak(torch.float32, seconds=0.1))
+        peaks.append(peak(1) if busy else fma_peak(torch.float32, seconds=0.1))
         for name, entry in entries.items():
-            rates[name].append(items_per_second(work, entry, a, b))
-    peak = float(np.median(peaks))
+            rates[name].append(items_per_second(work, entry, a, b, clock))
+    best = float(np.median(peaks))
     native = float(np.median(rates["native"]))
     rows = []
     for name, entry in entries.items():
@@ -255,7 +270,7 @@ def measure(work: Workload, rounds: int) -> list[Row]:
                 per_s_p50=p50,
                 per_s_p80=p80,
                 native_over_this=native / p50,
-                share_of_peak=p50 * work.fma_per_item / peak,
+                share_of_peak=p50 * work.fma_per_item / best,
                 relative_error=entry.relative_error,
             )
         )
@@ -281,16 +296,21 @@ def table_of(rows: list[Row], title: str) -> Table:
     return table
 
 
-def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False) -> None:
+def main(
+    quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False, busy: bool = False
+) -> None:
     """Print the table.
 
     Args:
         quick: fewer rounds.
         json_rows: one JSON object a row instead of the table.
+        busy: one thread each, by processor time: for a machine that others use too.
     """
     if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
-    rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9)]
+    if busy:
+        torch.set_num_threads(1)
+    rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9, busy)]
     machine = {
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

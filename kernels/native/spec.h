@@ -54,7 +54,7 @@ template <class T> struct Aligned {
 constexpr int kTile = 8;
 
 // Units of a register block, and sums of a block of a gradient. With 32 registers the sums of 3 units × 8 samples fit,
-// with 16 those of 1 × 8. Sixteen sums are few for two units that take four cycles: 24 are a tenth faster
+// with 16 those of 1 × 8. Loads bound them: 3 × 8 have 11 for 24 multiply-adds, 2 × 8 have 10 for 16
 // (docs/performance.md). A lone sample takes 8 units.
 #if defined(__AVX512F__) || defined(__aarch64__)
 template <int S> constexpr int kUnits = S == 1 ? 8 : 3;
