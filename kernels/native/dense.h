@@ -75,17 +75,16 @@ template <class T, Activation A> struct Dense {
   }
 
   // d [unit][sample] of a hidden layer from d_above of the layer above: d_j = σ′(z_j) Σ_k w_kj d_k, for J units from
-  // unit j on. Weights of unit k above begin at w_above + k · units; Above is their number where that is known, else 0;
-  // kept: what σ′ is computed from (Unit), where d may stand.
-  template <int J, int S, int Above>
+  // unit j on. Weights of unit k above begin at w_above + k · units; kept: what σ′ is computed from (Unit), where d may
+  // stand.
+  template <int J, int S>
   __attribute__((always_inline)) static void unit_deltas(int64_t j, int64_t units, int64_t above, const V* w_above,
                                                          const V* d_above, const V* kept, T slope, V* d) {
     V sum[J][S];
     for (int q = 0; q < J; q++)
       for (int s = 0; s < S; s++) sum[q][s] = w_above[j + q] * d_above[s];
-    const int64_t end = Above ? Above : above;
 #pragma GCC unroll 2
-    for (int64_t k = 1; k < end; k++) {
+    for (int64_t k = 1; k < above; k++) {
       V weight[J];
       for (int q = 0; q < J; q++) weight[q] = w_above[k * units + j + q];
 #pragma GCC unroll 8
@@ -106,13 +105,9 @@ template <class T, Activation A> struct Dense {
                                       T slope, V* d, const Pattern::Layer* next) {
     if constexpr (S == kTile)
       if (next) return Thin::deltas(next->above, units, w_above, d_above, kept, slope, d);
-    auto all = [&](auto known) __attribute__((always_inline)) {
-      in_blocks<kUnits<S>>(units, [&](auto count, int64_t j) __attribute__((always_inline)) {
-        constexpr int J = decltype(count)::value;
-        unit_deltas<J, S, decltype(known)::value>(j, units, above, w_above, d_above, kept, slope, d);
-      });
-    };
-    all(std::integral_constant<int, 0>{});
+    in_blocks<kUnits<S>>(units, [&](auto count, int64_t j) __attribute__((always_inline)) {
+      unit_deltas<decltype(count)::value, S>(j, units, above, w_above, d_above, kept, slope, d);
+    });
   }
 
   // Adds the gradient by the weights of J units and I inputs, and by the units' biases if gb is there, all sums in
