@@ -55,8 +55,8 @@ COLUMNS = {
     "test_standard_error": "of test_loss as an estimate of the population's: sqrt(variance over samples / n)",
     "train_error": "share of training samples misclassified, 0 to 1",
     "test_error": "share of test samples misclassified, 0 to 1",
-    "different_permutation": "1 if the students' units have specialised to different permutations of the teacher's, "
-    "0 if to the same",
+    "different_permutation": "1 if the students' units have specialised to different permutations of the teacher's "
+    "(of unequal numbers: to different maps of all units of the larger side onto all of the smaller), 0 if to the same",
     "third": "of the table of planes: what network C is",
     "corner": "A, B or C in the rows that say where these networks are; null in those of the grid",
     "u": "distance from A along theta_B - theta_A",

@@ -116,15 +116,19 @@ def _of_architecture(setting: Setting) -> Iterator[str]:
 
 
 def _of_permutations(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
-    """Students and teacher have one hidden layer of as many units, few enough to try all permutations."""
+    """Students and teacher have one hidden layer each, of so few units that all orders can be tried."""
     if not measure.permutations:
         return
-    hidden = setting.architecture.hidden
     teacher = setting.teacher
-    if teacher is None or teacher.hidden != hidden or len(hidden) != 1 or hidden[0] > MOST_UNITS:
-        yield (
-            f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units, and as many in data.teacher."
-        )
+    if teacher is None:
+        yield "measure.permutations needs a teacher, whose units the students' are told by: data of kind 'teacher_student'."
+        return
+    for field, hidden in (("architecture.hidden", setting.architecture.hidden), ("data.teacher.hidden", teacher.hidden)):
+        if len(hidden) != 1 or hidden[0] > MOST_UNITS:
+            yield (
+                f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units in {field}, "
+                f"not {list(hidden)}."
+            )
 
 
 def _of_alignments(setting: Setting, measure: MeasureSpec) -> Iterator[str]:

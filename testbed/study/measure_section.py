@@ -48,7 +48,7 @@ class MeasureSpec(Section):
     alphas: a count of evenly spaced points from 0 to 1 (an odd one holds α = ½), or a list, which may go on past the
         ends: curves are then measured there too, barriers always between 0 and 1.
     permutations: also whether the two students of a pair have specialised to different permutations of the teacher's
-        units.
+        units; where one side has more units, to different maps of all of its units onto all of the other's.
     planes: so many pictures of the training loss on the plane through A, B and C, a pair of every so many cells; C is B
         after the first alignment, or a third network.
     soups: also averages of each cell's networks (one of each family, 64 at most), of all and of a greedy choice, as

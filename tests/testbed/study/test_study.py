@@ -29,8 +29,12 @@ REFUSED = [
     ({"training.optimizer.nesterov": True}, r"training\.optimizer\.nesterov needs a momentum above 0"),
     ({"measure.theory": ["twin_students"]}, r"measure\.theory: 'twin_students' needs training\.online = true"),
     (
-        {"measure.permutations": True, "data.teacher.hidden": [9]},
-        r"measure\.permutations needs one hidden layer of at most 6 units",
+        {"measure.permutations": True, "architecture.hidden": [3], "data.teacher.hidden": [9]},
+        r"measure\.permutations needs one hidden layer of at most 6 units in data\.teacher\.hidden, not \[9\]",
+    ),
+    (
+        {"measure.permutations": True, "architecture.hidden": [3, 2]},
+        r"measure\.permutations needs one hidden layer of at most 6 units in architecture\.hidden, not \[3, 2\]",
     ),
     (
         {"training.clock": "inputs", "training.schedule": {"kind": "cosine"}},
