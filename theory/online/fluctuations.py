@@ -81,27 +81,25 @@ class Fluctuations(Short):
         return np.array(found)
 
     def correlation(self) -> Array:
-        """ρ of the specialisations of A and B, K units each that lean to none of the teacher's K, [n_times].
+        """ρ of the specialisations of A and B, of units that lean to none of the teacher's, [n_times].
 
         It settles while specialisations grow.
 
         Raises:
-            ValueError: students and teacher have not as many units, at least two; or a student leans.
+            ValueError: students or teacher have fewer than two units; or a student leans.
         """
-        width = self.twins.outputs.shape[-1]
-        n_teacher = self.twins.overlaps.shape[-1] - 2 * width
-        if width < 2 or n_teacher != width:
+        width, n_teacher = self._units()
+        if width < 2 or n_teacher < 2:
             raise ValueError(
-                f"orders are told apart for as many units in students and teacher, two or more; "
-                f"these have {width} and {n_teacher}"
+                f"orders are told apart of two units or more in students and teacher; these have {width} and {n_teacher}"
             )
-        centred = np.eye(width) - 1 / width
-        overlaps = self.twins.overlaps[:, 0, : 2 * width, 2 * width :].reshape(-1, 2, width, width)
-        if np.abs(centred @ overlaps @ centred).max() > LEAN:
+        centred, centred_teacher = (np.eye(n) - 1 / n for n in (width, n_teacher))
+        overlaps = self.twins.overlaps[:, 0, : 2 * width, 2 * width :].reshape(-1, 2, width, n_teacher)
+        if np.abs(centred @ overlaps @ centred_teacher).max() > LEAN:
             raise ValueError("a student leans to an order of the teacher's units: it is no matter of chance alone")
         place = np.flatnonzero(self.columns >= 2 * width).reshape(2, -1)  # of R[unit, target], by rows
         blocks = self.covariance[:, place[:, :, None, None], place]
-        moments = np.einsum("ij,tajbi->tab", np.kron(centred, centred), blocks)  # traces over what is centred
+        moments = np.einsum("ij,tajbi->tab", np.kron(centred, centred_teacher), blocks)  # traces over what is centred
         size = np.sqrt(moments[:, 0, 0] * moments[:, 1, 1])
         return np.asarray(np.clip(moments[:, 0, 1] / size, -1, 1))
 
@@ -111,9 +109,14 @@ class Fluctuations(Short):
         `orders.different_order_probability` of the correlation at each time; it settles with it.
 
         Raises:
-            ValueError: as `correlation`, or there are more than four units.
+            ValueError: as `correlation`, or it is not there for so many units.
         """
-        return different_order_probability(self.correlation(), self.twins.outputs.shape[-1])
+        return different_order_probability(self.correlation(), *self._units())
+
+    def _units(self) -> tuple[int, int]:
+        """How many units a student has, and the teacher."""
+        width = self.twins.outputs.shape[-1]
+        return width, self.twins.overlaps.shape[-1] - 2 * width
 
 
 def twin_fluctuations(

@@ -173,9 +173,10 @@ def test_simulated_students_spread_as_predicted(order, spawn_time, output_rate):
     assert deviation == pytest.approx(found.barrier_deviation()[0], rel=4.5 / np.sqrt(2 * n) + 0.1)
 
 
-def undecided(n_units):
+def undecided(n_units, n_targets=None):
     """A start that leans to no order, as infinitely many inputs have it."""
-    return leaning(3 * n_units, tuple(range(n_units)), offset=2 * n_units, lean=0.0)
+    n_targets = n_targets or n_units
+    return leaning(2 * n_units + n_targets, (0,) * n_units, offset=n_units + n_targets, lean=0.0)
 
 
 @pytest.mark.slow
@@ -198,14 +199,16 @@ def test_simulated_siblings_part_as_often_as_predicted(n_units, output_rate, unt
     assert predicted > 0.1
 
 
-@pytest.mark.parametrize(("n_units", "output_rate"), [(2, 1.0), (3, 1.0), (3, 0.0)])
-def test_specialisations_grow_at_one_rate(n_units, output_rate):
-    """On the plateau J has one positive eigenvalue, (K − 1)² times for each student."""
-    start, teacher = undecided(n_units), teacher_of(3 * n_units, n_units)
+@pytest.mark.parametrize(
+    ("n_units", "n_targets", "output_rate"), [(2, 2, 1.0), (3, 3, 1.0), (3, 3, 0.0), (3, 2, 1.0), (2, 3, 1.0)]
+)
+def test_specialisations_grow_at_one_rate(n_units, n_targets, output_rate):
+    """On the plateau J has one positive eigenvalue, (K − 1)(M − 1) times for each student."""
+    start, teacher = undecided(n_units, n_targets), teacher_of(2 * n_units + n_targets, n_targets)
     found = twin_fluctuations(start, start, teacher, [40.0], learning_rate=1.0, output_rate=output_rate, step=1.0)
     gram, outputs = found.twins.overlaps[0, 0], found.twins.outputs[0, 0]
     rates = np.sort(np.linalg.eigvals(_jacobian(found, gram, outputs, 1.0, output_rate, False)).real)[::-1]
-    n_growing = 2 * (n_units - 1) ** 2
+    n_growing = 2 * (n_units - 1) * (n_targets - 1)
     np.testing.assert_allclose(rates[:n_growing], rates[0], rtol=1e-5)
     assert rates[0] > 0.02
     assert rates[n_growing] < 1e-8
@@ -236,6 +239,36 @@ def test_the_best_assignment_on_the_plateau_is_the_order_in_the_end():
     assert len(set(first)) == 6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_units", "n_targets"), [(3, 2), (2, 3)])
+def test_the_sector_on_the_plateau_is_the_order_in_the_end(n_units, n_targets):
+    """Without noise, all around the plane of specialisations but for 2° on either side of a border."""
+    size, reflected = 0.02, n_targets > n_units
+    start = undecided(n_units, n_targets)
+    plateau = twin_students(
+        start, start, teacher_of(2 * n_units + n_targets, n_targets), [60.0], learning_rate=1.0, output_rate=1.0
+    )
+    gram, outputs = plateau.overlaps[0, 0], plateau.outputs[0, 0, :1]
+    angles = np.deg2rad([k * 60 + offset for k in range(6) for offset in (-28, -12, 12, 28)])
+    axes = np.array([[2, -1, -1], [0, 1, -1]]) / np.sqrt([[6], [2]])
+    three = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ axes  # a border lies at 30°, where an entry is 0
+    lean = size / np.sqrt(2) * three[:, :, None] * np.array([1, -1])
+    overlaps = gram[:n_units, 2 * n_units :] + (lean.swapaxes(1, 2) if reflected else lean)
+    own = np.linalg.cholesky(gram[:n_units, :n_units] - overlaps @ overlaps.swapaxes(1, 2))
+    n = len(angles) // 2
+    weights = np.concatenate([overlaps, own], axis=2)
+    students = [[(some, None), (np.repeat(outputs[None], n, axis=0), None)] for some in (weights[:n], weights[n:])]
+    teacher = teacher_of(n_targets + n_units, n_targets)
+    end = twin_students(*students, teacher, [400.0], learning_rate=1.0, output_rate=1.0, tolerance=1e-6)
+    gram = end.overlaps[0].reshape(n, 2 * n_units + n_targets, -1)
+    rows = np.concatenate([gram[:, :n_units], gram[:, n_units : 2 * n_units]])[:, :, 2 * n_units :]
+    norms = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
+    cosines = rows / np.concatenate([norms[:, :n_units], norms[:, n_units : 2 * n_units]])[:, :, None]
+    of_three = cosines.swapaxes(1, 2) if reflected else cosines
+    assert (np.argmax(of_three, axis=2) == (three < 0)).all()
+    assert len(set(map(tuple, three < 0))) == 6
+
+
 def test_a_later_split_parts_fewer():
     start = leaning(8, offset=4, lean=0.0)
     found = [
@@ -254,7 +287,7 @@ def test_what_does_not_fit_is_refused():
         twin_fluctuations(two, two, teacher_of(8), [1.0], learning_rate=0.5)
     one = [([[0.5, 0.1]], None), ([[1.0]], None)]
     teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
-    with pytest.raises(ValueError, match="two or more; these have 1 and 1"):
+    with pytest.raises(ValueError, match="two units or more .*; these have 1 and 1"):
         twin_fluctuations(one, one, teacher, [1.0], learning_rate=0.5).different_order()
     leans = leaning(8)
     with pytest.raises(ValueError, match="leans to an order"):

@@ -23,6 +23,46 @@ def drawn(rho, n_units, n, rng):
     return (best[0] != best[1]).mean()
 
 
+@pytest.mark.parametrize(("n_units", "n_targets"), [(3, 2), (2, 3)])
+@pytest.mark.parametrize("rho", [-0.5, 0.5, 0.9, 0.999])
+def test_drawn_matrices_of_unequal_sides(n_units, n_targets, rho):
+    """The best of the maps of the larger side onto the smaller, of drawn specialisations less their means."""
+    n = 100_000
+    rng = np.random.default_rng(1)
+    one, other = rng.standard_normal((2, n, n_units, n_targets))
+    other = rho * one + np.sqrt(1 - rho**2) * other
+    maps = np.array([chosen for chosen in itertools.product(range(2), repeat=3) if len(set(chosen)) == 2])
+    best = []
+    for x in (one, other):
+        x = x - x.mean(axis=1, keepdims=True) - x.mean(axis=2, keepdims=True) + x.mean(axis=(1, 2), keepdims=True)
+        of_three = x if n_units == 3 else x.swapaxes(1, 2)
+        best.append(np.argmax(of_three[:, np.arange(3), maps].sum(axis=2), axis=1))
+    expected = (best[0] != best[1]).mean()
+    assert different_order_probability(rho, n_units, n_targets) == pytest.approx(
+        expected, abs=4.5 * np.sqrt(expected * (1 - expected) / n)
+    )
+
+
+@pytest.mark.parametrize("rho", [-0.7, 0.2, 0.95])
+def test_sectors_by_quadrature_of_the_angle(rho):
+    """The density of the angle between two planar normal vectors (Goodman 1975), and the share in one sector."""
+
+    def density(delta):
+        b = rho * np.cos(delta)
+        return (1 - rho**2) / (2 * np.pi * (1 - b**2)) * (1 + b * np.arccos(-b) / np.sqrt(1 - b**2))
+
+    length = np.pi / 3
+    same = 2 * quad(lambda x: (1 - x / length) * density(x), 0, length)[0]
+    assert 2 * quad(density, 0, np.pi)[0] == pytest.approx(1, rel=1e-8)
+    assert different_order_probability(rho, 3, 2) == pytest.approx(1 - same, rel=1e-7)
+
+
+def test_sectors_at_the_edges():
+    """Independent students, identical ones, and opposite ones, of which no two units agree."""
+    found = different_order_probability([0.0, 1.0, -1.0], 2, 3)
+    np.testing.assert_allclose(found, [5 / 6, 0, 1], atol=1e-12)
+
+
 @pytest.mark.parametrize(("n_units", "rho"), [(2, 0.9), (3, -0.5), (3, 0.5), (3, 0.99), (4, 0.9)])
 def test_drawn_matrices(n_units, rho):
     n = 100_000
@@ -66,5 +106,7 @@ def test_close_students_of_three_units():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="between -1 and 1"):
         different_order_probability(1.1, 3)
-    with pytest.raises(ValueError, match="2 to 4 units, not 5"):
+    with pytest.raises(ValueError, match="2 to 4 units in student and teacher, .*, not 5 and 5"):
         different_order_probability(0.5, 5)
+    with pytest.raises(ValueError, match="not 4 and 2"):
+        different_order_probability(0.5, 4, 2)
