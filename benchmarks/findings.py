@@ -57,6 +57,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "proved": ("barrier_architecture_hidden",),
     "plateau_three": ("permutations",),
     "plateau_rates": (),  # it has tables of benchmarks/fluctuations.py
+    "plateau_unequal": (),  # it has tables of benchmarks/fluctuations.py
     "twins_spread": (),  # it has tables of benchmarks/fluctuations.py
     "locality_curvature": ("barrier_training_optimizer_lr",),
     "full_batch": ("barrier_training_snapshot",),

@@ -5,9 +5,9 @@
 spread   of the studies twins_lean and twins_spread: √d times the root mean square of the measured less the predicted
          barrier at the midpoint, by the number of inputs and kind of pairs, beside the standard deviation that
          `theory.twin_fluctuations` says
-orders   of the studies plateau, plateau_three and plateau_rates: how often siblings that part on the plateau end in
-         different orders of the teacher's units, by the number of inputs and the time of the split, beside
-         `different_order` there
+orders   of the studies plateau, plateau_three, plateau_rates and plateau_unequal: how often siblings that part on the
+         plateau end in different orders of the teacher's units, by the number of inputs and the time of the split,
+         beside `different_order` there, and of unequal numbers of units `theory.different_order_at`, which knows d
 
 Intervals are bootstraps over families, of shares Wilson's. What theory says has no parameter, and knows no d. Predicted
 before plateau.toml was looked at by split (its means over d were known at the first split, 0.16, and the last, 0.003):
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -54,6 +55,7 @@ def main() -> None:
         ("orders, plateau", orders, "plateau"),
         ("orders, plateau_three", orders, "plateau_three"),
         ("orders, plateau_rates", orders, "plateau_rates"),
+        ("orders, plateau_unequal", orders, "plateau_unequal"),
         ("spread, twins_spread", spread, "twins_spread"),
         ("spread, twins_lean", spread, "twins_lean"),
     ):
@@ -161,7 +163,7 @@ def deviations(study: Study, kind: str) -> float:
 
 
 def _start(
-    scale: float, lean: float, n_teacher: int, width: int, offset: int, order: tuple[int, ...] | range
+    scale: float, lean: float, n_teacher: int, width: int, offset: int, order: Sequence[int]
 ) -> list[tuple[np.ndarray, None]]:
     """A start as infinitely many inputs have it: rows of length `scale` orthogonal to all others, and the lean."""
     weights = np.zeros((width, n_teacher + 2 * width))
@@ -179,9 +181,13 @@ def orders(results: Results) -> list[dict[str, object]]:
     pairs = results.measured.filter(pl.col("kind") == "siblings")
     rows: list[dict[str, object]] = []
     for levels, study in settings.items():
-        predicted = different_order(study)
+        limit = different_order(study)
         of_setting = pairs.filter(pl.col(key) == level for key, level in zip(keys, levels, strict=True))
-        for inputs in [*of_setting[INPUTS].unique().sort().to_list(), "all"]:
+        every = of_setting[INPUTS].unique().sort().to_list()
+        predicted = dict(zip(every, different_order_by_inputs(study, every, limit), strict=True))
+        knows_inputs = len(set(predicted.values())) > 1
+        predicted["all"] = float(np.mean([*predicted.values()]))
+        for inputs in [*every, "all"]:
             some = of_setting.filter(pl.lit(inputs == "all") | (pl.col(INPUTS) == inputs))
             different = some["different_permutation"].to_numpy()
             low, high = _wilson(int(different.sum()), len(different))
@@ -194,18 +200,40 @@ def orders(results: Results) -> list[dict[str, object]]:
                     "measured": float(different.mean()),
                     "low": low,
                     "high": high,
-                    "predicted": predicted,
+                    "predicted": predicted[inputs],
                 }
+                | ({"limit": limit} if knows_inputs else {})
             )
     return rows
+
+
+def different_order_by_inputs(study: Study, inputs: list[int], limit: float) -> list[float]:
+    """The same for each number of inputs: what is there of unequal numbers of units knows them, else the limit."""
+    assert study.setting.teacher is not None
+    n_units, n_targets = study.architecture.hidden[0], study.setting.teacher.hidden[0]
+    if n_units == n_targets:
+        return [limit] * len(inputs)
+    rates = study.training.layer_rates or (1.0, 1.0)
+    return theory.different_order_at(
+        inputs,
+        n_units,
+        n_targets,
+        split=float(study.ensemble.spawn_step),
+        until=float(study.training.steps),
+        learning_rate=study.training.optimizer.lr * rates[0],
+        output_rate=study.training.optimizer.lr * rates[1],
+        start_scale=study.architecture.scale,
+    ).tolist()
 
 
 def different_order(study: Study) -> float:
     """The predicted probability that siblings of a study without factors end in different orders."""
     training, width = study.training, study.architecture.hidden[0]
     first, second = training.layer_rates or (1.0, 1.0)
-    start = _start(study.architecture.scale, 0.0, width, width, 0, range(width))
-    teacher = [(np.eye(width, 3 * width), None), (np.ones((1, width)), None)]
+    assert study.setting.teacher is not None
+    n_teacher = study.setting.teacher.hidden[0]
+    start = _start(study.architecture.scale, 0.0, n_teacher, width, 0, [0] * width)
+    teacher = [(np.eye(n_teacher, n_teacher + 2 * width), None), (np.ones((1, n_teacher)), None)]
     return float(
         theory.twin_fluctuations(
             start,

@@ -23,6 +23,7 @@ from .linear.networks import SecondMoments as SecondMoments
 from .linear.networks import depth_two_barrier as depth_two_barrier
 from .linear.networks import gradient_descent_solution as gradient_descent_solution
 from .linear.networks import linear_path as linear_path
+from .online.borders import different_order_at as different_order_at
 from .online.fluctuations import Fluctuations as Fluctuations
 from .online.fluctuations import twin_fluctuations as twin_fluctuations
 from .online.order_parameters import TwinStudents as TwinStudents

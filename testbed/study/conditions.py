@@ -121,9 +121,10 @@ def _of_permutations(setting: Setting, measure: MeasureSpec) -> Iterator[str]:
         return
     teacher = setting.teacher
     if teacher is None:
-        yield "measure.permutations needs a teacher, whose units the students' are told by: data of kind 'teacher_student'."
+        yield "measure.permutations needs a teacher, by whose units students' are told: data of kind 'teacher_student'."
         return
-    for field, hidden in (("architecture.hidden", setting.architecture.hidden), ("data.teacher.hidden", teacher.hidden)):
+    layers = {"architecture.hidden": setting.architecture.hidden, "data.teacher.hidden": teacher.hidden}
+    for field, hidden in layers.items():
         if len(hidden) != 1 or hidden[0] > MOST_UNITS:
             yield (
                 f"measure.permutations needs one hidden layer of at most {MOST_UNITS} units in {field}, "

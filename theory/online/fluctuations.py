@@ -91,7 +91,8 @@ class Fluctuations(Short):
         width, n_teacher = self._units()
         if width < 2 or n_teacher < 2:
             raise ValueError(
-                f"orders are told apart of two units or more in students and teacher; these have {width} and {n_teacher}"
+                f"orders are told apart of two units or more in students and teacher; "
+                f"these have {width} and {n_teacher}"
             )
         centred, centred_teacher = (np.eye(n) - 1 / n for n in (width, n_teacher))
         overlaps = self.twins.overlaps[:, 0, : 2 * width, 2 * width :].reshape(-1, 2, width, n_teacher)

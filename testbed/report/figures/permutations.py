@@ -16,8 +16,8 @@ from testbed.results.results import Results
 
 CAPTION = (
     "Share of pairs whose two students ended in different permutations of the teacher's units (each unit goes to the "
-    "teacher unit that it overlaps with, all permutations tried; of unequal numbers all maps of the larger side onto the "
-    "smaller), with 95 % bootstrap intervals over families; half of two-unit pairs would, by chance."
+    "teacher unit that it overlaps with, all permutations tried; of unequal numbers all maps of the larger side onto "
+    "the smaller), with 95 % bootstrap intervals over families; half of two-unit pairs would, by chance."
 )
 
 

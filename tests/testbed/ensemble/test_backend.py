@@ -39,6 +39,7 @@ KERNELS = {  # with --quick
     "plateau": 8,
     "plateau_rates": 12,
     "plateau_three": 8,
+    "plateau_unequal": 16,
     "proved": 12,
     "rebasin": 3,
     "segments": 9,

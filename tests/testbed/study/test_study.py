@@ -90,6 +90,11 @@ def test_what_is_wrong_is_named(raw, settings, sentence):
         Study.make(raw(settings))
 
 
+def test_orders_need_a_teacher(classes):
+    with pytest.raises(StudyError, match=r"measure\.permutations needs a teacher.*data of kind 'teacher_student'"):
+        classes({"measure.permutations": True})
+
+
 def test_siblings_need_batches(raw):
     tables = raw()
     del tables["training"]["batch_size"]

@@ -287,7 +287,7 @@ def test_what_does_not_fit_is_refused():
         twin_fluctuations(two, two, teacher_of(8), [1.0], learning_rate=0.5)
     one = [([[0.5, 0.1]], None), ([[1.0]], None)]
     teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
-    with pytest.raises(ValueError, match="two units or more .*; these have 1 and 1"):
+    with pytest.raises(ValueError, match="two units or more in students and teacher; these have 1 and 1"):
         twin_fluctuations(one, one, teacher, [1.0], learning_rate=0.5).different_order()
     leans = leaning(8)
     with pytest.raises(ValueError, match="leans to an order"):
