@@ -9,7 +9,8 @@
                   `deep_piecewise_path`, `deep_piecewise_barriers` for any depth
     certified     any depth and activation, both losses: `certified_path` gives [lo, hi] of each barrier and a proof,
                   `objections` checks it by other arithmetic
-    online        erf committees, online SGD: `twin_students` for inputs → ∞, `twin_fluctuations` for many
+    online        erf committees, online SGD: `twin_students` for inputs → ∞, `twin_fluctuations` for many,
+                  `different_order_probability` and `different_order_at` for the orders that twins end in
     structure     `cross_entropy_parts`, `feature_residuals`, `linearly_connected`, `sphere_path`, `least_segments`,
                   `common_centre`, `straight_probability`, `centre_probability`, `curvature_bound`,
                   `expanded_path`, `loss_derivatives`, `sibling_gap`, `quadratic_spread`, `counterexample_data`,
