@@ -36,6 +36,7 @@ from testbed import Study
 from testbed.report.figures.draw import STYLE
 from testbed.results import Results
 from testbed.run import results_of
+from theory.online.borders import PLATEAU
 
 DRAWS = 1000
 INPUTS, SPLIT = "data.inputs", "ensemble.spawn_step"
@@ -211,7 +212,7 @@ def different_order_by_inputs(study: Study, inputs: list[int], limit: float) -> 
     """The same for each number of inputs: what is there of unequal numbers of units knows them, else the limit."""
     assert study.setting.teacher is not None
     n_units, n_targets = study.architecture.hidden[0], study.setting.teacher.hidden[0]
-    if n_units == n_targets:
+    if n_units == n_targets or study.training.steps <= PLATEAU:  # quick runs end there
         return [limit] * len(inputs)
     rates = study.training.layer_rates or (1.0, 1.0)
     return theory.different_order_at(

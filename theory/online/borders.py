@@ -11,13 +11,16 @@ cosines, noise since the split turns the direction by an angle of variance
     S(r)/d = (1/d) ∫ ℓ(t)ᵀ D ℓ(t) dt / (ℓ(t)ᵀ ∂y/∂φ)²,   ℓ(t) = Φ(T, t)ᵀ ℓ,
 
 whose denominator is a constant. If the plateau lasted for ever this were S₀/r², which is what the correlation ρ holds.
-The difference S − S₀/r² stays finite as r → 0, so that probabilities differ from the limit by O(d^(−1/2)) at late
-splits: hardly for three units and a teacher of two, who fit it, and whose noise ends with their error; a great deal for
-two and a teacher of three, whose error stays and whose units turn slowly towards what they end in.
+The rest, S − S₀/r², grows only as log 1/r, so that probabilities of late splits differ from the limit by √(log d / d):
+hardly for three units and a teacher of two, who fit it, and whose noise ends with
+their error; a great deal for two and a teacher of three, whose error stays and whose units turn slowly towards what
+they end in.
 
-Angles are taken as normal and small beside a sector, but for the noise on the plateau, whose S₀ is multiplied by a
-number so near to 1 that the limit is `different_order`'s. Twins that have left the plateau before they split (late
-splits, few inputs) are on the border solution too.
+Turns are taken as normal, with one variance in a sector, that at its borders. S₀ is multiplied by the number that makes
+the probability without the rest `different_order`'s: 1.02 to 1.1 for splits on the plateau (more for earlier ones,
+whose noise before `PLATEAU` is not in S₀). Beyond `AMPLITUDES`, as for more than some 10⁴ inputs or fewer than 50, the
+rest is that of the last of them. Of two units and a teacher of three the probabilities were within the 95 % intervals
+of 320 measured pairs at 16 of 16 splits and numbers of inputs, of three units and a teacher of two at 13.
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ midpoint, then has the standard deviation √(∇bᵀ V ∇b / d) about its pred
 From starts that lean to no order of the teacher's units the solution stays on the symmetric plateau for ever, and which
 order is taken is decided by the start's overlaps and the plateau's noise, both O(d^(−1/2)). With the start's covariance
 as V(0) the specialisations X of twins, R[unit, target] less the means of rows and columns, are jointly Gaussian while
-they are small. The plateau is symmetric in units and in targets, under which the (K − 1)² numbers of X are one
+they are small. The plateau is symmetric in units and in targets, under which the (K − 1)(M − 1) numbers of X are one
 irreducible representation that occurs once in a student's state: all of X grows at one rate (by J's eigenvalues 0.028
-for three units, η = η_v = 1, t = 40, in which nothing else grows), its entries have one variance, and those of twins
-one correlation ρ. Let a student end in the order that is the best assignment of X: by symmetry for two units, an
-assumption for more. Then `orders` gives the probability of different orders, arccos(ρ)/π for two units (Sheppard 1898).
-It does not depend on d.
+for three units each, η = η_v = 1, t = 40, in which nothing else grows), its entries have one variance, and those of
+twins one correlation ρ. Let a student end in the order that is the best assignment of X: by symmetry where one side has
+two units, an assumption for more. Then `orders` gives the probability of different orders, arccos(ρ)/π for two units
+each (Sheppard 1898). It does not depend on d, but for what `borders` adds where student and teacher differ.
 
 J is taken by central differences of the rates. D is an average over 2¹³ points of a scrambled Sobol sequence, of
 normals 1.3 times as wide, weighted: twins part by rare samples, of which plain normals have too few. Between scrambles
