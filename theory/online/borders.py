@@ -12,9 +12,8 @@ cosines, noise since the split turns the direction by an angle of variance
 
 whose denominator is a constant. If the plateau lasted for ever this were S₀/r², which is what the correlation ρ holds.
 The rest, S − S₀/r², grows only as log 1/r, so that probabilities of late splits differ from the limit by √(log d / d):
-hardly for three units and a teacher of two, who fit it, and whose noise ends with
-their error; a great deal for two and a teacher of three, whose error stays and whose units turn slowly towards what
-they end in.
+hardly for three units and a teacher of two, who fit it, and whose noise ends with their error; a great deal for two and
+a teacher of three, whose error stays and whose units turn slowly towards what they end in.
 
 Turns are taken as normal, with one variance in a sector, that at its borders. S₀ is multiplied by the number that makes
 the probability without the rest `different_order`'s: 1.02 to 1.1 for splits on the plateau (more for earlier ones,
