@@ -33,6 +33,7 @@ from kernels.cores import cores
 from kernels.native import piecewise, population, vector_bytes
 from testbed import alignment
 from testbed.report.figures.draw import STYLE
+from testbed.results.parts import LongTable
 from testbed.results.store import Store
 
 ARCHITECTURE = Architecture((2, 16, 1), "relu")
@@ -98,7 +99,7 @@ def tables(n: int) -> None:
     rng = np.random.default_rng(0)
     loss = rng.standard_normal((PAIRS_OF_A_PART, 25, 4))
 
-    def frames() -> Iterator[pl.DataFrame]:
+    def parts() -> Iterator[pl.DataFrame]:
         for start in range(0, n, PAIRS_OF_A_PART):
             pairs = np.arange(start, min(start + PAIRS_OF_A_PART, n))
             rows = {"pair": np.repeat(pairs, 25), "alpha": np.tile(ALPHAS.numpy(), len(pairs))}
@@ -106,7 +107,7 @@ def tables(n: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        store.write_frames("curves", frames, 25 * n)
+        store.write_long(LongTable("curves", next(parts()).clear(), 25 * n, parts()))
         store.scan_table("curves").group_by("alpha").agg(pl.col("loss_0").mean()).collect(engine="streaming")
 
 

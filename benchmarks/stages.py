@@ -67,7 +67,7 @@ def stages(launch: Launch, every: int) -> dict:
     SystemExit if measured and predicted curves differ.
     """
     seconds, shard = timed(lambda: train(launch, launch.networks, "auto"))
-    pairs = pair_set(launch, Trained.joined([shard]), launch.pairs[::every], "auto")
+    pairs = pair_set(launch, Trained.joined(launch, [shard]), launch.pairs[::every], "auto")
     scale = len(launch.pairs) / len(pairs)
     on_fresh_inputs = dataclasses.replace(pairs, train=None)
     on_training_set = dataclasses.replace(pairs, test=None)

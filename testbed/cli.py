@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     Ctrl-C, SIGTERM and SIGHUP end it with one line that says how to go on, and with the exit code that shells expect.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of torch that spin take the cores from all else
     _take_every_character()
     try:
         with _signals_raised():

@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
-ROWS_WHOLE = 2**22  # of a table that is made whole; longer ones are written as their parts are made
+TABLE_WHOLE = 2**25  # numbers in a table that is made whole; longer ones are written as their parts are made
 
 
 def limit() -> int:

@@ -27,10 +27,11 @@ from testbed.ensemble.training import train
 from testbed.environment import environment
 from testbed.errors import StudyError
 from testbed.progress import Stages
-from testbed.results import meanings, tables
+from testbed.results import meanings
 from testbed.results.parts import Part
 from testbed.results.results import Results
 from testbed.results.store import DRAWN, Damaged, Store
+from testbed.results.tables import Tables
 from testbed.study import Study
 
 if TYPE_CHECKING:
@@ -169,8 +170,8 @@ class _Runner:
                     self._measure(launch)
 
     def _begin_bars(self) -> None:
-        self.stages.add("networks", len(self.plan.networks))
-        self.stages.add("pairs", len(self.plan.pairs))
+        self.stages.add("networks", self.plan.n_networks)
+        self.stages.add("pairs", self.plan.n_pairs)
 
     def _compute_elsewhere(self, client: Client) -> None:
         """All shards that are not there, by a cluster."""
@@ -247,7 +248,7 @@ class _Runner:
         return [Part(shard.start, shard.stop, partial(self._measured_shard, shard)) for shard in shards]
 
     def _trained_networks(self, launch: Launch) -> Trained:
-        return Trained.joined(part.read() for part in self._trained_parts(launch))
+        return Trained.joined(launch, (part.read() for part in self._trained_parts(launch)))
 
     def _measured_shard(self, shard: Shard) -> dict[str, torch.Tensor]:
         return self.store.read_tensors(shard.name, self._about(shard))
@@ -277,41 +278,39 @@ class _Runner:
     def _write_tables(self) -> dict[str, int]:
         """Parameters and tables from the shards; returns the counts for the manifest."""
         store = self.store
-        study = self.plan.study
+        asked = self.plan.study.measure
         launches = self.plan.launches
-        trained: list[Trained] = []
-        for launch in launches:
-            networks_of_launch = self._trained_networks(launch)
-            name = f"parameters/launch-{launch.index}"
-            store.write_tensors(name, {"params": networks_of_launch.params}, self._about(name, launch.architecture))
-            if study.measure.planes or study.measure.soups:
-                trained.append(networks_of_launch)
+        diverged = pl.concat([self._write_parameters(launch) for launch in launches])
         trained_parts = [self._trained_parts(launch) for launch in launches]
-        pair_parts = [self._measured_parts(launch) for launch in launches]
-        networks = tables.networks_table(self.plan, trained_parts)
-        diverged = networks.filter(pl.col("diverged_at").is_not_null())["network"]
-        pairs, along = tables.pairs_table(self.plan, pair_parts, diverged)
-        written = {"networks": networks, "pairs": pairs}
-        for name, table in written.items():
-            store.write_table(name, table)
-        curves = partial(tables.curves_frames, self.plan, pair_parts, along)
-        losses = partial(tables.losses_frames, self.plan, trained_parts)
-        written["curves"] = store.write_frames("curves", curves, len(pairs) * len(study.measure.alphas))
-        written["losses"] = store.write_frames("losses", losses, tables.n_losses(self.plan))
-        if study.measure.planes:
-            written["planes"] = planes.table(self.plan, trained, self.backend)
-        if study.measure.soups:
-            written["soups"] = soups.table(self.plan, trained, self.backend)
+        measured_parts = [self._measured_parts(launch) for launch in launches]
+        made = Tables(self.plan, trained_parts, measured_parts, diverged)
+        written = {}
+        for table in made:
+            store.write_long(table)
+            written[table.name] = table.columns
+        if asked.planes or asked.soups:
+            trained = [self._trained_networks(launch) for launch in launches]
+            if asked.planes:
+                written["planes"] = planes.table(self.plan, trained, self.backend)
+            if asked.soups:
+                written["soups"] = soups.table(self.plan, trained, self.backend)
         for name in ("planes", "soups"):
             if name in written:
                 store.write_table(name, written[name])
-        store.write_json("columns.json", meanings.describe(written, study.training.loss))
+        store.write_json("columns.json", meanings.describe(written, self.plan.study.training.loss))
         return {
-            "networks": len(networks),
+            "networks": self.plan.n_networks,
             "diverged": len(diverged),
-            "pairs": len(pairs),
-            "pairs_left_out": int(pairs["left_out"].sum()),
+            "pairs": self.plan.n_pairs,
+            "pairs_left_out": sum(int(made.left_out(launch.pairs).sum()) for launch in launches),
         }
+
+    def _write_parameters(self, launch: Launch) -> pl.Series:
+        """The parameters of a launch; returns the numbers of the networks that diverged."""
+        trained = self._trained_networks(launch)
+        name = f"parameters/launch-{launch.index}"
+        self.store.write_tensors(name, {"params": trained.params}, self._about(name, launch.architecture))
+        return launch.networks["network"].filter(pl.Series((trained.diverged_at >= 0).numpy()))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

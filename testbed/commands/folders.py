@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 from rich.table import Table
 
+from testbed import run_folder
 from testbed.commands.console import console, print_table
 from testbed.commands.summary import summary
 
@@ -22,6 +23,7 @@ class Report:
 
     def __call__(self) -> None:
         """Write the report."""
+        run_folder.check(self.folder)
         from testbed.report import write_report
 
         summary(write_report(self.folder))
@@ -38,6 +40,8 @@ class Compare:
 
     def __call__(self) -> None:
         """Print what differs, the barriers beside each other, and what is sure of their differences."""
+        for folder in (self.first, self.second):
+            run_folder.check(folder)
         from testbed.report import two_runs
         from testbed.results import Results
 
@@ -80,6 +84,7 @@ class Verify:
 
     def __call__(self) -> None:
         """Print the files and what was found. Exit code 1 if one is damaged or missing."""
+        run_folder.check(self.folder)
         from testbed.results.store import Store
         from testbed.results.verify import verify
 

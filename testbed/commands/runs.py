@@ -55,6 +55,9 @@ class Run:
         if self.dry_run:
             _forecast(study, self.backend)
             return
+        from testbed.ensemble import bounds
+
+        bounds.check_memory([cell.study for cell in study.cells()])  # what is too large is refused before torch too
         from testbed.run import folder_name, run_study
 
         out = self.out or Path("runs") / folder_name(path.stem, self.quick, self.scale)

@@ -26,7 +26,7 @@ def summary(report: Path) -> None:
         labels = (results.label(key) for key in factors)
         table = Table("pairs", *labels, "n", f"{columns.readable(barrier)} [95 %]", box=None)
         by = ["kind", *factors]
-        for row in group_means(results.pairs, by, barrier).to_dicts():
+        for row in group_means(results.pairs_with(barrier), by, barrier).to_dicts():
             table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
         page.print(table)
     page.print(f"report: {report}")

@@ -132,12 +132,13 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     columns = CURVE_COLUMNS * paths + len(study.measure.theory)
     numbers = {
         NETWORKS: n_networks * (PLAN_COLUMNS + architecture.n_parameters),
-        PAIRS: of_pairs * (PLAN_COLUMNS + BARRIER_COLUMNS * columns)
-        + min(of_pairs * extent.n_alphas, memory.ROWS_WHOLE) * columns
+        PAIRS: of_pairs * PLAN_COLUMNS
+        + min(of_pairs * BARRIER_COLUMNS * columns, memory.TABLE_WHOLE)
+        + min(of_pairs * extent.n_alphas * columns, memory.TABLE_WHOLE)
         + (ensemble.n_possible if draws_all else 0),
         TRAINING: n_sets * extent.n_train * of_sample,
         TEST: extent.n_test * of_sample if is_held else 0,
-        LOSSES: min(n_networks * n_records, max(memory.ROWS_WHOLE, LANES * n_records)),
+        LOSSES: min(n_networks * n_records, max(memory.TABLE_WHOLE, LANES * n_records)),
     }
     numbers_at_once: dict[Share, float] = {share: COPIES * n for share, n in numbers.items()}
     numbers_at_once[SCHEDULE] = STEP_ARRAYS * steps

@@ -141,7 +141,7 @@ def _trained(order: Order, launch: int, shard: Shard) -> bytes:
 def _measured(order: Order, launch: int, shard: Shard, parts: list[bytes]) -> bytes:
     with ONE_AT_A_TIME:
         mine = _plan(order).launches[launch]
-        trained = Trained.joined([pickle.loads(part) for part in parts])
+        trained = Trained.joined(mine, map(pickle.loads, parts))
         return pickle.dumps(measure(mine, trained, mine.pairs[shard.start : shard.stop], order.backend))
 
 

@@ -71,7 +71,7 @@ def _planned(study: Study, backend: str) -> tuple[int, str]:
     from testbed.ensemble.plan import plan
 
     made = plan(study)
-    return len(made.pairs), resolve(backend, made)
+    return made.n_pairs, resolve(backend, made)
 
 
 def _has_driver() -> bool:

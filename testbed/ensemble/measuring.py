@@ -31,10 +31,17 @@ class Trained:
     diverged_at: Tensor
 
     @classmethod
-    def joined(cls, shards: Iterable[dict[str, Tensor]]) -> Trained:
-        """From what `training.train` gave for the launch's networks, part by part; no part is kept whole."""
-        kept = [(shard["params"], shard["diverged_at"]) for shard in shards]
-        return cls(torch.cat([params for params, _ in kept]), torch.cat([diverged_at for _, diverged_at in kept]))
+    def joined(cls, launch: Launch, shards: Iterable[dict[str, Tensor]]) -> Trained:
+        """From what `training.train` gave for the launch's networks, part by part; one part is held at a time."""
+        n = len(launch.networks)
+        params = torch.empty(n, launch.architecture.n_parameters, dtype=launch.dtype)
+        diverged_at = torch.empty(n, dtype=torch.int64)
+        start = 0
+        for shard in shards:
+            rows = slice(start, start + len(shard["params"]))
+            params[rows], diverged_at[rows] = shard["params"], shard["diverged_at"]
+            start = rows.stop
+        return cls(params, diverged_at)
 
 
 def measure(
@@ -52,7 +59,7 @@ def measure(
     >>> from testbed.ensemble.training import train
     >>> from testbed.study import Study
     >>> launch = plan(Study.load("teacher_student", quick=True)).launches[0]
-    >>> trained = Trained.joined([train(launch, launch.networks, "auto")])
+    >>> trained = Trained.joined(launch, [train(launch, launch.networks, "auto")])
     >>> measure(launch, trained, launch.pairs[:4], "auto")["train_loss"].shape
     torch.Size([4, 25])
     """
@@ -164,14 +171,15 @@ def _held_out(launch: Launch, pairs: pl.DataFrame) -> HeldOut | None:
 
 
 def _origin(launch: Launch, trained: Trained, pairs: pl.DataFrame) -> Origin:
+    networks, params = launch.networks.select("network", "cell", "train_set"), trained.params
     good = trained.diverged_at < 0
-    networks = launch.networks.filter(pl.Series(good.numpy()))
-    number, cell, train_set = (networks[name].to_numpy() for name in ("network", "cell", "train_set"))
+    if not bool(good.all()):
+        networks, params = networks.filter(pl.Series(good.numpy())), params[good]
     return Origin(
         pairs["cell"].to_numpy(),
         pairs["network_a"].to_numpy(),
         pairs["network_b"].to_numpy(),
-        Networks(trained.params if bool(good.all()) else trained.params[good], number, cell, train_set),
+        Networks(params, *(networks[name].to_numpy() for name in networks.columns)),
     )
 
 

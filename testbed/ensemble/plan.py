@@ -32,27 +32,41 @@ from testbed.study import Study
 from testbed.study.levels import levels
 from testbed.study.study import Cell
 
+OF_ALL = {int: pl.Int64, str: pl.String}  # a column that holds one thing, by its type
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that will run: a row for each network, for each pair, and for each cell with its factors."""
+    """Everything that will run: launches, which have a row for each network and pair, and the factors of each cell."""
 
     study: Study
     launches: tuple[Launch, ...]
-    networks: pl.DataFrame
-    pairs: pl.DataFrame
     cells: pl.DataFrame
+
+    @property
+    def n_networks(self) -> int:
+        """Networks of all launches."""
+        return sum(len(launch.networks) for launch in self.launches)
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of all launches."""
+        return sum(len(launch.pairs) for launch in self.launches)
 
 
 @dataclass(eq=False)
 class _Draft:
-    """A launch while it is planned: its number, its cells, the data sets that they name, and their training samples."""
+    """A launch while it is planned: its number, its cells, the data sets that they name, and their training samples;
+    and the networks and pairs of each cell.
+    """
 
     index: int
     study: Study
     train_sets: TrainSets
     cells: dict[int, Study] = field(default_factory=dict)
     data: dict[str, Dataset] = field(default_factory=dict)
+    networks: list[pl.DataFrame] = field(default_factory=list)
+    pairs: list[pl.DataFrame] = field(default_factory=list)
 
     def dataset(self, study: Study) -> tuple[int, Dataset]:
         """The number and the samples of a cell's data set; made if it is new."""
@@ -66,8 +80,8 @@ class _Draft:
             )
         return list(self.data).index(key), self.data[key]
 
-    def launch(self, networks: pl.DataFrame, paths: pl.DataFrame) -> Launch:
-        """The launch, whose networks and pairs are those of the plan's that bear its number."""
+    def launch(self) -> Launch:
+        """The launch, with its networks in the order of their numbers."""
         data = tuple(self.data.values())
         _check_batch(self.study, data[0])
         architecture = built(self.study, data[0].n_inputs, data[0].n_outputs)
@@ -78,8 +92,8 @@ class _Draft:
             architecture,
             data,
             self.train_sets.joined(),
-            networks.filter(launch=self.index),
-            paths.filter(launch=self.index),
+            _in_order(pl.concat(self.networks)).with_columns(row=pl.int_range(pl.len())),
+            pl.concat(self.pairs),
             _given(self.study, max(cell.ensemble.families for cell in self.cells.values()), architecture),
         )
 
@@ -90,14 +104,12 @@ def plan(study: Study) -> Plan:
     StudyError if a data file or a combination of cells cannot be used, or needs more memory than there is.
 
     >>> made = plan(Study.load("teacher_student", quick=True))
-    >>> len(made.launches), len(made.networks), len(made.pairs)
+    >>> len(made.launches), made.n_networks, made.n_pairs
     (6, 288, 696)
     """
     cells = study.cells()
     bounds.check_memory([cell.study for cell in cells])
     drafts: dict[str, _Draft] = {}
-    networks: list[pl.DataFrame] = []
-    paths: list[pl.DataFrame] = []
     n_pairs = 0
     first = _Numbers()
     trainings = _trainings(cells)
@@ -116,13 +128,16 @@ def plan(study: Study) -> Plan:
         roots = _roots(study.seed, min(training.cells))
         table = _networks(cell.study, place, roots, training, data.n_inputs)
         train_set = draft.train_sets.numbers(table, cell.study.data, dataset, data)
-        networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
-        paths.append(_pairs(cell.study, place, roots, n_pairs, networks[-1]))
-        n_pairs += len(paths[-1])
-    all_networks = pl.concat(networks).sort("network").with_columns(row=pl.int_range(pl.len()).over("launch"))
-    all_pairs = pl.concat(paths)
-    launches = tuple(draft.launch(all_networks, all_pairs) for draft in drafts.values())
-    return Plan(study, launches, all_networks, all_pairs, _cells(study, cells))
+        draft.networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
+        draft.pairs.append(_pairs(cell.study, place, roots, n_pairs, draft.networks[-1]))
+        n_pairs += len(draft.pairs[-1])
+    launches = tuple(draft.launch() for draft in drafts.values())
+    return Plan(study, launches, _cells(study, cells))
+
+
+def _in_order(networks: pl.DataFrame) -> pl.DataFrame:
+    """Networks by their numbers; those of cells that measure one training take turns."""
+    return networks if networks["network"].is_sorted() else networks.sort("network")
 
 
 @dataclass(frozen=True)
@@ -195,20 +210,20 @@ def _networks(study: Study, place: _Place, roots: dict[str, int], training: _Tra
     n = ensemble.n_networks
     family, sibling = np.divmod(np.arange(n), ensemble.siblings)
     one_mask = {"own": np.arange(n), "family": family, "shared": np.zeros(n, int)}[study.architecture.mask]
-    return pl.DataFrame(
+    return _table(
         {
             "network": training.first.network + n_cells * np.arange(n) + training.cells.index(place.cell),
-            "cell": np.full(n, place.cell),
-            "launch": np.full(n, place.launch),
-            "dataset": np.full(n, place.dataset),
+            "cell": place.cell,
+            "launch": place.launch,
+            "dataset": place.dataset,
             "family": training.first.family + family,
             "sibling": sibling,
             "init_seed": streams.network_seeds(roots["init"], ensemble.families)[family],
             "data_seed": streams.network_seeds(roots["data"], ensemble.families)[family],
             "spawn_seed": streams.network_seeds(roots["spawn"], n),
-            "spawn_step": np.full(n, ensemble.spawn_step * study.training.unit(n_inputs)),
+            "spawn_step": ensemble.spawn_step * study.training.unit(n_inputs),
             "mask_seed": streams.network_seeds(roots["mask"], n)[one_mask],
-            "frozen_seed": np.full(n, roots["frozen"]),
+            "frozen_seed": roots["frozen"],
             "own_seed": streams.network_seeds(roots["own"], n),
             "side": 1 - 2 * ((family + sibling) % 2),
         }
@@ -225,25 +240,32 @@ def _pairs(study: Study, place: _Place, roots: dict[str, int], first: int, netwo
     }
     asked = [kind for kind in parts if kind in ensemble.pairs]
     ends = np.concatenate([parts[kind] for kind in asked])
-    kinds = np.repeat(np.array(asked, dtype=object), [len(parts[kind]) for kind in asked])
+    kinds = [pl.repeat(kind, len(parts[kind]), dtype=pl.String, eager=True) for kind in asked]
     n = len(ends)
-    train_set = networks["train_set"].to_numpy()
-    network = networks["network"].to_numpy()
-    return pl.DataFrame(
+    of_ends = {
+        f"{name}_{side}": networks[name].to_numpy()[ends[:, end]]
+        for name in ("network", "family", "train_set")
+        for end, side in enumerate("ab")
+    }
+    return _table(
         {
             "pair": first + np.arange(n),
-            "cell": np.full(n, place.cell),
-            "launch": np.full(n, place.launch),
-            "dataset": np.full(n, place.dataset),
-            "kind": kinds,
-            "network_a": network[ends[:, 0]],
-            "network_b": network[ends[:, 1]],
-            "train_set_a": train_set[ends[:, 0]],
-            "train_set_b": train_set[ends[:, 1]],
+            "cell": place.cell,
+            "launch": place.launch,
+            "dataset": place.dataset,
+            "kind": asked[0] if len(asked) == 1 else pl.concat(kinds),
+            **of_ends,
             "test_seed": streams.network_seeds(roots["test"], n),
-        },
-        schema_overrides={"kind": pl.String},
+        }
     )
+
+
+def _table(columns: dict[str, np.ndarray | pl.Series | int | str]) -> pl.DataFrame:
+    """A table of these columns; one number or word is that of all rows, and takes no memory for each."""
+    arrays = {name: column for name, column in columns.items() if not isinstance(column, int | str)}
+    constants = {name: column for name, column in columns.items() if name not in arrays}
+    literals = {name: pl.lit(value, dtype=OF_ALL[type(value)]) for name, value in constants.items()}
+    return pl.DataFrame(arrays).with_columns(**literals).select(list(columns))
 
 
 def _independent(study: Study, side: np.ndarray, seed: int) -> np.ndarray:

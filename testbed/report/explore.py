@@ -25,15 +25,16 @@ def payload(results: Results) -> dict[str, Any] | None:
 
     Numbers of pairs are arrays of bytes in base64, with their type. A value of a curve is its scale times k/65534.
     """
-    every = results.measured
-    pairs = every.filter(pl.Series(_with_room(every)))
     quantities = [name for name in columns.QUANTITIES if results.has(columns.barrier(name))]
-    if not len(pairs) or not quantities:
+    if not quantities or not results.kinds:
         return None
     judged = judged_by(results).partition("_barrier")[0].replace("population", "test_loss")
     kinds = results.kinds
     paths = ["", *(name for name in ALIGNMENTS if any(results.has(columns.barrier(q, path=name)) for q in quantities))]
     barriers = [columns.barrier(q, path=path) for q in quantities for path in paths]
+    every = results.pairs_with()
+    shown = every["pair"].filter(pl.Series(_with_room(every)))
+    pairs = results.pairs_with("network_a", "network_b", judged_by(results), *barriers, only=shown)
     along = [columns.along(q, path) for q in quantities for path in paths]
     along += [columns.predicted_loss(PREDICTIONS[q][0]) for q in quantities if q in PREDICTIONS]
     along = [name for name in along if name in results.curve_columns]
@@ -160,7 +161,8 @@ def _curves(results: Results, pairs: pl.DataFrame, along: list[str]) -> dict[str
     most = next(m for m in range(int(sizes.max()), -1, -1) if np.minimum(sizes, m).sum() * each <= ROOM)
     ranked = pairs.with_columns(rank=pl.int_range(pl.len()).over("cell", "kind"))
     chosen = ranked.filter(pl.col("rank") < most)["pair"]
-    curves = results.all_curves.filter(pl.col("pair").is_in(chosen.implode())).collect().sort("pair", "alpha")
+    of_chosen = pl.col("pair").is_between(chosen.min(), chosen.max()) & pl.col("pair").is_in(chosen.implode())
+    curves = results.all_curves.filter(of_chosen).collect(engine="streaming").sort("pair", "alpha")
     values = curves.select(along).to_numpy().reshape(len(chosen), n_alphas, len(along)).transpose(0, 2, 1).astype(float)
     values = np.where(np.isfinite(values), values, np.nan)
     scale = np.nan_to_num(np.fmax.reduce(abs(values), axis=2), nan=0.0)

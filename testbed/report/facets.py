@@ -36,7 +36,7 @@ def facets(results: Results, key: str) -> list[Facet]:
     one width); what is in neither, layers of unequal widths, is compared without an order.
     """
     given = results.study.factors[key]
-    measured = set(results.measured[key].unique())
+    measured = set(results.levels_measured(key))
     raw = {table: value for table, value in zip(as_in_tables(given), given, strict=True) if table in measured}
     if key == HIDDEN and any(len(value) > 1 for value in raw.values()):
         return _of_layers(raw)

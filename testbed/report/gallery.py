@@ -74,9 +74,10 @@ def run_folders(folder: Path) -> list[Path]:
 def entry(results: Results, folder: Path, out: Path) -> Entry:
     """What the gallery says of one run."""
     block = blocks(results)[0]
-    counts = results.manifest["counts"]
+    counts = results.counts
     page = os.path.relpath(results.folder / "report.html", out.parent)
-    facts = f"{counts['networks']:,} networks, {len(results.measured):,} pairs" + ", quick" * results.study.quick
+    n_pairs = counts["pairs"] - counts["pairs_left_out"]
+    facts = f"{counts['networks']:,} networks, {n_pairs:,} pairs" + ", quick" * results.study.quick
     return Entry(
         name=results.folder.relative_to(folder).as_posix() if results.folder != folder else results.folder.name,
         href=quote(Path(page).as_posix()),

@@ -34,9 +34,11 @@ def stuck(results: Results, key: str, levels: Sequence[Any]) -> list[Stuck]:
     quantity = end_quantity(results)
     if quantity is None:
         return []
-    ends = results.measured.group_by(key).agg(pl.col(columns.ends(quantity)).mean().alias("end"))
-    first = results.all_losses.filter(pl.col("step") == 0).collect().join(results.networks, on="network")
-    starts = first.group_by(key).agg(pl.col("loss").mean().alias("start"))
+    at_ends = columns.ends(quantity)
+    ends = results.pairs_with(at_ends).group_by(key).agg(pl.col(at_ends).mean().alias("end"))
+    networks = results.all_networks.select("network", key)
+    first = results.all_losses.filter(pl.col("step") == 0).join(networks, on="network")
+    starts = first.group_by(key).agg(pl.col("loss").mean().alias("start")).collect(engine="streaming")
     found = {row[key]: row for row in ends.join(starts, on=key).drop_nulls().to_dicts()}
     rows = [found[level] for level in levels if level in found]
     return [Stuck(row[key], row["end"], row["start"]) for row in rows if row["end"] > HALF * row["start"]]
@@ -44,7 +46,7 @@ def stuck(results: Results, key: str, levels: Sequence[Any]) -> list[Stuck]:
 
 def cells_stuck(results: Results) -> tuple[int, int]:
     """How many combinations of factors did not learn, and how many there are."""
-    cells = results.measured["cell"].unique().sort().to_list()
+    cells = results.levels_measured("cell")
     return len(stuck(results, "cell", cells)), len(cells)
 
 

@@ -140,30 +140,33 @@ def _hidden(results: Results, quantity: str) -> bool:
     aligned = [name for name in aligned if results.has(name)]
     if not aligned or not quantity.endswith("loss"):
         return False
-    before, *after = results.measured.select(pl.col([columns.barrier(quantity), *aligned]).mean()).row(0)
+    barriers = [columns.barrier(quantity), *aligned]
+    before, *after = results.pairs_with(*barriers).select(pl.col(barriers).mean()).row(0)
     return max(after) < SMALL * before
 
 
 def _panel(results: Results, facet: Facet, quantity: str, kind: str, aligned_alone: bool, unlearnt: set[Any]) -> Panel:
-    pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(facet.key).is_in(facet.levels))
-    others = [other for other in results.groups(kind) if other != facet.key and pairs[other].n_unique() > 1]
-    split = max(others, key=lambda other: pairs[other].n_unique(), default=None)
-    levels = [None] if split is None else pairs[split].unique().sort().to_list()
     own = Mark(MARKERS[kind], "measured")
     paths: dict[str, Mark] = {} if aligned_alone else {"": own}
     paths |= aligned_paths() | other_paths()
+    barriers = {path: columns.barrier(quantity, path=path) for path in paths}
+    ends = columns.ends(quantity)
+    predicted = columns.barrier("population")
+    pairs = results.pairs_with(*barriers.values(), ends, predicted, kind=kind)
+    pairs = pairs.filter(pl.col(facet.key).is_in(facet.levels))
+    others = [other for other in results.groups(kind) if other != facet.key and pairs[other].n_unique() > 1]
+    split = max(others, key=lambda other: pairs[other].n_unique(), default=None)
+    levels = [None] if split is None else pairs[split].unique().sort().to_list()
     series = []
     for path, mark in paths.items():
-        column = columns.barrier(quantity, path=path)
-        if not results.has(column):
+        if not results.has(barriers[path]):
             continue
         role = "path" if path else "measured"
-        of_path = _series(results, pairs, facet, split, column, columns.ends(quantity), unlearnt)
+        of_path = _series(results, pairs, facet, split, barriers[path], ends, unlearnt)
         for k, level in enumerate(levels):
             label = mark.label if level is None or path else str(level)
             color = None if split is None else k
             series.append(Series(label, role, mark, color, len(levels), of_path.get(level, ())))
-    predicted = columns.barrier("population")
     if quantity == "test_loss" and results.has(predicted) and not aligned_alone:
         of_path = _series(results, pairs, facet, split, predicted, None, unlearnt)
         for k, level in enumerate(levels):

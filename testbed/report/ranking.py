@@ -14,7 +14,7 @@ from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.report.learnt import stuck
 from testbed.report.svg import BAR, Axis, bars
-from testbed.report.verdicts import NAMES, SURE, least_of_interest, name_of
+from testbed.report.verdicts import NAMES, SURE, ends_of, least_of_interest, name_of
 from testbed.results.comparison import group_means, interval, number
 from testbed.results.results import Results
 from testbed.results.trend import ROUNDING, SMALL, differences
@@ -50,7 +50,7 @@ def effects(results: Results, kind: str) -> list[Effect]:
     if not results.groups_of_components:
         return []
     column = results.ranked_by
-    pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(column).is_not_null())
+    pairs = results.pairs_with(column, ends_of(results, column), kind=kind).drop_nulls(column)
     measured = set(pairs["component"])
     names = [name for name in results.groups_of_components if name in measured and name != BASELINE]
     if BASELINE not in measured or not names:
@@ -86,7 +86,7 @@ def _sure(together: tuple[float, float], alone: tuple[float, float], small: floa
 def sentence(results: Results, kind: str, found: list[Effect]) -> str:
     """How many components break connectivity, against the baseline, and how many do not; the worst by name."""
     column = results.ranked_by
-    baseline = float(results.measured.filter(kind=kind, component=BASELINE)[column].mean())  # type: ignore[arg-type]
+    baseline = float(results.pairs_with(column, kind=kind).filter(component=BASELINE)[column].mean())  # type: ignore[arg-type]
     n = Counter(effect.sure for effect in found)
     bound = max((effect.bound for effect in found if effect.sure == "same"), default=0.0)
     same = f"change it by less than {number(bound)}" if bound > ROUNDING else "do not change it"
@@ -113,7 +113,7 @@ def table(results: Results, kind: str, found: list[Effect]) -> dict[str, Any]:
     """
     barriers = _barriers(results)
     trained = [name for name in HOW_IT_TRAINED if results.has(name)]
-    pairs = results.measured.filter(kind=kind)
+    pairs = results.pairs_with(*barriers, *trained, kind=kind)
     by_name = {effect.component: effect for effect in found}
     unlearnt = {one.level for one in stuck(results, "component", list(results.groups_of_components))}
     ends = {row["component"]: row for row in pairs.group_by("component").agg(pl.col(trained).mean()).to_dicts()}

@@ -72,8 +72,8 @@ def without_figures(results: Results, answer: list[Block]) -> dict[str, Any]:
         "columns": results.columns,
         "data": Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")) if data else None,
         "unit": results.unit,
-        "n_families": results.networks["family"].n_unique(),
-        "kinds": {kind: len(results.pairs.filter(kind=kind)) for kind in ("independent", "siblings")},
+        "n_families": results.n_families,
+        "n_pairs": dict(results.all_pairs.group_by("kind").len().collect().iter_rows()),
         "toml": results.study.toml(),
     }
 

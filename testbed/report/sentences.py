@@ -14,6 +14,7 @@ from testbed.results.results import Results
 from testbed.results.tables import GAPS
 
 STABLE = 0.02  # Frankle's rule, of the test error barrier
+PROVED = ("barrier", "gap", "missed")  # what is certified
 FOUND = 1e-9  # a gap below: the best of all permutations is found
 
 
@@ -21,16 +22,16 @@ def overall(results: Results, kind: str) -> list[str]:
     """The mean barrier of a kind of pairs, and how many of them are connected."""
     name = NAMES[kind]
     barrier = results.main_barrier
-    pairs = results.measured.filter(kind=kind)
     if not results.has(barrier):
         return []
     ends = columns.ends(f"{results.part}_loss")
+    error = columns.barrier(f"{results.part}_error", "mean_endpoints")
+    pairs = results.pairs_with(barrier, ends, error, kind=kind)
     at_ends = f"; mean {results.part} loss at the ends {_mean(pairs, ends)}" if results.has(ends) else ""
     said = [
         f"The mean {name_of(barrier)} of {name} is {_mean(pairs, barrier)} "
         f"({results.unit}; {len(pairs):,} pairs, 95 % interval over families{at_ends})."
     ]
-    error = columns.barrier(f"{results.part}_error", "mean_endpoints")
     if results.has(error):
         stable = float((pairs[error] < STABLE).mean())  # type: ignore[arg-type]
         said.append(
@@ -60,10 +61,10 @@ def checks(results: Results) -> list[str]:
 def aligned_sentences(results: Results, kind: str) -> list[str]:
     """What alignment leaves of the barrier."""
     by_mean: dict[str, list[str]] = {}
-    pairs = results.measured.filter(kind=kind)
     for name, alignment in ALIGNMENTS.items():
         barrier = columns.barrier(f"{results.part}_loss", path=name)
         if results.has(barrier):
+            pairs = results.pairs_with(barrier, kind=kind)
             by_mean.setdefault(_mean(pairs, barrier), []).append(alignment.phrase)
     said = [
         f"The mean {results.part} loss barrier of {NAMES[kind]}, {', '.join(phrases)}, is {mean}."
@@ -75,9 +76,9 @@ def aligned_sentences(results: Results, kind: str) -> list[str]:
 def gap_sentences(results: Results, kind: str) -> list[str]:
     """What matching misses of the best of all permutations."""
     said = []
-    pairs = results.measured.filter(kind=kind)
     for name, gap in GAPS.items():
         if results.has(gap):
+            pairs = results.pairs_with(gap, kind=kind)
             found = float((pairs[gap].drop_nulls() < FOUND).mean())  # type: ignore[arg-type]
             how = ALIGNMENTS[name].phrase.removeprefix("after ").capitalize()
             said.append(
@@ -93,7 +94,7 @@ def _permutation_sentences(results: Results) -> list[str]:
         return []
     return [
         f"The share of {NAMES[kind]} whose students ended in different permutations of the teacher's units is "
-        f"{_mean(results.measured.filter(kind=kind), column)}."
+        f"{_mean(results.pairs_with(column, kind=kind), column)}."
         for kind in results.kinds
     ]
 
@@ -102,7 +103,7 @@ def _z_sentences(results: Results) -> list[str]:
     """How measured and predicted test losses agree."""
     if not results.has("z"):
         return []
-    z = results.measured["z"].drop_nulls().to_numpy()
+    z = results.pairs_with("z")["z"].drop_nulls().to_numpy()
     if len(z) < 2:
         return []
     summary = z_summary(z)
@@ -132,11 +133,12 @@ def _twin_sentences(results: Results) -> list[str]:
     said = []
     for prediction in PREDICTIONS.values():
         check = columns.check(prediction.name)
-        apart = results.measured[check].drop_nulls().to_list() if results.has(check) else []
+        pairs = results.pairs_with(check)
+        apart = pairs[check].drop_nulls().to_list() if results.has(check) else []
         if apart:
             said.append(
                 f"The compiled kernel computed {prediction.text}. Theory's own route computed it too for "
-                f"{len(apart):,} of {len(results.measured):,} pairs, drawn by their seeds: they differ by at most "
+                f"{len(apart):,} of {len(pairs):,} pairs, drawn by their seeds: they differ by at most "
                 f"{max(apart):.1g} of the largest loss on a path."
             )
     return said
@@ -146,12 +148,13 @@ def _certified_sentences(results: Results) -> list[str]:
     """Of how many pairs the barrier is known with a proof, and to what."""
     if not results.has("certified_gap"):
         return []
-    proved = results.measured.filter(pl.col("certified_gap").is_not_null())
+    pairs = results.pairs_with(*(f"certified_{name}" for name in PROVED))
+    proved = pairs.drop_nulls("certified_gap")
     if not len(proved):
         return []
-    barrier, gap, missed = (proved[f"certified_{name}"].to_numpy() for name in ("barrier", "gap", "missed"))
+    barrier, gap, missed = (proved[f"certified_{name}"].to_numpy() for name in PROVED)
     return [
-        f"Of {len(proved):,} of {len(results.measured):,} pairs, drawn by their seeds, the training barrier is "
+        f"Of {len(proved):,} of {len(pairs):,} pairs, drawn by their seeds, the training barrier is "
         f"enclosed with a proof: it is {number(barrier.mean())} in the mean, up to {number(gap.max())} more at most, "
         f"and the grid misses of it at least {number(missed.max())} where it misses most ({results.unit})."
     ]
@@ -159,7 +162,7 @@ def _certified_sentences(results: Results) -> list[str]:
 
 def count(results: Results) -> str:
     """How many networks were trained, and how many pairs are left out."""
-    counts = results.manifest["counts"]
+    counts = results.counts
     trained = f"{counts['networks']:,} networks were trained"
     if not counts["diverged"]:
         return f"{trained}; none diverged."

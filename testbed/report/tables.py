@@ -16,6 +16,7 @@ from testbed.results.claims import judge
 from testbed.results.comparison import effects, group_means, interval, mean_interval, nearest_alpha, number, z_summary
 from testbed.results.results import Results
 from testbed.results.tables import GAPS, NUMBERS, PATHS
+from testbed.study.claim import Claim
 
 SOURCES = ("test_loss", "population", "train_loss", "exact_training", "test_error", "train_error")  # in their order
 MAIN = ("population", "test_loss", "train_loss")  # the first of these that there is has intervals, and all definitions
@@ -24,8 +25,13 @@ Z_ALPHAS = (0, 0.25, 0.5, 0.75, 1)
 
 def claims_table(results: Results) -> list[list[str]]:
     """Rows of claim, source, what was found here, and whether it agrees."""
-    verdicts = [(claim, judge(claim, results.pairs, results.shown)) for claim in results.study.claims]
+    verdicts = [(claim, judge(claim, _asked_of(claim, results), results.shown)) for claim in results.study.claims]
     return [[claim.claim, claim.source, verdict.found, verdict.agrees] for claim, verdict in verdicts]
+
+
+def _asked_of(claim: Claim, results: Results) -> pl.DataFrame:
+    """The pairs, with what the claim is judged by."""
+    return results.pairs_with(claim.column, *claim.where, kind=claim.pairs)
 
 
 def claims_with_measures(results: Results) -> list[list[str]]:
@@ -63,7 +69,7 @@ def barrier_table(results: Results) -> dict[str, Any]:
     rows = []
     for kind in results.kinds:
         by = ["kind", *results.groups(kind)]
-        pairs = results.measured.filter(kind=kind)
+        pairs = results.pairs_with(*ends, *barriers, kind=kind)
         averages = pairs.group_by(by).agg(pl.col([*ends, *barriers]).mean())
         means = group_means(pairs, by, columns.barrier(main)).join(averages, on=by, maintain_order="left")
         for row in means.to_dicts():
@@ -85,7 +91,7 @@ def effects_table(results: Results) -> dict[str, Any] | None:
         return None
     rows = []
     for kind in results.kinds:
-        pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(barrier).is_not_null())
+        pairs = results.pairs_with(barrier, kind=kind).drop_nulls(barrier)
         for key in results.groups(kind):
             first = str(pairs[key].unique().sort()[0]) if len(pairs) else ""
             for row in effects(pairs, key, barrier).to_dicts():
@@ -106,7 +112,7 @@ def measures_table(results: Results) -> dict[str, Any] | None:
     rows = []
     factor = ""
     for kind in results.kinds:
-        pairs = results.measured.filter(kind=kind)
+        pairs = results.pairs_with(*names, kind=kind)
         groups = [("all", pairs)]
         for key in results.groups(kind)[:1]:
             factor = factor or results.label(key)
@@ -122,8 +128,10 @@ def grid_numbers(results: Results) -> dict[str, Any] | None:
     exact_barrier = columns.barrier("exact_training")
     if not results.has(exact_barrier):
         return None
-    exact = results.measured[exact_barrier].to_numpy()
-    on_grid = results.measured[columns.barrier("train_loss")].to_numpy()
+    grid_barrier = columns.barrier("train_loss")
+    pairs = results.pairs_with(exact_barrier, grid_barrier)
+    exact = pairs[exact_barrier].to_numpy()
+    on_grid = pairs[grid_barrier].to_numpy()
     missed = exact - on_grid
     positive = exact > 1e-9
     apart = pl.col("train_loss") - pl.col(columns.predicted_loss("exact_training"))

@@ -21,7 +21,7 @@ from testbed import columns
 from testbed.errors import StudyError
 from testbed.report import learnt
 from testbed.report.blocks import blocks
-from testbed.report.verdicts import SURE, judged_by, least_of_interest, name_of
+from testbed.report.verdicts import SURE, ends_of, judged_by, least_of_interest, name_of
 from testbed.results.comparison import FEWEST, group_means, interval, number
 from testbed.results.results import Results
 from testbed.results.trend import ROUNDING, SMALL, differences
@@ -112,7 +112,7 @@ def matched(a: Results, b: Results, column: str) -> Iterator[Row]:
                 for results, of, other in ((a, of_a, b), (b, of_b, a))
             ]
             if all(len(side) for side in sides):
-                sides[1] = sides[1].with_columns(pl.col("family_a", "family_b") + a.networks["family"].max() + 1)
+                sides[1] = sides[1].with_columns(pl.col("family_a", "family_b") + a.n_families)
                 shown = {key: _name(of_a[key][name]) for key, name in chosen.items()}
                 yield Row(kind, shown, *sides)
 
@@ -216,7 +216,7 @@ def _name(level: Level) -> str:
 
 def _pairs(results: Results, kind: str, column: str, chosen: dict[str, Level], other: Results) -> pl.DataFrame:
     """The measured pairs of a kind at these levels; at the other run's data set, where that has one alone."""
-    pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(column).is_not_null())
+    pairs = results.pairs_with(column, _ends(column), ends_of(results, column), kind=kind).drop_nulls(column)
     for key, level in chosen.items():
         if level.shown is not None:
             pairs = pairs.filter(pl.col(key) == level.shown)
@@ -243,16 +243,21 @@ def _same_data_sets(row: Row) -> bool:
 
 def _stuck(results: Results) -> set[Any]:
     """The cells whose networks did not learn."""
-    cells = results.measured["cell"].unique().sort().to_list()
+    cells = results.levels_measured("cell")
     return {one.level for one in learnt.stuck(results, "cell", cells)}
 
 
 def _mean_and_ends(pairs: pl.DataFrame, column: str) -> tuple[str, str]:
     """The mean barrier with its own interval, and the loss (or error) at the ends of the paths."""
     (row,) = group_means(pairs, ["kind"], column).to_dicts()
-    quantity = column.partition("_barrier_")[0]
-    ends = columns.ends(quantity if quantity in columns.QUANTITIES else "test_loss")
+    ends = _ends(column)
     return interval(row), number(pairs[ends].mean() if ends in pairs.columns else None)  # type: ignore[arg-type]
+
+
+def _ends(column: str) -> str:
+    """The column of what a barrier is of, at the ends; of the test loss where it was predicted."""
+    quantity = column.partition("_barrier_")[0]
+    return columns.ends(quantity if quantity in columns.QUANTITIES else "test_loss")
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -91,17 +91,21 @@ def name_of(column: str) -> str:
     return f"{columns.readable(quantity)}{loss} barrier ({columns.readable(definition)})"
 
 
+def ends_of(results: Results, column: str) -> str:
+    """The column of the loss (or error) at the ends that a barrier is to be seen beside."""
+    return columns.ends("train_error" if "error" in column else f"{results.part}_loss")
+
+
 def least_of_interest(results: Results, pairs: pl.DataFrame, column: str) -> float:
     """A difference of barriers that is small beside the loss (or error) at the ends; 0 where that is not known."""
-    quantity = "train_error" if "error" in column else f"{results.part}_loss"
-    ends = columns.ends(quantity)
+    ends = ends_of(results, column)
     if ends not in pairs.columns or not len(pairs):
         return 0.0
     return LEAST_OF_ENDS * float(pairs[ends].mean() or 0.0)  # type: ignore[arg-type]
 
 
 def _verdict(results: Results, facet: Facet, kind: str, path: str, column: str) -> Verdict:
-    pairs = results.measured.filter((pl.col("kind") == kind) & pl.col(column).is_not_null())
+    pairs = results.pairs_with(column, ends_of(results, column), kind=kind).drop_nulls(column)
     groups = [pairs.filter(pl.col(facet.key) == level) for level in facet.levels]
     if not all(len(group) for group in groups):
         return Verdict(kind, path, column, Trend("unknown", (0, len(groups) - 1), np.nan), _unmeasured(kind, facet))

@@ -265,17 +265,17 @@ def interval(row: dict[str, Any]) -> str:
     return number(row["mean"]) + ends
 
 
-def with_families(pairs: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
+def with_families(pairs: pl.LazyFrame, networks: pl.LazyFrame) -> pl.LazyFrame:
     """The table of pairs with the families of both networks, as family_a and family_b.
 
-    >>> networks = pl.DataFrame({"network": [0, 1], "family": [5, 6]})
-    >>> with_families(pl.DataFrame({"network_a": [0], "network_b": [1]}), networks).rows()
+    >>> networks = pl.LazyFrame({"network": [0, 1], "family": [5, 6]})
+    >>> with_families(pl.LazyFrame({"network_a": [0], "network_b": [1]}), networks).collect().rows()
     [(0, 1, 5, 6)]
     """
-    networks = networks.sort("network")
-    number = networks["network"].to_numpy()
-    places = {side: np.searchsorted(number, pairs[f"network_{side}"].to_numpy()) for side in "ab"}
-    return pairs.with_columns(networks["family"][place].alias(f"family_{side}") for side, place in places.items())
+    for side in "ab":
+        of_end = networks.select(pl.col("network", "family").name.suffix(f"_{side}"))
+        pairs = pairs.join(of_end, on=f"network_{side}", how="left", maintain_order="left")
+    return pairs
 
 
 @functools.lru_cache(maxsize=16)

@@ -47,6 +47,8 @@ COLUMNS = {
     "kind": "siblings (one family) or independent (two families)",
     "network_a": "the network at alpha = 0",
     "network_b": "the network at alpha = 1",
+    "family_a": "family of the network at alpha = 0",
+    "family_b": "family of the network at alpha = 1",
     "test_seed": "seed of the pair's own fresh test inputs, where a teacher makes them",
     "left_out": "true if one of the two networks diverged: not measured, and in no average",
     "alpha": "place on the path theta(alpha) = (1 - alpha) theta_A + alpha theta_B",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import polars as pl
 from torch import Tensor
 
 Found: TypeAlias = dict[str, Tensor]
@@ -66,3 +67,16 @@ def in_order(numbers: list[np.ndarray], parts: Parts) -> Iterator[Piece]:
             found = {}  # before the next is read
             held, found = part, part.read()
         yield Piece(launch, rows, part, found)
+
+
+@dataclass(frozen=True, eq=False)
+class LongTable:
+    """A table whose rows are made part by part, in their order.
+
+    columns: all that it has, without rows; those that a part has not are null there.
+    """
+
+    name: str
+    columns: pl.DataFrame
+    n_rows: int
+    parts: Iterator[pl.DataFrame]

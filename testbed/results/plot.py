@@ -31,10 +31,10 @@ def draw(results: Results, factor: str | None, quantity: str, ax: Axes | None) -
 
 def _against(results: Results, factor: str, quantity: str, ax: Axes) -> Axes:
     """A point, with its 95 % interval, for each level; a colour for each kind of pairs, hollow after an alignment."""
-    levels = results.measured[factor].unique().sort().to_list()
+    levels = results.levels_measured(factor)
     for number, kind in enumerate(results.kinds):
-        pairs = results.measured.filter(kind=kind)
         paths = [path for path in ("", *ALIGNMENTS) if results.has(columns.barrier(quantity, path=path))]
+        pairs = results.pairs_with(*(columns.barrier(quantity, path=path) for path in paths), kind=kind)
         for place, path in enumerate(paths):
             means = group_means(pairs, [factor], columns.barrier(quantity, path=path))
             x = np.array([levels.index(level) for level in means[factor]]) + ASIDE * place
@@ -52,7 +52,7 @@ def _against(results: Results, factor: str, quantity: str, ax: Axes) -> Axes:
 def _along(results: Results, quantity: str, ax: Axes) -> Axes:
     """The mean over pairs along the path, a colour for each kind of pairs, dashed after an alignment."""
     for number, kind in enumerate(results.kinds):
-        curves = results.curves.join(results.measured.filter(kind=kind).select("pair"), on="pair")
+        curves = results.curves.join(results.pairs_with(kind=kind).select("pair"), on="pair")
         for path in ("", *ALIGNMENTS):
             column = columns.along(quantity, path)
             if column not in curves.columns:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from testbed import columns
+from testbed import columns, run_folder
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.errors import StudyError
 from testbed.frames import to_pandas
@@ -34,7 +34,7 @@ def load(folder: str | Path) -> Results:
 
     >>> load("nowhere")
     Traceback (most recent call last):
-    testbed.errors.StudyError: nowhere is not a run folder: it has no study.toml.
+    testbed.errors.StudyError: nowhere is not a run folder: it has no study.toml and no manifest.json.
     """
     return Results.load(folder)
 
@@ -43,17 +43,17 @@ def load(folder: str | Path) -> Results:
 class Results:
     """A finished run, read back.
 
-    pairs: with the families of both networks (family_a, family_b); nothing is left out. all_curves and all_losses are
-    read as far as they are asked for, since a run may have more of them than memory; `curves` and `losses` are whole.
-    planes and soups (with the factors of their cells): None if none were asked for.
+    Tables are read as far as they are asked for, since a run may have more than memory: all_networks, all_pairs,
+    all_curves and all_losses are lazy; `networks`, `pairs`, `curves` and `losses` are whole, and hold what was left out
+    too. planes and soups (with the factors of their cells): None if none were asked for.
     """
 
     folder: Path
     study: Study
     manifest: dict[str, Any]
     columns: dict[str, dict[str, str]]
-    networks: pl.DataFrame
-    pairs: pl.DataFrame
+    all_networks: pl.LazyFrame
+    all_pairs: pl.LazyFrame
     all_curves: pl.LazyFrame
     all_losses: pl.LazyFrame
     planes: pl.DataFrame | None
@@ -61,17 +61,33 @@ class Results:
 
     def __repr__(self) -> str:
         """The question, what varied, and how much there is."""
+        counts = self.counts
         varied = ", ".join(f"{key} ({len(levels)})" for key, levels in self.study.factors.items()) or "nothing"
         return (
             f"Results of {self.folder}: {self.study.question}\n"
             f"  varied: {varied}\n"
-            f"  {len(self.networks):,} networks, {len(self.pairs):,} pairs: .networks, .pairs, .curves, .losses; "
+            f"  {counts['networks']:,} networks, {counts['pairs']:,} pairs: .networks, .pairs, .curves, .losses; "
             f".columns says what every column means; .barriers() for the means, .plot() for the figure"
         )
 
     def _repr_html_(self) -> str:
         """The same, and the mean barriers, for a notebook."""
         return f"<pre>{html.escape(repr(self))}</pre>{self.barriers()._repr_html_()}"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many networks and pairs there are, and how many of them diverged or were left out."""
+        return dict(self.manifest["counts"])
+
+    @cached_property
+    def networks(self) -> pl.DataFrame:
+        """The table of networks: a row each."""
+        return self.all_networks.collect()
+
+    @cached_property
+    def pairs(self) -> pl.DataFrame:
+        """The table of pairs: a row each, with its factors and the families of both networks."""
+        return self.all_pairs.collect()
 
     @cached_property
     def curves(self) -> pl.DataFrame:
@@ -112,7 +128,7 @@ class Results:
             for path in ("", *ALIGNMENTS):
                 column = columns.barrier(quantity, definition, path)
                 if self.has(column):
-                    means = group_means(self.measured.filter(kind=kind), ["kind", *self.groups(kind)], column)
+                    means = group_means(self.pairs_with(column, kind=kind), ["kind", *self.groups(kind)], column)
                     tables.append(means.with_columns(path=pl.lit(path or "straight")))
         table = pl.concat(tables, how="diagonal")
         factors = [key for key in self.factors if key in table.columns]
@@ -149,9 +165,8 @@ class Results:
         `results.pairs` is the table of pairs; the columns' meanings are in `results.columns["pairs"]`. An example is at
         `testbed.run_study`.
         """
+        run_folder.check(folder)
         store = Store(folder)
-        if not store.is_begun():
-            raise StudyError(f"{folder} is not a run folder: it has no study.toml.")
         manifest = store.manifest() or {}
         if not manifest.get("finished"):
             raise StudyError(f"The run in {folder} is not finished: {store.command} continues it.")
@@ -159,12 +174,13 @@ class Results:
             study = Study.make(tomllib.loads(store.read("study.toml").decode()))
         except (StudyError, ValueError) as error:  # of a folder without checksums
             raise error if isinstance(error, Damaged) else store.damaged("study.toml") from None
-        networks, pairs = (store.read_table(name) for name in ("networks", "pairs"))
+        networks, pairs = (store.table(name) for name in ("networks", "pairs"))
         curves, losses = (store.scan_table(name) for name in ("curves", "losses"))
+        if "family_a" not in pairs.collect_schema():  # of an earlier version
+            pairs = with_families(pairs, networks)
         columns = store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
         soups = store.read_table("soups") if study.measure.soups else None
-        pairs = with_families(pairs, networks)
         return cls(store.folder, study, manifest, columns, networks, pairs, curves, losses, planes, soups)
 
     @property
@@ -177,10 +193,37 @@ class Results:
         """The pairs that were measured: those with a diverged network are left out."""
         return self.pairs.filter(~pl.col("left_out")) if self.pairs["left_out"].any() else self.pairs
 
-    @property
+    def pairs_with(self, *names: str, kind: str | None = None, only: pl.Series | None = None) -> pl.DataFrame:
+        """The measured pairs, those of a kind, or `only` those of these numbers, with these of their columns.
+
+        Nothing else is read. Their numbers, cell, kind, families, factors and left_out (false) are always there; a
+        name that the table has not is not.
+        """
+        asked = {"pair", "cell", "kind", "family_a", "family_b", "left_out", *self.factors, *names}
+        pairs = self.all_pairs.filter(~pl.col("left_out")) if self.counts["pairs_left_out"] else self.all_pairs
+        pairs = pairs if kind is None else pairs.filter(kind=kind)
+        pairs = pairs if only is None else pairs.filter(pl.col("pair").is_in(only.implode()))
+        return pairs.select(name for name in self.pair_columns if name in asked).collect()
+
+    @cached_property
+    def pair_columns(self) -> list[str]:
+        """The names of the columns of pairs."""
+        return self.all_pairs.collect_schema().names()
+
+    @cached_property
     def kinds(self) -> list[str]:
         """Kinds of pairs that were measured."""
-        return [kind for kind in ("independent", "siblings") if kind in self.measured["kind"]]
+        return [kind for kind in ("independent", "siblings") if kind in self.levels_measured("kind")]
+
+    def levels_measured(self, key: str) -> list[Any]:
+        """The values of a factor, or of `cell` or `kind`, that pairs were measured at, sorted."""
+        of_pairs = self.all_pairs.filter(~pl.col("left_out")).select(pl.col(key).unique().sort())
+        return of_pairs.collect()[key].to_list()
+
+    @cached_property
+    def n_families(self) -> int:
+        """How many families of networks there are; their numbers are the ones from 0."""
+        return int(self.all_networks.select(pl.col("family").n_unique()).collect().item())
 
     def shown(self, factor: str, level: Any) -> Any:
         """A level of a factor as the tables hold it."""
@@ -197,7 +240,12 @@ class Results:
 
     def has(self, column: str) -> bool:
         """Whether the pairs have this column, with at least one value."""
-        return column in self.pairs.columns and self.pairs[column].null_count() < len(self.pairs)
+        return self._n_values.get(column, 0) > 0
+
+    @cached_property
+    def _n_values(self) -> dict[str, int]:
+        """How many pairs have a value, by column."""
+        return self.all_pairs.select(pl.all().count()).collect(engine="streaming").row(0, named=True)
 
     @property
     def _quantities(self) -> list[str]:

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,15 @@ import polars as pl
 from polars.io.plugins import register_io_source
 from torch import Tensor
 
-from testbed import memory
+from testbed import memory, run_folder
 from testbed.errors import StudyError
 from testbed.results import sealed
+from testbed.results.parts import LongTable
 from testbed.sha256 import sha256_of
 from testbed.study import Study
 
 PARTIAL = ".partial"
-IN_MEMORY = memory.ROWS_WHOLE  # rows of a table that is made whole before it is written
+IN_MEMORY = memory.TABLE_WHOLE  # numbers in a table that is made whole before it is written
 ROW_GROUP = 2**18  # rows that a reader of a longer one holds at a time
 TABLES = ("networks", "pairs", "curves", "losses", "planes", "soups")
 SHARD = re.compile(r"shards/(networks|pairs)-\d+-\d+\.safetensors")
@@ -64,7 +65,7 @@ class Store:
         """StudyError unless the folder is absent, empty, or of this very study."""
         if not self.folder.exists() or self._is_empty():
             return
-        if not self.folder.is_dir() or not self.is_begun():
+        if not self.folder.is_dir() or not run_folder.is_begun(self.folder):
             raise StudyError(f"{self.folder} exists and is not a run folder: give another --out.")
         if not self._is_of(study):
             raise StudyError(
@@ -74,10 +75,6 @@ class Store:
     def _is_empty(self) -> bool:
         """Whether nothing is there but what a kill during the very first write leaves."""
         return self.folder.is_dir() and all(path.name == f"study.toml{PARTIAL}" for path in self.folder.iterdir())
-
-    def is_begun(self) -> bool:
-        """Whether a run was begun here."""
-        return any((self.folder / name).is_file() for name in ("study.toml", "manifest.json"))
 
     def _is_of(self, study: Study) -> bool:
         """Whether study.toml is that of the study, or the manifest says that it was."""
@@ -90,7 +87,10 @@ class Store:
     @contextmanager
     def begin(self, study: Study) -> Iterator[None]:
         """Hold the folder for writing, alone; half-written files of a run that was cut off are removed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"{self.folder} cannot be made ({error.strerror}): give another --out.") from None
         held = os.open(self.folder, os.O_RDONLY)
         try:
             try:
@@ -228,22 +228,17 @@ class Store:
         table.write_parquet(buffer)
         self.write(f"{name}.parquet", buffer.getvalue())
 
-    def write_frames(self, name: str, frames: Callable[[], Iterator[pl.DataFrame]], n_rows: int) -> pl.DataFrame:
-        """Write a Parquet table whose rows are made part by part, in their order; returns its columns, without rows.
-
-        A table of more than IN_MEMORY rows is written as its parts are made, and never in memory whole.
-        """
-        if n_rows <= IN_MEMORY:
-            table = pl.concat(list(frames()), rechunk=True)
-            self.write_table(name, table)
-            return table.clear()
-        columns = next(frames()).clear()
-        source = register_io_source(lambda *_: frames(), schema=columns.schema)
-        with self._whole(f"{name}.parquet") as partial:
+    def write_long(self, table: LongTable) -> None:
+        """Write a Parquet table of parts; one of more than IN_MEMORY numbers is never in memory whole."""
+        parts = (pl.concat([table.columns, part], how="diagonal") for part in table.parts)
+        if table.n_rows * table.columns.width <= IN_MEMORY:
+            self.write_table(table.name, pl.concat(parts, rechunk=True))
+            return
+        source = register_io_source(lambda *_: parts, schema=table.columns.schema)
+        with self._whole(f"{table.name}.parquet") as partial:
             source.sink_parquet(partial, row_group_size=ROW_GROUP, maintain_order=True)
             written = sha256_of(partial)
-        self._written[f"{name}.parquet"] = written
-        return columns
+        self._written[f"{table.name}.parquet"] = written
 
     def scan_table(self, name: str) -> pl.LazyFrame:
         """A Parquet table, to be read as far as it is asked for; Damaged if it is not as it was written."""
@@ -261,6 +256,12 @@ class Store:
             raise self.damaged(file) from None
         return found
 
+    def table(self, name: str) -> pl.LazyFrame:
+        """A Parquet table; one of at most IN_MEMORY numbers is read now, a longer one as far as it is asked for."""
+        table = self.scan_table(name)
+        n_rows = table.select(pl.len()).collect().item()
+        return table if n_rows * table.collect_schema().len() > IN_MEMORY else self.read_table(name).lazy()
+
     def read_table(self, name: str) -> pl.DataFrame:
         """A whole Parquet table; Damaged if it is not as it was written."""
         try:
@@ -270,7 +271,11 @@ class Store:
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write a safetensors file, with what it is `about` and a checksum in its metadata."""
-        self.write(f"{name}.safetensors", sealed.tensor_bytes(tensors, about))
+        file = f"{name}.safetensors"
+        with self._whole(file) as partial:
+            sealed.write_tensors(partial, tensors, about)
+            written = sha256_of(partial)
+        self._written[file] = written
 
     def has_tensors(self, name: str) -> bool:
         """Whether a safetensors file is there."""

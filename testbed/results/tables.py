@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from testbed.ensemble.launch import Launch
 from testbed.ensemble.plan import Plan
 from testbed.measures.registry import MEASURES, PREDICTIONS
 from testbed.results.comparison import z_scores
-from testbed.results.parts import Parts, Piece, in_order
+from testbed.results.parts import LongTable, Part, Parts, Piece, in_order
 
 PATHS = ("", *ALIGNMENTS)
 MEASURED = tuple(columns.along(quantity, path) for path in PATHS for quantity in QUANTITIES)
@@ -27,77 +28,116 @@ NUMBERS = (columns.DIFFERENT_PERMUTATION, *(columns.distance(path) for path in P
 Arrays = dict[str, np.ndarray]
 
 
-def networks_table(plan: Plan, parts: Parts) -> pl.DataFrame:
-    """One row a network: plan, factors, final training loss, first bad step."""
-    numbers = [launch.networks["network"].to_numpy() for launch in plan.launches]
-    names = ("train_loss", "diverged_at", "stopped_at")
-    result = pl.concat(
-        pl.DataFrame({name: piece.of(piece.found[name]) for name in names}) for piece in in_order(numbers, parts)
-    ).with_columns(
-        pl.col("train_loss").fill_nan(None),
-        *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at")),
-    )
-    return pl.concat([_with_factors(plan.networks, plan), result], how="horizontal")
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The tables of a run. trained, measured: the shards of its networks and pairs; diverged: numbers of networks."""
 
+    plan: Plan
+    trained: Parts
+    measured: Parts
+    diverged: pl.Series
 
-def losses_frames(plan: Plan, parts: Parts) -> Iterator[pl.DataFrame]:
-    """One row a recorded training loss: network, step, loss; in this order, a part of the networks at a time."""
-    numbers = [launch.networks["network"].to_numpy() for launch in plan.launches]
-    steps = [
-        np.array(launch.study.training.build(launch.architecture.n_inputs).loss_steps, dtype=np.int64)
-        for launch in plan.launches
-    ]
-    for piece in in_order(numbers, parts):
-        network = numbers[piece.launch][piece.rows]
+    def __iter__(self) -> Iterator[LongTable]:
+        """Networks, losses, pairs, curves."""
+        networks = [launch.networks["network"].to_numpy() for launch in self.plan.launches]
+        pairs = [launch.pairs["pair"].to_numpy() for launch in self.plan.launches]
+        n_pairs = self.plan.n_pairs
+        n_losses = sum(len(launch.networks) * len(_loss_steps(launch)) for launch in self.plan.launches)
+        yield self._table("networks", self.networks_of, networks, self.trained, self.plan.n_networks)
+        yield self._table("pairs", self.pairs_of, pairs, self.measured, n_pairs)
+        yield self._table("curves", self.curves_of, pairs, self.measured, n_pairs * len(self.plan.study.measure.alphas))
+        yield self._table("losses", self.losses_of, networks, self.trained, n_losses)
+
+    def _table(
+        self,
+        name: str,
+        rows_of: Callable[[Piece], pl.DataFrame],
+        numbers: list[np.ndarray],
+        parts: Parts,
+        n_rows: int,
+    ) -> LongTable:
+        first = [_first_of(launch, of_launch) for launch, of_launch in enumerate(parts) if of_launch]
+        header = pl.concat([rows_of(piece).clear() for piece in first], how="diagonal")
+        return LongTable(name, header, n_rows, map(rows_of, in_order(numbers, parts)))
+
+    def networks_of(self, piece: Piece) -> pl.DataFrame:
+        """One row a network: plan, factors, final training loss, first bad step."""
+        plan = self._with_factors(self._launch(piece).networks[piece.rows])
+        names = ("train_loss", "diverged_at", "stopped_at")
+        found = pl.DataFrame({name: piece.of(piece.found[name]) for name in names}).with_columns(
+            pl.col("train_loss").fill_nan(None),
+            *(pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("diverged_at", "stopped_at")),
+        )
+        return pl.concat([plan, found], how="horizontal")
+
+    def losses_of(self, piece: Piece) -> pl.DataFrame:
+        """One row a recorded training loss: network, step, loss."""
+        launch = self._launch(piece)
+        network = launch.networks["network"][piece.rows].to_numpy()
+        steps = _loss_steps(launch)
         rows = {
-            "network": np.repeat(network, len(steps[piece.launch])),
-            "step": np.tile(steps[piece.launch], len(network)),
+            "network": np.repeat(network, len(steps)),
+            "step": np.tile(steps, len(network)),
             "loss": piece.of(piece.found["losses"]).ravel(),
         }
-        yield pl.DataFrame(rows).with_columns(pl.col("loss").fill_nan(None))
+        return pl.DataFrame(rows).with_columns(pl.col("loss").fill_nan(None))
 
+    def pairs_of(self, piece: Piece) -> pl.DataFrame:
+        """One row a pair: plan, factors, whether it is left out; barriers, z and all else that was measured."""
+        pairs = self._launch(piece).pairs[piece.rows]
+        plan = self._with_factors(pairs).with_columns(left_out=self.left_out(pairs))
+        measured = _pair_columns(self._found(piece), np.array(self.plan.study.measure.alphas), pairs)
+        return pl.concat([plan, pl.DataFrame(measured).fill_nan(None)], how="horizontal") if measured else plan
 
-def n_losses(plan: Plan) -> int:
-    """Rows of the table of losses."""
-    return sum(
-        len(launch.networks) * len(launch.study.training.build(launch.architecture.n_inputs).loss_steps)
-        for launch in plan.launches
-    )
+    def left_out(self, pairs: pl.DataFrame) -> pl.Series:
+        """Whether one of a pair's networks diverged."""
+        return pairs["network_a"].is_in(self.diverged.implode()) | pairs["network_b"].is_in(self.diverged.implode())
 
-
-def pairs_table(plan: Plan, parts: Parts, diverged: pl.Series) -> tuple[pl.DataFrame, list[str]]:
-    """One row a pair: barriers, z; and the names of what the table of curves holds.
-
-    diverged: numbers of the networks that did, whose pairs are left out.
-    """
-    alphas = np.array(plan.study.measure.alphas)
-    numbers = [launch.pairs["pair"].to_numpy() for launch in plan.launches]
-    tables = []
-    along: dict[str, None] = {}
-    for piece in in_order(numbers, parts):
-        launch = plan.launches[piece.launch]
-        found = _found(piece, launch)
-        along |= dict.fromkeys(name for name in CURVES if name in found)
-        measured = _pair_columns(found, alphas, launch.pairs[piece.rows])
-        tables.append(pl.DataFrame({"pair": numbers[piece.launch][piece.rows]} | measured).fill_nan(None))
-    diverged = diverged.implode()
-    table = _with_factors(plan.pairs, plan).with_columns(
-        left_out=pl.col("network_a").is_in(diverged) | pl.col("network_b").is_in(diverged)
-    )
-    return pl.concat([table, pl.concat(tables, how="diagonal").drop("pair")], how="horizontal"), list(along)
-
-
-def curves_frames(plan: Plan, parts: Parts, names: list[str]) -> Iterator[pl.DataFrame]:
-    """One row a pair and alpha, with these columns; in this order, a part of the pairs at a time."""
-    alphas = np.array(plan.study.measure.alphas)
-    numbers = [launch.pairs["pair"].to_numpy() for launch in plan.launches]
-    for piece in in_order(numbers, parts):
-        found = _found(piece, plan.launches[piece.launch])
-        number = numbers[piece.launch][piece.rows]
-        nothing = np.full(len(number) * len(alphas), np.nan)
+    def curves_of(self, piece: Piece) -> pl.DataFrame:
+        """One row a pair and alpha: what was measured and predicted along the path."""
+        alphas = np.array(self.plan.study.measure.alphas)
+        number = self._launch(piece).pairs["pair"][piece.rows].to_numpy()
+        found = self._found(piece)
         rows = {"pair": np.repeat(number, len(alphas)), "alpha": np.tile(alphas, len(number))}
-        rows |= {name: found[name].ravel() if name in found else nothing for name in names}
-        yield pl.DataFrame(rows).fill_nan(None)
+        rows |= {name: found[name].ravel() for name in CURVES if name in found}
+        return pl.DataFrame(rows).fill_nan(None)
+
+    def _found(self, piece: Piece) -> Arrays:
+        """What was found of pairs, nothing where all of a shard's were left out; and where the population loss is among
+        it, the measured test loss less that, in standard errors, `[n_pairs, n_alphas]`.
+        """
+        found = {name: piece.of(values) for name, values in piece.found.items() if name != "n_pairs"}
+        if columns.predicted_loss("population") not in found:
+            return found
+        z = z_scores(
+            found["test_loss"],
+            found[columns.predicted_loss("population")],
+            found["test_standard_error"],
+            found["test_skewness"],
+            self._launch(piece).study.measure.test_samples,
+        )
+        return found | {"z": z}
+
+    def _with_factors(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Networks or pairs with the factors of their cells."""
+        return rows.join(self.plan.cells, on="cell", how="left", maintain_order="left")
+
+    def _launch(self, piece: Piece) -> Launch:
+        return self.plan.launches[piece.launch]
+
+
+def _loss_steps(launch: Launch) -> np.ndarray:
+    """The steps whose losses were recorded."""
+    return np.array(launch.study.training.build(launch.architecture.n_inputs).loss_steps, dtype=np.int64)
+
+
+def _first_of(launch: int, parts: list[Part]) -> Piece:
+    """The first row of a shard; not of one whose pairs were all left out, if there is another."""
+    for part in parts:
+        found = part.read()
+        if set(found) != {"n_pairs"}:
+            break
+    return Piece(launch, slice(part.start, part.start + 1), part, found)
 
 
 def _pair_columns(found: Arrays, alphas: np.ndarray, pairs: pl.DataFrame) -> Arrays:
@@ -158,28 +198,6 @@ def _gaps(row: Arrays, pairs: pl.DataFrame) -> Arrays:
         for gap, barrier in barriers.items()
         if barrier in row
     }
-
-
-def _with_factors(rows: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    """Networks or pairs with the factors of their cells."""
-    return rows.join(plan.cells, on="cell", how="left", maintain_order="left")
-
-
-def _found(piece: Piece, launch: Launch) -> Arrays:
-    """What was found of pairs, nothing where all of a shard's were left out; and where the population loss is among it,
-    the measured test loss less that, in standard errors, `[n_pairs, n_alphas]`.
-    """
-    found = {name: piece.of(values) for name, values in piece.found.items() if name != "n_pairs"}
-    if columns.predicted_loss("population") not in found:
-        return found
-    z = z_scores(
-        found["test_loss"],
-        found[columns.predicted_loss("population")],
-        found["test_standard_error"],
-        found["test_skewness"],
-        launch.study.measure.test_samples,
-    )
-    return found | {"z": z}
 
 
 def _at_rows(values: np.ndarray, good: np.ndarray) -> np.ndarray:

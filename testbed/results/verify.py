@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.errors import StudyError
+from testbed import run_folder
 from testbed.results import sealed
 from testbed.results.store import OWN, PARTIAL, SHARD, Store
 
@@ -33,9 +33,8 @@ def verify(folder: str | Path) -> list[Checked]:
     >>> [(file.name, file.found) for file in verify(store.folder)]
     [('manifest.json', 'whole'), ('study.toml', 'whole')]
     """
+    run_folder.check(folder)
     store = Store(folder)
-    if not store.is_begun():
-        raise StudyError(f"{folder} is not a run folder: it has no study.toml and no manifest.json.")
     present = {path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file()}
     damage = store.damage()
     if "manifest.json" not in present or "manifest.json" in damage:

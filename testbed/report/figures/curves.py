@@ -25,7 +25,7 @@ def figure(results: Results) -> Figure | None:
     figure = Figure(figsize=(6.6, 0.5 + 2.1 * len(kinds)))
     axes = figure.subplots(len(kinds), len(QUANTILES), sharex=True, squeeze=False)
     for row, kind in zip(axes, kinds, strict=True):
-        pairs = results.measured.filter(kind=kind).select("pair", barrier, *results.groups(kind)).sort(barrier)
+        pairs = results.pairs_with(barrier, kind=kind).select("pair", barrier, *results.groups(kind)).sort(barrier)
         for ax, quantile in zip(row, QUANTILES, strict=True):
             pair = pairs.row(round(quantile * (len(pairs) - 1)), named=True)
             _curve(ax, results.curve_of(pair["pair"]))

@@ -17,14 +17,15 @@ SMALLEST_SHARE = 1e-6  # what is missed is drawn there where it is less
 def figure(results: Results) -> Figure | None:
     """What the grid of alphas misses of the exact training barrier, pair by pair."""
     exact_barrier = columns.barrier("exact_training")
+    grid_barrier = columns.barrier("train_loss")
     if not results.has(exact_barrier):
         return None
     figure = Figure(figsize=(4.4, 3.2))
     ax = figure.subplots()
     for kind in results.kinds:
-        pairs = results.measured.filter(kind=kind)
+        pairs = results.pairs_with(exact_barrier, grid_barrier, kind=kind)
         exact = pairs[exact_barrier].to_numpy()
-        on_grid = pairs[columns.barrier("train_loss")].to_numpy()
+        on_grid = pairs[grid_barrier].to_numpy()
         shown = exact > FLOOR
         missed = np.maximum(1 - on_grid[shown] / exact[shown], SMALLEST_SHARE)
         label = f"{kind} ({int(shown.sum()):,})"

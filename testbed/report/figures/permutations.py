@@ -45,7 +45,8 @@ def _shares(ax: mpl.axes.Axes, results: Results, kind: str) -> None:
     key, *others = results.groups(kind)
     split = others[0] if others else None
     by = [key] if split is None else [split, key]
-    shares = group_means(results.measured.filter(kind=kind), by, columns.DIFFERENT_PERMUTATION)
+    different = columns.DIFFERENT_PERMUTATION
+    shares = group_means(results.pairs_with(different, kind=kind), by, different)
     levels = shares[key].unique().sort().to_list()
     series: list[Any] = [None] if split is None else shares[split].unique().sort().to_list()
     for i, level in enumerate(series):

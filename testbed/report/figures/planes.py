@@ -82,6 +82,6 @@ def _networks(ax: mpl.axes.Axes, plane: pl.DataFrame) -> None:
 
 def _pair(results: Results, number: int) -> str:
     """A pair by its levels, or by its number where nothing varies."""
-    pair = results.pairs.filter(pair=number).row(0, named=True)
+    pair = results.all_pairs.filter(pair=number).collect().row(0, named=True)
     levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.factors)
     return plain(levels) or f"pair {number}"

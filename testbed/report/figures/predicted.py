@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 from matplotlib.figure import Figure
 
 from testbed import columns
@@ -32,10 +33,10 @@ def figure(results: Results) -> Figure | None:
     for ax, (on_grid, exact, title) in zip(axes, sides, strict=True):
         top = 0.0
         for kind in results.kinds:
-            pairs = results.measured.filter(kind=kind)
+            pairs = results.pairs_with(exact, on_grid, kind=kind)
             label = f"{kind} ({len(pairs):,})"
             ax.scatter(pairs[exact], pairs[on_grid], marker=MARKERS[kind], color=COLORS[kind], label=label, **POINTS)
-            top = max(top, *pairs[exact], *pairs[on_grid])
+            top = max(top, *pairs.select(pl.col(exact, on_grid).max().fill_null(0.0)).row(0))
         top = top or 1.0  # no pair has a barrier
         limits = (-0.03 * top, 1.05 * top)
         ax.axline((0, 0), slope=1, color="black", lw=0.8, zorder=0.5)

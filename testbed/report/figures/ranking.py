@@ -29,7 +29,7 @@ def figure(results: Results) -> Figure | None:
     groups = results.groups_of_components
     if not groups:
         return None
-    first = group_means(results.measured.filter(kind=results.kinds[0]), ["component"], results.ranked_by)
+    first = group_means(results.pairs_with(results.ranked_by, kind=results.kinds[0]), ["component"], results.ranked_by)
     order = [str(name) for name in first.sort("mean")["component"]]
     names = list(dict.fromkeys(groups.values()))
     colors = {component: f"C{names.index(group)}" for component, group in groups.items()}
@@ -46,9 +46,9 @@ def figure(results: Results) -> Figure | None:
 
 def _panel(ax: mpl.axes.Axes, results: Results, kind: str, order: list[str], colors: dict[str, str]) -> None:
     barrier = results.ranked_by
-    pairs = results.measured.filter(kind=kind)
     paths = {"": AS_TRAINED} | aligned_paths()
     shown = {path: mark for path, mark in paths.items() if results.has(columns.along(barrier, path))}
+    pairs = results.pairs_with(*(columns.along(barrier, path) for path in shown), kind=kind)
     for place, (path, mark) in enumerate(shown.items()):
         means = group_means(pairs, ["component"], columns.along(barrier, path)).to_dicts()
         rows = {str(row["component"]): row for row in means}

@@ -9,12 +9,13 @@ from testbed.report.figures.marks import color_of, plain
 from testbed.results.results import Results
 
 MOST_LINES = 16  # that a legend has room for
-MOST_NETWORKS = 100_000  # whose losses are read
+MOST_NETWORKS = 20_000  # whose losses are read
 
 
 def caption(results: Results) -> str:
     """What is drawn, and of how many networks where not of all."""
-    some = f", {MOST_NETWORKS:,} of them" if len(_good(results)) > MOST_NETWORKS else ""
+    n_good = results.counts["networks"] - results.counts["diverged"]
+    some = f", {MOST_NETWORKS:,} of them" if n_good > MOST_NETWORKS else ""
     return f"Recorded training losses of the networks that did not diverge{some}."
 
 
@@ -24,7 +25,7 @@ def figure(results: Results) -> Figure | None:
     Without factors also the 10th to 90th percentile.
     """
     keys = [key for key in results.factors if key != "ensemble.spawn_step"]
-    networks = _some(_good(results)).select("network", *keys)
+    networks = _some(_good(results, keys)).select("network", *keys)
     losses = results.all_losses.join(networks.lazy(), on="network").collect(engine="streaming")
     if not len(losses):
         return None
@@ -53,9 +54,10 @@ def figure(results: Results) -> Figure | None:
     return figure
 
 
-def _good(results: Results) -> pl.DataFrame:
-    """The networks that did not diverge."""
-    return results.networks.filter(pl.col("diverged_at").is_null())
+def _good(results: Results, keys: list[str]) -> pl.DataFrame:
+    """The networks that did not diverge: their numbers, cells and these factors."""
+    good = results.all_networks.filter(pl.col("diverged_at").is_null())
+    return good.select("network", "cell", *keys).collect()
 
 
 def _some(networks: pl.DataFrame) -> pl.DataFrame:

@@ -30,7 +30,7 @@ def figure(results: Results) -> Figure | None:
         return None
     figure = Figure(figsize=(6.6, 3.2))
     left, right = figure.subplots(1, 2)
-    levels = results.pairs[INPUTS].unique().sort().to_list()
+    levels = results.levels_measured(INPUTS)
     _every_pair(left, results, levels)
     _distances(right, results, levels)
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1, markerscale=1.5)
@@ -40,7 +40,7 @@ def figure(results: Results) -> Figure | None:
 def _every_pair(ax: mpl.axes.Axes, results: Results, levels: list[Any]) -> None:
     """Simulated against predicted, a colour for each d."""
     for i, level in enumerate(levels):
-        pairs = results.measured.filter(pl.col(INPUTS) == level)
+        pairs = results.pairs_with(PREDICTED, SIMULATED).filter(pl.col(INPUTS) == level)
         for kind in results.kinds:
             some = pairs.filter(kind=kind)
             label = f"d = {level}" if kind == results.kinds[0] else None
@@ -52,10 +52,10 @@ def _every_pair(ax: mpl.axes.Axes, results: Results, levels: list[Any]) -> None:
 
 def _distances(ax: mpl.axes.Axes, results: Results, levels: list[Any]) -> None:
     """Root mean square of simulated − predicted against d, a line for each kind of pairs and component."""
-    components = results.pairs["component"].unique().sort().to_list() if "component" in results.factors else [None]
+    components = results.levels_measured("component") if "component" in results.factors else [None]
     for kind in results.kinds:
         for line, component in zip(LINES, components, strict=False):
-            pairs = results.measured.filter(kind=kind)
+            pairs = results.pairs_with(PREDICTED, SIMULATED, kind=kind)
             pairs = pairs if component is None else pairs.filter(component=component)
             square = (pl.col(SIMULATED) - pl.col(PREDICTED)) ** 2
             rms = pairs.group_by(INPUTS).agg(square.mean().sqrt().alias("rms")).sort(INPUTS)

@@ -24,7 +24,7 @@ def figure(results: Results) -> Figure | None:
     """Histogram of z, one a pair, with the standard normal density; and its quantiles against the normal's."""
     if not results.has("z"):
         return None
-    z = results.measured["z"].drop_nulls().to_numpy()
+    z = results.pairs_with("z")["z"].drop_nulls().to_numpy()
     if len(z) < FEWEST:
         return None
     figure = Figure(figsize=(6.6, 3.3))

@@ -65,7 +65,7 @@ def test_functions_stay_and_signs_are_flipped_where_they_may_be():
 
 def test_pairs_of_a_study_are_in_one_frame(study):
     (launch,) = plan(study({"measure.alignment": ["cycle", "weights"], "measure.theory": []})).launches
-    trained = Trained.joined([train(launch, launch.networks, "auto")])
+    trained = Trained.joined(launch, [train(launch, launch.networks, "auto")])
     found = measure(launch, trained, launch.pairs, "auto")
     matched = match_all(launch.architecture, trained.params).params
     number = launch.networks["network"].to_list()

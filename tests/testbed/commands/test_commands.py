@@ -27,6 +27,10 @@ NO_NETWORKS = [
     (["run", "lazy", "--dry-run"], 0),
     (["run", "teacher_student", "--set", "training.steps=-1"], 2),
     (["run", "teacher_student", "--set", "architecture.activation='square'"], 2),  # what a prediction lacks
+    (["run", "teacher_student", "--set", "ensemble.families=10000000000"], 2),  # more than there is memory for
+    (["report", "nowhere"], 2),
+    (["compare", "nowhere", "nowhere"], 2),
+    (["verify", "nowhere"], 2),
 ]
 
 
@@ -63,6 +67,23 @@ def test_streams_that_a_scheduler_closed_are_no_error(closed):
     command = f"{closing} {sys.executable} -m testbed"
     assert subprocess.run(["bash", "-c", f"{command} studies"]).returncode == 0
     assert subprocess.run(["bash", "-c", f"{command} run nowhere.toml"]).returncode == 2
+
+
+@pytest.mark.parametrize("asked", [None, "active"])
+def test_threads_that_wait_do_not_spin_unless_they_are_told_to(asked):
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    program = (
+        "import os; from testbed.cli import main\n"
+        "try: main(['--version'])\n"
+        "finally: print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | ({} if asked is None else {"OMP_WAIT_POLICY": asked}),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == (asked or "passive")
 
 
 def test_the_version_is_that_of_the_distribution(capsys):

@@ -150,9 +150,9 @@ def test_a_plan_gives_each_network_its_samples(classes, settings):
     plan = make_plan(classes(settings | {"vary": {"ensemble.spawn_step": [0, 5]}}))
     (launch,) = plan.launches
     n_sets = {"data.shared": 16, "data.shift": 2}.get(next(iter(settings), ""), 1)
-    assert len(launch.train_sets[0]) == n_sets == plan.networks["train_set"].n_unique()
-    for a, b, set_a, set_b in plan.pairs.select("network_a", "network_b", "train_set_a", "train_set_b").rows():
-        assert (plan.networks["train_set"][a], plan.networks["train_set"][b]) == (set_a, set_b)
+    assert len(launch.train_sets[0]) == n_sets == launch.networks["train_set"].n_unique()
+    for a, b, set_a, set_b in launch.pairs.select("network_a", "network_b", "train_set_a", "train_set_b").rows():
+        assert (launch.networks["train_set"][a], launch.networks["train_set"][b]) == (set_a, set_b)
         assert set_a != set_b or not settings
     x, y = launch.train_sets
     assert x.shape == (n_sets, 30, 2) and y.shape == (n_sets, 30)
@@ -167,7 +167,7 @@ def test_students_have_samples_of_their_own_too(study):
     target = launch.teacher.architecture.to_torch(launch.teacher.params[0])(x).detach()
     torch.testing.assert_close(y, target, rtol=1e-6, atol=1e-6)
     trained = training.train(launch, launch.networks, "auto")
-    found = measure(launch, Trained.joined([trained]), launch.pairs, "auto")
+    found = measure(launch, Trained.joined(launch, [trained]), launch.pairs, "auto")
     a, b = (launch.pairs[f"network_{side}"][0] for side in "ab")
     for k, end in ((0, a), (4, b)):
         outputs = launch.architecture.to_torch(trained["params"][end].double())(torch.cat([x[a], x[b]])).detach()
@@ -180,7 +180,7 @@ def test_exact_training_losses_under_a_covariate_shift(study):
     (launch,) = make_plan(study({"data.shift": 2.0, "measure.theory": ["exact_training"]})).launches
     assert len(launch.train_sets[0]) == 2
     trained = training.train(launch, launch.networks, "auto")
-    found = measure(launch, Trained.joined([trained]), launch.pairs, "auto")
+    found = measure(launch, Trained.joined(launch, [trained]), launch.pairs, "auto")
     torch.testing.assert_close(found["exact_training_loss"], found["train_loss"], rtol=1e-9, atol=1e-12)
     sides = launch.networks["side"].to_numpy()
     first = launch.train_sets[0][launch.networks["train_set"].to_numpy(writable=True)][:, :, 0].mean(1)

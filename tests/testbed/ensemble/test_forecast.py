@@ -28,7 +28,7 @@ def counted(study: Study) -> tuple[int, int, int, int]:
 
 def planned(study: Study) -> tuple[int, int, int, int]:
     made = plan(study)
-    return len(made.cells), len(made.networks), len(made.launches), len(made.pairs)
+    return len(made.cells), made.n_networks, len(made.launches), made.n_pairs
 
 
 @pytest.mark.parametrize("case", BY_COUNTING)

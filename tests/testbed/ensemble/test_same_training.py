@@ -56,7 +56,7 @@ def test_a_snapshot_is_what_a_shorter_training_ends_in(study, settings):
     settings = settings | {"vary": {"training.snapshot": TIMES}}
     (launch,) = make_plan(study(settings)).launches
     found = training.train(launch, launch.networks, "auto")
-    measured = measure(launch, Trained.joined([found]), launch.pairs, "auto")
+    measured = measure(launch, Trained.joined(launch, [found]), launch.pairs, "auto")
     for cell, steps in enumerate(TIMES):
         (short,) = make_plan(
             study(settings | {"vary": {}, "training.steps": steps, "ensemble.spawn_step": min(10, steps)})
@@ -65,7 +65,7 @@ def test_a_snapshot_is_what_a_shorter_training_ends_in(study, settings):
         networks = torch.from_numpy((launch.networks["cell"] == cell).to_numpy())
         assert torch.equal(found["params"][networks], alone["params"])
         assert torch.equal(found["train_loss"][networks].nan_to_num(-1), alone["train_loss"].nan_to_num(-1))
-        curves = measure(short, Trained.joined([alone]), short.pairs, "auto")
+        curves = measure(short, Trained.joined(short, [alone]), short.pairs, "auto")
         pairs = torch.from_numpy((launch.pairs["cell"] == cell).to_numpy())
         for name, values in curves.items():
             if name.endswith("_check"):  # of pairs that theory computes too, one for each launch at least

@@ -29,7 +29,7 @@ def study() -> Study:
 
 def trained_launch():
     launch = plan(study()).launches[0]
-    return launch, Trained.joined([train(launch, launch.networks, "auto")])
+    return launch, Trained.joined(launch, [train(launch, launch.networks, "auto")])
 
 
 def test_both_routes_agree_on_trained_networks():

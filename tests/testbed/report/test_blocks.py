@@ -27,7 +27,7 @@ def with_barriers(results, of_level, spread=0.01):
     noise = spread * rng.standard_normal(len(pairs))
     mean = np.array([of_level[level] for level in pairs[HIDDEN]])
     changed = {name: mean + noise for name in pairs.columns if name.endswith(BARRIERS)}
-    return dataclasses.replace(results, pairs=pairs.with_columns(**changed))
+    return dataclasses.replace(results, all_pairs=pairs.with_columns(**changed).lazy())
 
 
 def test_widths_and_depths_are_two_facets(loaded):
@@ -84,7 +84,7 @@ def test_a_level_that_did_not_learn_is_crossed_out_and_the_verdict_is_given_with
     """As if the networks of width 2 had ended at the loss that they began with."""
     results = loaded("widths")
     never = pl.when(pl.col(HIDDEN) == "2").then(2.0).otherwise(pl.col("train_loss_ends"))
-    results = dataclasses.replace(results, pairs=results.pairs.with_columns(train_loss_ends=never))
+    results = dataclasses.replace(results, all_pairs=results.all_pairs.with_columns(train_loss_ends=never))
     (facet,) = [facet for facet in facets(results, HIDDEN) if "2" in facet.levels]
     shown = panels(results, facet)
     points = [point for panel in shown for series in panel.series for point in series.points]
@@ -104,7 +104,7 @@ def test_a_study_without_factors_shows_its_curves_below_its_barrier(loaded, runs
     html = (runs("alone") / "report.html").read_text(encoding="utf-8")
     answer = html[html.index('id="answer"') : html.index('id="explore"')]
     assert answer.count("<img") == 1 and html.count('href="figures/curves.pdf"') == 1
-    never = dataclasses.replace(results, pairs=results.pairs.with_columns(train_loss_ends=pl.lit(9.0)))
+    never = dataclasses.replace(results, all_pairs=results.all_pairs.with_columns(train_loss_ends=pl.lit(9.0)))
     assert [text[:26] for text in blocks(never)[0].warnings] == ["The networks did not learn"]
 
 

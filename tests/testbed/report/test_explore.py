@@ -94,7 +94,7 @@ def test_the_scripts_are_small():
 
 def test_a_run_without_pairs_has_nothing_to_explore(loaded):
     results = loaded("alone")
-    none = dataclasses.replace(results, pairs=results.pairs.with_columns(left_out=pl.lit(True)))
+    none = dataclasses.replace(results, all_pairs=results.all_pairs.with_columns(left_out=pl.lit(True)))
     assert payload(none) is None
 
 

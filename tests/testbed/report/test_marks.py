@@ -61,7 +61,7 @@ def test_no_alignment_is_lost_from_the_ranking(results):
     """The same pairs, as if the wider networks were a component."""
     name = pl.when(pl.col("architecture.hidden") == "2").then(pl.lit("baseline")).otherwise(pl.lit("wider"))
     study = results.study.model_copy(update={"component": {"width": {"wider": {"architecture.hidden": [3]}}}})
-    ranked = dataclasses.replace(results, pairs=results.pairs.with_columns(component=name), study=study)
+    ranked = dataclasses.replace(results, all_pairs=results.all_pairs.with_columns(component=name), study=study)
     with mpl.rc_context(fname=STYLE):
         figure = ranking.figure(ranked)
     labels = {text.get_text() for text in figure.legends[0].get_texts()}

@@ -29,7 +29,9 @@ def run(study, tmp_path):
 
 def with_barriers(results, change):
     """The run with other barriers in its table."""
-    return dataclasses.replace(results, pairs=results.pairs.with_columns(change(pl.col(BARRIER)).alias(BARRIER)))
+    return dataclasses.replace(
+        results, all_pairs=results.all_pairs.with_columns(change(pl.col(BARRIER)).alias(BARRIER))
+    )
 
 
 def barriers(compared):

@@ -39,12 +39,12 @@ def test_a_wrong_teacher_is_found_out(study):
     """The same measurement against the population loss of a teacher whose weights are 2 % larger."""
     (launch,) = make_plan(study(LARGE)).launches
     trained = training.train(launch, launch.networks, "auto")
-    result = measure(launch, Trained.joined([trained]), launch.pairs, "auto")
+    result = measure(launch, Trained.joined(launch, [trained]), launch.pairs, "auto")
     alphas = np.array([0.5])
     (data,) = launch.data
     teacher = kernels.Teacher(data.teacher.architecture, 1.02 * data.teacher.params)
     mistaken = dataclasses.replace(launch, data=(dataclasses.replace(data, teacher=teacher),))
-    pairs = pair_set(mistaken, Trained.joined([trained]), launch.pairs, "auto")
+    pairs = pair_set(mistaken, Trained.joined(mistaken, [trained]), launch.pairs, "auto")
     wrong = population_curve(pairs)(alphas)[:, 0]
     measured, right, error, skewness = (
         result[name][:, 1].numpy() for name in ("test_loss", "population_loss", "test_standard_error", "test_skewness")

@@ -165,7 +165,8 @@ def test_different_samples_are_measured_on_both_sets(results):
 
     plan = make_plan(results.study)
     own = (
-        plan.pairs.join(plan.cells, on="cell")
+        pl.concat(launch.pairs for launch in plan.launches)
+        .join(plan.cells, on="cell")
         .filter((pl.col("component") == "own samples") & (pl.col("kind") == "independent"))
         .row(0, named=True)
     )
@@ -266,7 +267,7 @@ def test_claims_can_name_every_column_of_numbers(raw, tmp_path, no_figures):
     classify = Study.make(raw(everything | {"architecture.activation": "relu", "architecture.hidden": [3]}, CLASSES))
     regress = Study.make(raw({"measure.permutations": True, "architecture.hidden": [2]}))
     planned = {"pair", "cell", "launch", "dataset", "kind", "network_a", "network_b", "train_set_a", "train_set_b"}
-    planned |= {"test_seed", "left_out"}
+    planned |= {"family_a", "family_b", "test_seed", "left_out"}
     found: set[str] = set()
     for k, made in enumerate((classify, regress)):
         folder = run_study(made, tmp_path / str(k)).parent
