@@ -16,13 +16,13 @@ from testbed import memory
 from testbed.data import file
 from testbed.data.file import FileData
 from testbed.ensemble.same_training import one_of_each
-from testbed.ensemble.shards import LANES, SHARD_WORK, setting_work, training_work
+from testbed.ensemble.shards import SHARD_WORK, setting_work, training_work, trainings_at_once
 from testbed.errors import StudyError
 from testbed.kinds import Extent
 from testbed.study import Study
 
 WORD = 8  # bytes of a number, nearly all of which are float64 or int64
-COPIES = 4  # of a table or of samples, while they are made, joined and cut; as measured
+COPIES = 4  # of a table, of samples or of a shard's networks, while they are made, joined and cut; as measured
 PLAN_COLUMNS = 14  # of the tables of networks and of pairs
 CURVE_COLUMNS = 4  # of a path: loss and error, on training and on test samples
 BARRIER_COLUMNS = 7  # of the table of pairs, for each of these
@@ -130,19 +130,25 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     draws_all = getattr(study.data, "shift", 0) > 0  # pairs of different sides are chosen from a list of all
     is_held = study.setting.teacher is None or backend == "reference"  # the others make a teacher's bit by bit
     columns = CURVE_COLUMNS * paths + len(study.measure.theory)
+    of_network = PLAN_COLUMNS + architecture.n_parameters
+    at_once = min(n_networks, trainings_at_once(study, extent, backend or "native"))
     numbers = {
-        NETWORKS: n_networks * (PLAN_COLUMNS + architecture.n_parameters),
+        NETWORKS: n_networks * of_network + (COPIES - 1) * at_once * of_network,
         PAIRS: of_pairs * PLAN_COLUMNS
-        + min(of_pairs * BARRIER_COLUMNS * columns, memory.TABLE_WHOLE)
-        + min(of_pairs * extent.n_alphas * columns, memory.TABLE_WHOLE)
-        + (ensemble.n_possible if draws_all else 0),
-        TRAINING: n_sets * extent.n_train * of_sample,
-        TEST: extent.n_test * of_sample if is_held else 0,
-        LOSSES: min(n_networks * n_records, max(memory.TABLE_WHOLE, LANES * n_records)),
+        + _of_table(of_pairs * BARRIER_COLUMNS * columns)
+        + _of_table(of_pairs * extent.n_alphas * columns)
+        + (COPIES * ensemble.n_possible if draws_all else 0),
+        TRAINING: COPIES * n_sets * extent.n_train * of_sample,
+        TEST: COPIES * extent.n_test * of_sample if is_held else 0,
+        LOSSES: max(_of_table(n_networks * n_records), COPIES * at_once * n_records),
+        SCHEDULE: STEP_ARRAYS * steps,
     }
-    numbers_at_once: dict[Share, float] = {share: COPIES * n for share, n in numbers.items()}
-    numbers_at_once[SCHEDULE] = STEP_ARRAYS * steps
-    return {share: WORD * n for share, n in numbers_at_once.items()}
+    return {share: float(WORD * n) for share, n in numbers.items()}
+
+
+def _of_table(n: int) -> int:
+    """What a table of n numbers takes while it is made: copies of all, or, of a longer one, less than of its parts."""
+    return COPIES * n if n <= memory.TABLE_WHOLE else memory.TABLE_WHOLE
 
 
 def _second(item: tuple[Share, float]) -> float:

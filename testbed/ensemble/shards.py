@@ -36,10 +36,15 @@ class Shard:
 
 def network_shards(launch: Launch, backend: str) -> list[Shard]:
     """The networks of a launch, cut into a few seconds' work each."""
-    size = max(LANES, int(SHARD_WORK[backend] / max(training_work(launch.study, extent(launch)), 1)) // LANES * LANES)
+    size = trainings_at_once(launch.study, extent(launch), backend)
     n_trainings = launch.networks.n_unique(["family", "sibling"])
     times = -(-len(launch.networks) // n_trainings)  # that each training is measured
     return _cut(f"shards/networks-{launch.index}", len(launch.networks), times * size)
+
+
+def trainings_at_once(study: Study, size: Extent, backend: str) -> int:
+    """How many networks a shard trains."""
+    return max(LANES, int(SHARD_WORK[backend] / max(training_work(study, size), 1)) // LANES * LANES)
 
 
 def pair_shards(launch: Launch, backend: str) -> list[Shard]:

@@ -38,7 +38,7 @@ class Tables:
     diverged: pl.Series
 
     def __iter__(self) -> Iterator[LongTable]:
-        """Networks, losses, pairs, curves."""
+        """Networks, pairs, curves, losses."""
         networks = [launch.networks["network"].to_numpy() for launch in self.plan.launches]
         pairs = [launch.pairs["pair"].to_numpy() for launch in self.plan.launches]
         n_pairs = self.plan.n_pairs
