@@ -271,11 +271,7 @@ class Store:
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write a safetensors file, with what it is `about` and a checksum in its metadata."""
-        file = f"{name}.safetensors"
-        with self._whole(file) as partial:
-            sealed.write_tensors(partial, tensors, about)
-            written = sha256_of(partial)
-        self._written[file] = written
+        self.write(f"{name}.safetensors", sealed.tensor_bytes(tensors, about))
 
     def has_tensors(self, name: str) -> bool:
         """Whether a safetensors file is there."""
