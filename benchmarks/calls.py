@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.peers import KEEP_MEMORY, LR, WORKLOADS, Workload, peak
+from benchmarks.peers import KEEP_MEMORY, LR, WORKLOADS, Workload, arrays_of, peak
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.native import compiled
 
@@ -51,12 +51,8 @@ class Row:
 
 def call_of(work: Workload, threads: int) -> Call:
     """() → what the call returns."""
-    torch.manual_seed(0)
     architecture = Architecture(work.widths)
-    x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
-    y = (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, work.widths[-1])
-    a = architecture.initial(work.n_networks, 0)
-    b = architecture.initial(work.n_networks, 1)
+    x, y, a, b = arrays_of(work)
     grid = torch.linspace(0, 1, max(work.alphas, 2))
     options: dict[str, Any] = {"backend": "native", "threads": threads}
 

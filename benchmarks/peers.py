@@ -241,14 +241,18 @@ def items_per_second(
     return calls * work.items * entry.n_networks / work.n_networks / elapsed
 
 
-def measure(work: Workload, rounds: int, busy: bool) -> list[Row]:
-    """A row per contender; rounds are interleaved, and the machine's peak is measured anew in each."""
+def arrays_of(work: Workload) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Samples x and y of a workload, and the networks that it begins with: parameters a, and b at paths' other end."""
     torch.manual_seed(0)
     architecture = Architecture(work.widths)
     x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
     y = (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, work.widths[-1])
-    a = architecture.initial(work.n_networks, 0)
-    b = architecture.initial(work.n_networks, 1)
+    return x, y, architecture.initial(work.n_networks, 0), architecture.initial(work.n_networks, 1)
+
+
+def measure(work: Workload, rounds: int, busy: bool) -> list[Row]:
+    """A row per contender; rounds are interleaved, and the machine's peak is measured anew in each."""
+    x, y, a, b = arrays_of(work)
     entries = checked_entries(work, x, y, a, b, threads=1 if busy else None)
     clock = time.process_time if busy else time.perf_counter
     rates: dict[str, list[float]] = {name: [] for name in entries}

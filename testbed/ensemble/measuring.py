@@ -41,6 +41,7 @@ class Trained:
             rows = slice(start, start + len(shard["params"]))
             params[rows], diverged_at[rows] = shard["params"], shard["diverged_at"]
             start = rows.stop
+        assert start == n, "shards of other networks, or not of all"
         return cls(params, diverged_at)
 
 

@@ -34,7 +34,14 @@ from scipy.optimize import brentq
 from scipy.special import erf
 
 from theory.layers import Array, Layers
-from theory.online.fluctuations import Fluctuations, _diffusion, _entries, _jacobian, _points, twin_fluctuations
+from theory.online.fluctuations import (
+    Fluctuations,
+    noise_points,
+    state_diffusion,
+    state_entries,
+    state_jacobian,
+    twin_fluctuations,
+)
 from theory.online.order_parameters import TwinStudents, twin_students
 
 PLATEAU = 20.0  # the time at which directions are taken
@@ -183,7 +190,7 @@ def _noise_at_border(course: _Course, amplitude: float) -> tuple[Array, Array, A
     """
     n_units, n_targets = course.n_units, course.n_targets
     solution = _along_border(course, amplitude)
-    rows, columns = _entries(2 * n_units + n_targets, n_units)
+    rows, columns = state_entries(2 * n_units + n_targets, n_units)
     state = Fluctuations(solution, rows, columns, np.zeros((1, 1, 1)))
     mine = np.flatnonzero((rows < n_units) & ((columns < n_units) | (columns >= 2 * n_units)))
     rows, columns = rows[mine], columns[mine]
@@ -191,13 +198,13 @@ def _noise_at_border(course: _Course, amplitude: float) -> tuple[Array, Array, A
     beside = np.zeros(len(mine))
     of_targets = columns >= 2 * n_units
     beside[of_targets] = _pattern(BESIDE, n_units)[rows[of_targets], columns[of_targets] - 2 * n_units]
-    points = _points(2 * n_units + n_targets)
+    points = noise_points(2 * n_units + n_targets)
     moves: list[Array] = []
     noise: list[Array] = []
     for gram, outputs in zip(solution.overlaps[:-1, 0], solution.outputs[:-1, 0], strict=True):
         arguments = (gram, outputs, course.learning_rate, course.output_rate, False)
-        moves.append(expm(STEP * odd @ _jacobian(state, *arguments)[np.ix_(mine, mine)] @ odd))
-        noise.append(odd @ _diffusion(state, *arguments, *points)[np.ix_(mine, mine)] @ odd)
+        moves.append(expm(STEP * odd @ state_jacobian(state, *arguments)[np.ix_(mine, mine)] @ odd))
+        noise.append(odd @ state_diffusion(state, *arguments, *points)[np.ix_(mine, mine)] @ odd)
     decides = odd @ _decision(solution.overlaps[-1, 0], rows, columns, n_units)
     added, slopes = np.zeros(len(moves)), np.zeros(len(moves))
     for k in range(len(moves) - 1, -1, -1):

@@ -176,17 +176,17 @@ def twin_fluctuations(
     n_units, width = along.overlaps.shape[-1], along.outputs.shape[-1]
     kept = [place[float(time)] for time in grid]
     twins = TwinStudents(grid, along.overlaps[kept], along.outputs[kept], along.teacher_outputs)
-    rows, columns = _entries(n_units, width)
+    rows, columns = state_entries(n_units, width)
     found = Fluctuations(twins, rows, columns, np.zeros((len(grid), len(rows), len(rows))))
     covariance = _of_random_starts(found, start_scale)
-    points = _points(n_units)
+    points = noise_points(n_units)
     for begin, end in itertools.pairwise(edges):
         found.covariance[grid == begin] = covariance
         at = place[float((begin + end) / 2)]
         gram, outputs = along.overlaps[at, 0], along.outputs[at, 0]
         shared = end <= spawn_time
-        jacobian = _jacobian(found, gram, outputs, learning_rate, output_rate, shared)
-        noise = _diffusion(found, gram, outputs, learning_rate, output_rate, shared, *points)
+        jacobian = state_jacobian(found, gram, outputs, learning_rate, output_rate, shared)
+        noise = state_diffusion(found, gram, outputs, learning_rate, output_rate, shared, *points)
         grown = expm(jacobian * (end - begin))
         covariance = grown @ covariance @ grown.T + (end - begin) / 2 * (grown @ noise @ grown.T + noise)
     found.covariance[grid == edges[-1]] = covariance
@@ -200,7 +200,7 @@ def _edges(times: Array, spawn_time: float, step: float) -> Array:
     return np.unique(np.concatenate([stops, *parts]))
 
 
-def _entries(n_units: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def state_entries(n_units: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which entries of the Gram matrix move, of the upper triangle; then the output weights."""
     rows, columns = np.triu_indices(n_units)
     moving = rows < 2 * width
@@ -229,7 +229,7 @@ def _flat(state: Fluctuations, gram: Array, outputs: Array) -> Array:
     return np.where(of_outputs, weights[..., np.where(of_outputs, state.rows, 0)], gram[..., state.rows, state.columns])
 
 
-def _jacobian(
+def state_jacobian(
     state: Fluctuations, gram: Array, outputs: Array, learning_rate: float, output_rate: float, shared: bool
 ) -> Array:
     """∂(dy/dt)/∂y, [n_state, n_state]."""
@@ -239,14 +239,14 @@ def _jacobian(
     return (plus - minus).T / (2 * STEP)
 
 
-def _points(n_units: int) -> tuple[Array, Array]:
+def noise_points(n_units: int) -> tuple[Array, Array]:
     """Wide normals [POINTS, n_units], and the weights [POINTS] that make averages over them those of standard ones."""
     wide = WIDTH * norm.ppf(qmc.Sobol(n_units, seed=0).random(POINTS).clip(1e-12, 1 - 1e-12))
     weights = np.exp((WIDTH**-2 - 1) / 2 * (wide**2).sum(axis=1))
     return wide, weights / weights.sum()
 
 
-def _diffusion(
+def state_diffusion(
     state: Fluctuations,
     gram: Array,
     outputs: Array,
@@ -256,7 +256,7 @@ def _diffusion(
     fields: Array,
     weights: Array,
 ) -> Array:
-    """D, the covariance of what one sample changes, times d, [n_state, n_state]; the average is over `_points`."""
+    """D, the covariance of what one sample changes, times d, [n_state, n_state]; the average is over `noise_points`."""
     values, vectors = np.linalg.eigh(gram)
     x = fields @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     width = outputs.shape[1]

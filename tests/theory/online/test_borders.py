@@ -21,7 +21,7 @@ from theory.online.borders import (
     _probability,
 )
 from theory.online.fluctuations import Fluctuations as State
-from theory.online.fluctuations import _entries, _flat, _jacobian
+from theory.online.fluctuations import _flat, state_entries, state_jacobian
 
 RATES = {"learning_rate": 1.0, "output_rate": 1.0, "start_scale": 0.5}
 
@@ -64,12 +64,12 @@ def test_the_reflection_is_a_symmetry(n_units, n_targets):
     """On the border the rates' derivative takes what is odd to what is odd, and nothing else to it."""
     course = _Course(n_units, n_targets, 60.0, 1.0, 1.0, 0.5)
     solution = _along_border(course, 0.15)
-    rows, columns = _entries(2 * n_units + n_targets, n_units)
+    rows, columns = state_entries(2 * n_units + n_targets, n_units)
     state = State(solution, rows, columns, np.zeros((1, 1, 1)))
     mine = np.flatnonzero((rows < n_units) & ((columns < n_units) | (columns >= 2 * n_units)))
     odd = _odd_part(rows[mine], columns[mine], n_units, n_targets)
     gram, outputs = solution.overlaps[-1, 0], solution.outputs[-1, 0]
-    jacobian = _jacobian(state, gram, outputs, 1.0, 1.0, False)[np.ix_(mine, mine)]
+    jacobian = state_jacobian(state, gram, outputs, 1.0, 1.0, False)[np.ix_(mine, mine)]
     np.testing.assert_allclose(odd @ jacobian, jacobian @ odd, atol=1e-6)
     np.testing.assert_allclose(odd @ odd, odd, atol=1e-12)
     np.testing.assert_allclose(odd @ _flat(state, gram, outputs)[mine], 0, atol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import erf
 
 from theory import population_path, twin_fluctuations, twin_students
-from theory.online.fluctuations import _diffusion, _flat, _jacobian, _of_random_starts, _points
+from theory.online.fluctuations import _flat, _of_random_starts, noise_points, state_diffusion, state_jacobian
 from theory.online.order_parameters import _rates
 
 
@@ -68,7 +68,7 @@ def some_state():
 def test_diffusion_is_the_covariance_of_sampled_steps(shared):
     found, gram, outputs = some_state()
     eta, eta_v, n = 0.7, 0.3, 150_000
-    computed = _diffusion(found, gram, outputs, eta, eta_v, shared, *_points(6))
+    computed = state_diffusion(found, gram, outputs, eta, eta_v, shared, *noise_points(6))
     rng = np.random.default_rng(2)
     root = np.linalg.cholesky(gram)
     own = rng.standard_normal((n, 2, 6)) @ root.T
@@ -100,7 +100,7 @@ def test_the_noise_of_specialisations_on_the_plateau(n_units, rate, output_rate)
     start, teacher = undecided(n_units), teacher_of(3 * n_units, n_units)
     found = twin_fluctuations(start, start, teacher, [20.0], learning_rate=rate, output_rate=output_rate, step=5.0)
     gram, outputs = found.twins.overlaps[0, 0], found.twins.outputs[0, 0]
-    noise = _diffusion(found, gram, outputs, rate, output_rate, False, *_points(3 * n_units))
+    noise = state_diffusion(found, gram, outputs, rate, output_rate, False, *noise_points(3 * n_units))
     overlaps = (found.rows < n_units) & (found.columns >= 2 * n_units)
     centred = np.eye(n_units) - 1 / n_units
     computed = np.trace(np.kron(centred, centred) @ noise[np.ix_(overlaps, overlaps)])
@@ -132,7 +132,7 @@ def test_the_jacobian_is_the_change_of_the_rates():
         return _flat(found, *_rates(moved[None], weights.reshape(1, 2, 2), np.ones(2), 0.7, 0.3, True))[0]
 
     expected = (rates(1e-4) - rates(-1e-4)) / 2e-4
-    np.testing.assert_allclose(_jacobian(found, gram, outputs, 0.7, 0.3, True) @ direction, expected, rtol=1e-5)
+    np.testing.assert_allclose(state_jacobian(found, gram, outputs, 0.7, 0.3, True) @ direction, expected, rtol=1e-5)
 
 
 def test_overlaps_of_random_starts():
@@ -207,7 +207,7 @@ def test_specialisations_grow_at_one_rate(n_units, n_targets, output_rate):
     start, teacher = undecided(n_units, n_targets), teacher_of(2 * n_units + n_targets, n_targets)
     found = twin_fluctuations(start, start, teacher, [40.0], learning_rate=1.0, output_rate=output_rate, step=1.0)
     gram, outputs = found.twins.overlaps[0, 0], found.twins.outputs[0, 0]
-    rates = np.sort(np.linalg.eigvals(_jacobian(found, gram, outputs, 1.0, output_rate, False)).real)[::-1]
+    rates = np.sort(np.linalg.eigvals(state_jacobian(found, gram, outputs, 1.0, output_rate, False)).real)[::-1]
     n_growing = 2 * (n_units - 1) * (n_targets - 1)
     np.testing.assert_allclose(rates[:n_growing], rates[0], rtol=1e-5)
     assert rates[0] > 0.02
