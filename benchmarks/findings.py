@@ -19,7 +19,8 @@ from testbed.report import claims_table
 from testbed.report.blocks import blocks
 from testbed.report.figures.draw import STYLE, draw
 from testbed.results import Results
-from testbed.run import folder_name, run_study
+from testbed.run import run_study
+from testbed.run_folder import folder_name
 from testbed.study import Study
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -32,19 +32,11 @@ from testbed.results.parts import Part
 from testbed.results.results import Results
 from testbed.results.store import DRAWN, Damaged, Store
 from testbed.results.tables import Tables
+from testbed.run_folder import folder_name
 from testbed.study import Study
 
 if TYPE_CHECKING:
     from distributed import Client
-
-
-def folder_name(study: str, quick: bool = False, scale: float = 1.0) -> str:
-    """The run folder of a study of this name, below runs/, where no other is asked for.
-
-    >>> folder_name("width", quick=True), folder_name("width", scale=100)
-    ('width-quick', 'width-times-100')
-    """
-    return study + ("-quick" if quick else "") + (f"-times-{scale:g}" if scale != 1 else "")
 
 
 def results_of(name: str, runs: str | Path = "runs", *, quick: bool = False) -> Results:

@@ -1,4 +1,4 @@
-"""What tells a run folder from any other; without anything that takes long to import."""
+"""What a run folder is called, and what tells it from any other; without anything that takes long to import."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from pathlib import Path
 from testbed.errors import StudyError
 
 BEGUN = ("study.toml", "manifest.json")  # files of which a run has one, or both
+
+
+def folder_name(study: str, quick: bool = False, scale: float = 1.0) -> str:
+    """The run folder of a study of this name, below runs/, where no other is asked for.
+
+    >>> folder_name("width", quick=True), folder_name("width", scale=100)
+    ('width-quick', 'width-times-100')
+    """
+    return study + ("-quick" if quick else "") + (f"-times-{scale:g}" if scale != 1 else "")
 
 
 def is_begun(folder: str | Path) -> bool:

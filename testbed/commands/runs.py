@@ -11,6 +11,7 @@ from rich.table import Table
 
 from testbed.commands.console import console
 from testbed.commands.summary import summary
+from testbed.run_folder import folder_name, is_begun
 
 if TYPE_CHECKING:
     from testbed.study import Study
@@ -55,12 +56,13 @@ class Run:
         if self.dry_run:
             _forecast(study, self.backend)
             return
-        from testbed.ensemble import bounds
-
-        bounds.check_memory([cell.study for cell in study.cells()])  # what is too large is refused before torch too
-        from testbed.run import folder_name, run_study
-
         out = self.out or Path("runs") / folder_name(path.stem, self.quick, self.scale)
+        if not is_begun(out):
+            from testbed.ensemble import bounds
+
+            bounds.check_memory([cell.study for cell in study.cells()])  # what is too large is refused before torch too
+        from testbed.run import run_study
+
         report = run_study(study, out, backend=self.backend, progress=True, cluster=self.cluster)
         summary(report)
 

@@ -200,7 +200,7 @@ class Results:
         name that the table has not is not.
         """
         asked = {"pair", "cell", "kind", "family_a", "family_b", "left_out", *self.factors, *names}
-        pairs = self.all_pairs.filter(~pl.col("left_out")) if self.counts["pairs_left_out"] else self.all_pairs
+        pairs = self.all_pairs.filter(~pl.col("left_out"))
         pairs = pairs if kind is None else pairs.filter(kind=kind)
         pairs = pairs if only is None else pairs.filter(pl.col("pair").is_in(only.implode()))
         return pairs.select(name for name in self.pair_columns if name in asked).collect()

@@ -11,7 +11,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from testbed import progress
+from testbed import memory, progress, run_study
 from testbed.cli import main
 from testbed.progress import Stages
 
@@ -159,3 +159,11 @@ def test_what_is_wrong_with_the_file_is_said_before_torch_is_loaded(name, said, 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert said in done.stderr and done.stdout == "set()\n"
+
+
+def test_a_finished_run_gets_its_page_also_where_its_study_would_be_too_large(study, tmp_path, no_figures, monkeypatch):
+    report = run_study(study(), tmp_path / "run")
+    report.unlink()
+    monkeypatch.setattr(memory, "limit", lambda: 1)
+    main(["run", str(tmp_path / "run" / "study.toml"), "--out", str(tmp_path / "run")])
+    assert report.exists()
