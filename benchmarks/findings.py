@@ -43,6 +43,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "plateau": ("permutations",),
     "locality_map": ("barrier_training_optimizer_lr",),
     "locality_field": ("ranking",),
+    "locality_whole": (),  # its figure is that of benchmarks/locality.py
     "locality_causes": ("ranking",),
     "full_length": ("ranking",),
     "boundary": ("barrier_ensemble_spawn_step",),

@@ -34,6 +34,7 @@ KERNELS = {  # with --quick
     "locality_curvature": 3,
     "locality_field": 4,
     "locality_map": 4,
+    "locality_whole": 4,
     "million": 3,
     "modulo": 21,
     "plateau": 8,
