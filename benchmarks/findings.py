@@ -63,6 +63,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "twins_spread": (),  # it has tables of benchmarks/fluctuations.py
     "locality_curvature": ("barrier_training_optimizer_lr",),
     "full_batch": ("barrier_training_snapshot",),
+    "random_order": (),  # its figure is that of benchmarks/random_order.py
 }
 
 

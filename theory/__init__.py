@@ -13,8 +13,8 @@
                   `different_order_probability` and `different_order_at` for the orders that twins end in
     structure     `cross_entropy_parts`, `feature_residuals`, `linearly_connected`, `sphere_path`, `least_segments`,
                   `common_centre`, `straight_probability`, `centre_probability`, `curvature_bound`,
-                  `expanded_path`, `loss_derivatives`, `sibling_gap`, `quadratic_spread`, `counterexample_data`,
-                  `midpoint_errors`
+                  `expanded_path`, `loss_derivatives`, `sibling_gap`, `quadratic_spread`, `random_order`,
+                  `counterexample_data`, `midpoint_errors`
 
 `layers` holds networks and the checks that all share, `symbolic` derives the simplest formulas by sympy.
 

@@ -45,6 +45,8 @@ from .structure.curvature import curvature_bound as curvature_bound
 from .structure.feature_connectivity import feature_residuals as feature_residuals
 from .structure.loss_derivatives import loss_derivatives as loss_derivatives
 from .structure.output_expansion import expanded_path as expanded_path
+from .structure.random_order import RandomOrder as RandomOrder
+from .structure.random_order import random_order as random_order
 from .structure.rebasin_counterexample import counterexample_data as counterexample_data
 from .structure.rebasin_counterexample import midpoint_errors as midpoint_errors
 from .structure.sibling_gap import quadratic_spread as quadratic_spread

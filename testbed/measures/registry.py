@@ -21,6 +21,7 @@ from testbed.measures import (
     predicted_population,
     predicted_training,
     predicted_twins,
+    random_order,
     repair,
     star,
 )
@@ -40,6 +41,7 @@ MEASURES: dict[str, Measure] = {
         repair.MEASURE,
         repair.MATCHED,
         certified.MEASURE,
+        random_order.MEASURE,
     )
 }
 PREDICTIONS: dict[str, Prediction] = {

@@ -42,6 +42,7 @@ KERNELS = {  # with --quick
     "plateau_three": 8,
     "plateau_unequal": 16,
     "proved": 12,
+    "random_order": 32,
     "rebasin": 3,
     "segments": 9,
     "smoothing": 4,

@@ -5,13 +5,14 @@ from scipy.special import erf
 
 from tests.theory.mutations import assert_every_constant_is_needed, mutation_cases
 from tests.theory.problems import close
-from tests.theory.structure import test_loss_derivatives, test_sibling_gap
+from tests.theory.structure import test_loss_derivatives, test_random_order, test_sibling_gap
 from theory.curves import polynomials, smooth_curve
 from theory.structure import (
     cross_entropy,
     curvature,
     feature_connectivity,
     loss_derivatives,
+    random_order,
     rebasin_counterexample,
     sibling_gap,
     sphere_teacher,
@@ -104,6 +105,11 @@ def check_sibling_gap():
     test_sibling_gap.test_ends_of_any_law_by_enumeration()
 
 
+def check_random_order():
+    test_random_order.test_moments_and_the_squared_loss_are_those_of_all_orders("leaky_relu", 0.2)
+    test_random_order.test_noise_is_a_share_of_the_variance()
+
+
 @mutation_cases(
     (cross_entropy, {"cross_entropy_parts"}, check_cross_entropy),
     (feature_connectivity, {"feature_residuals", "_mean_square"}, check_features),
@@ -116,6 +122,7 @@ def check_sibling_gap():
         check_derivatives,
     ),
     (sibling_gap, {"sibling_gap"}, check_sibling_gap),
+    (random_order, {"random_order", "_moments", "squared_loss", "noise"}, check_random_order),
 )
 def test_every_constant_is_needed(module, functions, check):
     assert_every_constant_is_needed(module, functions, check)

@@ -1,0 +1,132 @@
+"""Predicted beside measured: the barrier of independent networks as that of a random order of their units.
+
+    python benchmarks/random_order.py [--runs runs] [--out docs/figures/random_order.svg] [--quick] [--json]
+
+Of the study random_order (run first if it has not been), a row a component: barriers half-way (training error),
+measured and predicted from the ends (theory.random_order), that of the mean outputs over all orders alone, the order's
+share of the outputs' variance, and the error of the ends. Then what was predicted of these. Drawn: predicted against
+measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+
+from testbed.report.figures.draw import STYLE
+from testbed.results import Results
+from testbed.run import results_of
+
+MEASURED = "train_error_barrier_midpoint"
+COLUMNS = {
+    "measured": MEASURED,
+    "predicted": f"random_order_{MEASURED}",
+    "mean outputs": f"shared_by_orders_{MEASURED}",
+    "noise": "random_order_noise",
+    "ends": "train_error_ends",
+}
+PLACED = "units with a place"  # the group of components whose units are not drawn alike
+LEARNT = 0.1  # share of training samples misclassified at the ends, at most
+NAMED = ("baseline", "smoothing 0.2", "XOR", "spirals", "digits", "start × 4", "random labels", "width 4")
+
+
+def rows_of(results: Results) -> pl.DataFrame:
+    """A row a component, sorted by the measured barrier; sem: its standard error over data sets."""
+    group = results.groups_of_components
+    pairs = results.measured.with_columns(pl.col("component").cast(pl.String))
+    of_seeds = pairs.group_by("component", "data.seed").agg(
+        pl.col(column).mean().alias(name) for name, column in COLUMNS.items()
+    )
+    sem = (pl.col("measured") - pl.col("predicted")).std() / pl.len().sqrt()
+    rows = of_seeds.group_by("component").agg(pl.col(*COLUMNS).mean(), sem=sem)
+    placed = [group.get(name) == PLACED for name in rows["component"].to_list()]
+    return rows.with_columns(placed=pl.Series(placed, dtype=pl.Boolean)).sort("measured")
+
+
+def said(rows: pl.DataFrame) -> list[str]:
+    """What was predicted, and what came."""
+    learnt = rows.filter(pl.col("ends") <= LEARNT)
+    alike = learnt.filter(~pl.col("placed"))
+    measured, predicted, mean, noise = (
+        alike[name].to_numpy() for name in ("measured", "predicted", "mean outputs", "noise")
+    )
+    near = abs(predicted - measured) <= 0.01 + 0.2 * measured
+    missed = alike.filter(pl.Series(~near))["component"].to_list()
+    lines = [
+        f"{len(rows)} components, {len(learnt)} learnt, {len(alike)} of them of units drawn alike",
+        f"1: near in {near.sum()} of {len(near)} ({near.mean():.2f}); not: {', '.join(missed) or 'none'}",
+        f"2: rank correlation of predicted and measured {spearmanr(predicted, measured)[0]:.3f}",
+        f"3: mean outputs at most 0.01 in {(mean <= 0.01).sum()} of {len(mean)}",
+        f"4: rank correlation of noise and measured {spearmanr(noise, measured)[0]:.3f}",
+    ]
+    lines += [
+        "5: {component}: measured {measured:.4f}, predicted {predicted:.4f}".format(**row)
+        for row in rows.filter("placed").iter_rows(named=True)
+    ]
+    levels = rows.filter(
+        pl.col("component").is_in(["baseline", *(f"smoothing {s}" for s in (0.02, 0.05, 0.1, 0.2, 0.4))])
+    )
+    lines += [
+        "6: {component}: noise {noise:.3f}, measured {measured:.4f}, predicted {predicted:.4f}".format(**row)
+        for row in levels.sort("component").iter_rows(named=True)
+    ]
+    return lines
+
+
+def figure(rows: pl.DataFrame) -> Figure:
+    """Predicted against measured: all components, and near 0."""
+    whole = Figure(figsize=(6.6, 3.2))
+    learnt = rows.filter(pl.col("ends") <= LEARNT)
+    for ax, most in zip(whole.subplots(1, 2), (None, 0.06), strict=True):
+        largest = most or 1.05 * float(np.nanmax(learnt.select("measured", "predicted").to_numpy()))
+        ax.plot([0, largest], [0, largest], color="0.7", linewidth=0.8, zorder=0)
+        for placed, marker, label in ((False, "o", "units drawn alike"), (True, "x", "units with a place")):
+            some = learnt.filter(pl.col("placed") == placed)
+            ax.plot(some["measured"], some["predicted"], marker, color="black", markersize=3.5, label=label)
+        for row in learnt.filter(pl.col("component").is_in(NAMED)).iter_rows(named=True) if most is None else ():
+            ax.annotate(
+                row["component"],
+                (row["measured"], row["predicted"]),
+                fontsize=6.5,
+                xytext=(4, -7),
+                textcoords="offset points",
+            )
+        ax.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest))
+        ax.set(xlabel="error barrier half-way, measured", ylabel="predicted for a random order of units")
+    whole.axes[0].legend(fontsize=7)
+    return whole
+
+
+def main() -> None:
+    """Print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    docs = Path(__file__).resolve().parent.parent / "docs"
+    parser.add_argument("--out", type=Path, default=docs / "figures" / "random_order.svg")
+    parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
+    parser.add_argument("--json", action="store_true", help="one object a row")
+    options = parser.parse_args()
+    rows = rows_of(results_of("random_order", options.runs, quick=options.quick))
+    if options.json:
+        print("\n".join(json.dumps(row) for row in rows.iter_rows(named=True)))
+    else:
+        table = Table(*rows.columns, title="barriers half-way, training error", box=None)
+        for row in rows.iter_rows():
+            table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
+        Console(width=130).print(table)
+        print("\n".join(said(rows)))
+    with mpl.rc_context(fname=STYLE):
+        figure(rows).savefig(options.out, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
