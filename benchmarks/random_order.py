@@ -4,8 +4,8 @@
 
 Of the study random_order (run first if it has not been), a row a component: barriers half-way (training error),
 measured and predicted from the ends (theory.random_order), that of the mean outputs over all orders alone, the order's
-share of the outputs' variance, and the error of the ends. Then what was predicted of these. Drawn: predicted against
-measured.
+share of the outputs' variance, and the error of the ends. Then what was predicted of these, and of the components of
+smoothing how large outputs are. Drawn: predicted against measured.
 """
 
 from __future__ import annotations
@@ -17,14 +17,22 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import polars as pl
+import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
+import theory
+from kernels import reference
+from testbed.ensemble.measuring import Trained, pair_set
+from testbed.ensemble.plan import plan
+from testbed.measures.predicted import by_training_samples
 from testbed.report.figures.draw import STYLE
 from testbed.results import Results
 from testbed.run import results_of
+from testbed.study.study import BASELINE
 
 MEASURED = "train_error_barrier_midpoint"
 COLUMNS = {
@@ -36,7 +44,7 @@ COLUMNS = {
 }
 PLACED = "units with a place"  # the group of components whose units are not drawn alike
 LEARNT = 0.1  # share of training samples misclassified at the ends, at most
-NAMED = ("baseline", "smoothing 0.2", "XOR", "spirals", "digits", "start × 4", "random labels", "width 4")
+NAMED = ("smoothing 0.4", "spirals", "digits", "random labels", "20 % label noise")  # in the figure
 
 
 def rows_of(results: Results) -> pl.DataFrame:
@@ -82,6 +90,56 @@ def said(rows: pl.DataFrame) -> list[str]:
     return lines
 
 
+def sizes(results: Results) -> pl.DataFrame:
+    """Root mean squares of outputs of the smoothed components: at the ends, of their mean half-way, and of its noise.
+
+    And bent, the share of the outputs' variance at A that is not affine in the inputs. Outputs are less their mean over
+    classes, and less their mean over samples.
+    """
+    named = results.measured.with_columns(pl.col("component").cast(pl.String)).filter(
+        pl.col("component").str.starts_with("smoothing") | (pl.col("component") == BASELINE)
+    )
+    parts = []
+    for launch in plan(results.study).launches:
+        rows = named.filter(launch=launch.index)
+        if rows.is_empty():
+            continue
+        params = load_file(results.folder / f"parameters/launch-{launch.index}.safetensors")["params"].double()
+        trained = Trained(params, torch.full((len(params),), -1))
+        wanted = launch.pairs.filter(pl.col("pair").is_in(rows["pair"].implode()))
+        pairs = pair_set(launch, trained, wanted, "auto")
+        for some, x, _ in by_training_samples(pairs):
+            found = theory.random_order(*pairs[some].ends, x, launch.architecture.activation)
+            outputs = [
+                reference.forward(pairs.architecture, end[some].double(), torch.from_numpy(x).double())[0].numpy()
+                for end in (pairs.a, pairs.b)
+            ]
+            signal, noise = np.square(size(found.mean)), found.noise()
+            parts.append(
+                wanted[some.numpy()].select(
+                    "pair",
+                    ends=np.sqrt((np.square(size(outputs[0])) + np.square(size(outputs[1]))) / 2),
+                    half_way=np.sqrt(signal),
+                    noise=np.sqrt(signal * noise / (1 - noise)),
+                    bent=bent(outputs[0], x),
+                )
+            )
+    every = named.select("pair", "component").join(pl.concat(parts), on="pair")
+    return every.group_by("component").agg(pl.col("ends", "half_way", "noise", "bent").mean()).sort("component")
+
+
+def bent(outputs: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The share of their variance that no affine function of the inputs accounts for, `[n_pairs]`."""
+    basis = np.linalg.qr(np.hstack([x, np.ones((len(x), 1))]).astype(float))[0]
+    return np.asarray((size(outputs - basis @ (basis.T @ outputs)) / size(outputs)) ** 2)
+
+
+def size(outputs: np.ndarray) -> np.ndarray:
+    """Their root mean square, less their means over classes and over samples, `[n_pairs]`."""
+    centred = outputs - outputs.mean(2, keepdims=True)
+    return np.asarray(np.sqrt(np.square(centred - centred.mean(1, keepdims=True)).mean((1, 2))))
+
+
 def figure(rows: pl.DataFrame) -> Figure:
     """Predicted against measured: all components, and near 0."""
     whole = Figure(figsize=(6.6, 3.2))
@@ -93,13 +151,10 @@ def figure(rows: pl.DataFrame) -> Figure:
             some = learnt.filter(pl.col("placed") == placed)
             ax.plot(some["measured"], some["predicted"], marker, color="black", markersize=3.5, label=label)
         for row in learnt.filter(pl.col("component").is_in(NAMED)).iter_rows(named=True) if most is None else ():
-            ax.annotate(
-                row["component"],
-                (row["measured"], row["predicted"]),
-                fontsize=6.5,
-                xytext=(4, -7),
-                textcoords="offset points",
-            )
+            where = {"xytext": (4, -7), "textcoords": "offset points", "fontsize": 6.5}
+            if row["predicted"] > 0.5 * largest:
+                where |= {"xytext": (-5, -2), "ha": "right"}
+            ax.annotate(row["component"], (row["measured"], row["predicted"]), **where)
         ax.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest))
         ax.set(xlabel="error barrier half-way, measured", ylabel="predicted for a random order of units")
     whole.axes[0].legend(fontsize=7)
@@ -115,7 +170,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the study shrunk to a few seconds")
     parser.add_argument("--json", action="store_true", help="one object a row")
     options = parser.parse_args()
-    rows = rows_of(results_of("random_order", options.runs, quick=options.quick))
+    results = results_of("random_order", options.runs, quick=options.quick)
+    rows = rows_of(results)
     if options.json:
         print("\n".join(json.dumps(row) for row in rows.iter_rows(named=True)))
     else:
@@ -124,6 +180,9 @@ def main() -> None:
             table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
         Console(width=130).print(table)
         print("\n".join(said(rows)))
+        print("root mean squares of outputs, and the share of their variance that is not affine in the inputs:")
+        for row in sizes(results).iter_rows(named=True):
+            print("{component}: ends {ends:.2f}, half-way {half_way:.2f}, noise {noise:.2f}; {bent:.3f}".format(**row))
     with mpl.rc_context(fname=STYLE):
         figure(rows).savefig(options.out, metadata={"Date": None})
 

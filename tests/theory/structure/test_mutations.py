@@ -106,7 +106,7 @@ def check_sibling_gap():
 
 
 def check_random_order():
-    test_random_order.test_moments_and_the_squared_loss_are_those_of_all_orders("leaky_relu", 0.2)
+    test_random_order.test_moments_and_the_squared_loss_are_those_of_all_orders("leaky_relu", 0.2, True)
     test_random_order.test_noise_is_a_share_of_the_variance()
 
 
