@@ -201,7 +201,17 @@ def _edges(times: Array, spawn_time: float, step: float) -> Array:
 
 
 def state_entries(n_units: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which entries of the Gram matrix move, of the upper triangle; then the output weights."""
+    """Which entries of the Gram matrix move, of the upper triangle; then the output weights.
+
+    Args:
+        n_units: of both students and the teacher.
+        width: of one student.
+
+    Example:
+        >>> rows, columns = state_entries(3, 1)  # two students of one unit, and a teacher of one
+        >>> list(zip(rows.tolist(), columns.tolist()))  # w·w, w·w', w·w*, w'·w', w'·w*, v, v'
+        [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (0, -1), (1, -1)]
+    """
     rows, columns = np.triu_indices(n_units)
     moving = rows < 2 * width
     outputs = np.arange(2 * width)
@@ -232,7 +242,23 @@ def _flat(state: Fluctuations, gram: Array, outputs: Array) -> Array:
 def state_jacobian(
     state: Fluctuations, gram: Array, outputs: Array, learning_rate: float, output_rate: float, shared: bool
 ) -> Array:
-    """∂(dy/dt)/∂y, [n_state, n_state]."""
+    """∂(dy/dt)/∂y, [n_state, n_state].
+
+    Args:
+        state: whose numbers y are.
+        gram: overlaps of all units, [n, n].
+        outputs: the students' output weights, [2, width].
+        learning_rate: of the first layer.
+        output_rate: of the second.
+        shared: whether both students see the same samples.
+
+    Example:
+        >>> teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
+        >>> same = twin_fluctuations(teacher, teacher, teacher, [1.0], learning_rate=0.5)
+        >>> gram, outputs = np.ones((3, 3)), np.ones((2, 1))  # all is learnt: what is off comes back, or stays
+        >>> bool((np.linalg.eigvals(state_jacobian(same, gram, outputs, 0.5, 0.5, True)).real < 1e-6).all())
+        True
+    """
     near = _perturbed(state, gram, outputs)
     changes = _flat(state, *_rates(*near, state.twins.teacher_outputs, learning_rate, output_rate, shared))
     plus, minus = np.split(changes, 2)
@@ -240,7 +266,13 @@ def state_jacobian(
 
 
 def noise_points(n_units: int) -> tuple[Array, Array]:
-    """Wide normals [POINTS, n_units], and the weights [POINTS] that make averages over them those of standard ones."""
+    """Wide normals [POINTS, n_units], and the weights [POINTS] that make averages over them those of standard ones.
+
+    Example:
+        >>> points, weights = noise_points(2)
+        >>> bool(np.allclose(weights @ points**2, 1, atol=0.01)), bool(np.allclose(weights @ points**4, 3, atol=0.1))
+        (True, True)
+    """
     wide = WIDTH * norm.ppf(qmc.Sobol(n_units, seed=0).random(POINTS).clip(1e-12, 1 - 1e-12))
     weights = np.exp((WIDTH**-2 - 1) / 2 * (wide**2).sum(axis=1))
     return wide, weights / weights.sum()
@@ -256,7 +288,17 @@ def state_diffusion(
     fields: Array,
     weights: Array,
 ) -> Array:
-    """D, the covariance of what one sample changes, times d, [n_state, n_state]; the average is over `noise_points`."""
+    """D, the covariance of what one sample changes, times d, [n_state, n_state].
+
+    Arguments are those of `state_jacobian`; the average is over `fields` with `weights` (`noise_points`).
+
+    Example:
+        >>> teacher = [([[1.0, 0.0]], None), ([[1.0]], None)]
+        >>> same = twin_fluctuations(teacher, teacher, teacher, [1.0], learning_rate=0.5)
+        >>> gram, outputs = np.ones((3, 3)), np.ones((2, 1))  # all is learnt: there is no error, and no noise
+        >>> bool(abs(state_diffusion(same, gram, outputs, 0.5, 0.5, True, *noise_points(3))).max() < 1e-20)
+        True
+    """
     values, vectors = np.linalg.eigh(gram)
     x = fields @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     width = outputs.shape[1]
