@@ -4,8 +4,8 @@
 
 Of the study random_order (run first if it has not been), a row a component: barriers half-way (training error),
 measured and predicted from the ends (theory.random_order), that of the mean outputs over all orders alone, the order's
-share of the outputs' variance, and the error of the ends. Then what was predicted of these, and of the components of
-smoothing how large outputs are. Drawn: predicted against measured.
+share of the outputs' variance, the error of the ends, and barriers of the loss. Then what was predicted of these, and
+of the components of smoothing how large outputs are. Drawn: predicted against measured.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ COLUMNS = {
     "mean outputs": f"shared_by_orders_{MEASURED}",
     "noise": "random_order_noise",
     "ends": "train_error_ends",
+    "loss": "train_loss_barrier_midpoint",
+    "loss predicted": "random_order_train_loss_barrier_midpoint",
 }
 PLACED = "units with a place"  # the group of components whose units are not drawn alike
 LEARNT = 0.1  # share of training samples misclassified at the ends, at most
@@ -76,6 +78,8 @@ def said(rows: pl.DataFrame) -> list[str]:
         f"3: mean outputs at most 0.01 in {(mean <= 0.01).sum()} of {len(mean)}",
         f"4: rank correlation of noise and measured {spearmanr(noise, measured)[0]:.3f}",
     ]
+    off = alike.filter((pl.col("loss predicted") / pl.col("loss") - 1).abs() > 0.2)["component"].to_list()
+    lines.append(f"losses: within a fifth in {len(alike) - len(off)} of {len(alike)}; not: {', '.join(off) or 'none'}")
     lines += [
         "5: {component}: measured {measured:.4f}, predicted {predicted:.4f}".format(**row)
         for row in rows.filter("placed").iter_rows(named=True)
