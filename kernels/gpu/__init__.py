@@ -63,7 +63,7 @@ def name() -> str:
 
 
 def on(device: torch.device) -> contextlib.AbstractContextManager:
-    """Makes a GPU the current one, on which Triton launches; of a CPU (interpreted kernels) nothing.
+    """Makes a GPU the current one, on which Triton launches; with a CPU (interpreted kernels) nothing happens.
 
     >>> import torch
     >>> with on(torch.device("cpu")):
@@ -71,7 +71,12 @@ def on(device: torch.device) -> contextlib.AbstractContextManager:
     """
     import torch
 
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    from kernels.gpu.digest import remember
+
+    remember()
+    return torch.cuda.device(device)
 
 
 def refusal(problem: TrainingProblem | PathProblem) -> str:

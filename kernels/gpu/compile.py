@@ -26,6 +26,7 @@ from triton.runtime.driver import driver
 from kernels.cores import cores
 from kernels.gpu import launch
 from kernels.gpu.cost import Cost, Gpu, cost
+from kernels.gpu.digest import remember
 from kernels.gpu.layouts import Layout
 from kernels.gpu.plan import Plan, plan
 from kernels.gpu.shapes import multiply_adds
@@ -79,6 +80,7 @@ def standing_in(name: str) -> Iterator[None]:
     """Triton believes in a GPU of this kind ("sm_90", "gfx942"). Kernels may then be compiled (`warmup`), never
     launched.
     """
+    remember()
     before = getattr(driver, "_active", None)
     driver.set_active(_StandIn(name))
     try:
@@ -137,6 +139,7 @@ def _compiled(
             compile_kernel(problem, target)
             yield key
         return
+    remember()  # once, and not in every process
     workers = pool(min(processes or cores(), len(todo)))
     keys = {workers.submit(_compile, pickle.dumps(problem), target): key for key, problem in todo.items()}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -63,6 +64,7 @@ class Run:
             bounds.check_memory([cell.study for cell in study.cells()])  # what is too large is refused before torch too
         from testbed.run import run_study
 
+        gc.freeze()  # what was imported stays: no collection of garbage needs to go through all of it again
         report = run_study(study, out, backend=self.backend, progress=True, cluster=self.cluster)
         summary(report)
 

@@ -56,13 +56,13 @@ def tried(backend: str, plan: Plan) -> str:
 
 
 def problems(launch: Launch) -> list[TrainingProblem | PathProblem]:
-    """All kinds of work that the kernels do for a launch, for one network of each of its cells.
+    """All kinds of work that the kernels do for a launch, for one network of each of its cells, with parameters 0.
 
     Trainings, with the mask of a pruning too, and paths on every source of samples.
     """
     networks = launch.networks.unique("cell", keep="first", maintain_order=True)
     architecture = launch.architecture
-    params = launch.initial(networks)
+    params = torch.zeros(len(networks), architecture.n_parameters, dtype=launch.dtype)
     data = launch.train_sets or launch.teacher
     assert data is not None
     first = np.zeros(len(networks), dtype=np.int64)
