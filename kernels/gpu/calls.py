@@ -15,6 +15,7 @@ from kernels.gpu.memory import paths as memory_paths
 from kernels.gpu.memory import training as memory_training
 from kernels.gpu.plan import Plan, kind, n_datasets, options
 from kernels.gpu.registers import paths, training
+from kernels.gpu.shapes import LARGE
 from kernels.problem import PathProblem, Samples, TrainingProblem
 from kernels.training import SGD
 
@@ -104,6 +105,8 @@ class TrainingState:
             "stopped_at": torch.full((n,), -1, dtype=torch.int64, device=params.device),
             **tables(problem.samples, plan.layout, params),
         }
+        if plan.net.clamps:
+            arrays["x"] = arrays["x"] / LARGE
         counts: dict[str, int] = {}
         if plan.layout.name == "memory":
             arrays |= ties(problem.tied, theta)

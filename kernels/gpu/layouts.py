@@ -28,7 +28,9 @@ MOST_NUMBERS = 80  # of 32 bits that a lane of a program in tiles holds of a net
 MOST_HELD = 112  # of a network, its gradient and its moments, where products are those of tensor cores
 FEW_HELD = 40  # a program of one warp whose lanes hold no more of them has room beside two others
 FEW_PARKED = 78  # the same of four warps, with the weights between hidden layers in shared memory
+MOST_UNPARKED = 200  # numbers of a lane above which it is worth half a turn to have its weights in shared memory
 MOST_WARPS = 8  # of a program
+FEW_SAMPLES = 16  # that a program takes at a time then, and where products are not those of tensor cores
 FEW_COLUMNS = 7  # inputs that columns are better for than a matrix on tensor cores, padded to 16
 
 
@@ -120,12 +122,13 @@ def explain_layout(
     reason = f"{live} numbers of 32 bits do not fit the {MOST_REGISTERS} registers of a lane"
     if wide:
         reason = f"more than {MOST_ENDS} inputs"
-    return dataclasses.replace(_in_tiles(shape, words, moments, reason, tensor_cores), most_columns=most_columns)
+    tiles = _in_tiles(shape, words, moments, reason, tensor_cores, training is not None)
+    return dataclasses.replace(tiles, most_columns=most_columns)
 
 
-def _in_tiles(shape: Net, words: int, moments: int, why: str, tensor_cores: bool) -> Layout:
+def _in_tiles(shape: Net, words: int, moments: int, why: str, tensor_cores: bool, trains: bool) -> Layout:
     """One network a program, of as many warps as its numbers of 32 bits ask for; beside each lie its gradient and
-    `moments` more.
+    `moments` more (a network that is not trained gets as many warps).
 
     Chosen by measurement (docs/gpu.md): with fewer warps the step loop spills, with more they do each other's work.
     """
@@ -143,7 +146,13 @@ def _in_tiles(shape: Net, words: int, moments: int, why: str, tensor_cores: bool
     else:
         few = warps == 1 and (held <= FEW_HELD or not tensor_cores)
     registers = 168 if few else MOST_REGISTERS
-    return Layout("tiles", 1, 1, warps, TURN if tensor_cores else 16, registers, reason)
+    turn = TURN if tensor_cores else FEW_SAMPLES
+    shape = dataclasses.replace(shape, warps=warps)
+    unparked = trains and tensor_cores and not shape.fits(TURN)
+    if unparked and held / warps > MOST_UNPARKED and shape.fits(FEW_SAMPLES):
+        turn = FEW_SAMPLES
+        reason += f", {turn} samples at a time, so that shared memory has room for its weights"
+    return Layout("tiles", 1, 1, warps, turn, registers, reason)
 
 
 def _special(architecture: Architecture, training: Training | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from kernels.gpu.layouts import Layout, explain_layout, padded_parameters
-from kernels.gpu.shapes import MOST_ENDS, Batch, Net, Optimizer, net
+from kernels.gpu.shapes import MOST_ENDS, TURN, Batch, Net, Optimizer, net
 from kernels.network import Architecture
 from kernels.problem import PathProblem, Samples, TrainingProblem
 from kernels.streams import permutation_rounds
@@ -88,7 +88,13 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
     layout = explain_layout(problem.architecture, settings, device or kind(), dtype, _special(problem))
     shape = _net(problem.architecture, layout)
     if isinstance(problem, TrainingProblem):
-        return Plan(layout, shape, training_batch(problem, layout), compiled_optimizer(problem))
+        clamps = dtype is torch.float32 and (device or kind()) == "cuda" and problem.samples.teacher is None
+        shape = dataclasses.replace(shape, clamps=clamps and shape.clamped)
+        optimizer = compiled_optimizer(problem)
+        # a multiplication less for every parameter, but where registers are short it costs more (docs/gpu.md)
+        short = shape.warps >= 4 or (shape.lanes and shape.n_hidden > 1)
+        optimizer = dataclasses.replace(optimizer, scaled=optimizer.plain and not short)
+        return Plan(layout, shape, training_batch(problem, layout), optimizer)
     return Plan(layout, shape, path_batch(problem, layout))
 
 
@@ -256,4 +262,5 @@ def _net(architecture: Architecture, layout: Layout) -> Net:
         layout.warps,
         layout.precision,
         layout.most_columns,
+        TURN if layout.lanes else layout.turn,
     )

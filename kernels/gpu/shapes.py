@@ -17,7 +17,8 @@ SOURCE = hashlib.sha256(b"".join(Path(path).read_bytes() for path in (__file__, 
 
 MOST_ENDS = 32  # inputs, outputs whose loops are unrolled
 SHARED = 99 * 1024  # bytes of shared memory that a program may have on every GPU since sm_80
-TURN = 32  # samples that a program of tiles takes at a time
+TURN = 32  # samples that a program of tiles takes at a time, if its weights have room beside them
+LARGE = 2.0**64  # the unit of values that multiply-adds clamp to 0 … 1: a power of two, so that it rounds nothing
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Net:
     skips: tuple[bool, ...]  # for each affine layer, whether its input is added to its activation
     wide: bool  # whether the first weight is a matrix, as those between hidden layers are, and not a column an input
     precision: str  # of `tl.dot`: "ieee", or "tf32x3", three products of tensor cores to float32's precision
+    turn: int = TURN  # samples that a program of tiles takes at a time
     parks: bool = True  # whether its weights may be parked: not a teacher's, beside those of a network
+    clamps: bool = False  # whether inputs, biases of the first layer and its values are in units of LARGE: `clamped`
     source: str = SOURCE
 
     @property
@@ -85,6 +88,13 @@ class Net:
         return not self.lanes and self.n_hidden > 1 and self.n_outputs == 1 and self.activation == "relu"
 
     @property
+    def clamped(self) -> bool:
+        """One hidden layer of relu in lanes, and one output: a multiply-add of NVIDIA GPUs can clamp its result to
+        0 … 1 for nothing, which is relu for values in units of LARGE, and the gradients need no more than their signs.
+        """
+        return self.lanes and self.factored and self.activation == "relu"
+
+    @property
     def apart(self) -> bool:
         """Whether products in tiles have room for a sum of their factors' rests beside that of their leading bits: a
         warp then holds 16 rows of a layer, and waits for fewer products.
@@ -96,12 +106,16 @@ class Net:
         """Whether weights between hidden layers lie in shared memory during a step (tiles, where all warps of a program
         read them there anyway), and leave the registers to what else a lane holds.
         """
-        if self.lanes or self.warps < 4 or not self.parks:
-            return False
+        return not self.lanes and self.warps >= 4 and self.parks and self.fits(self.turn)
+
+    def fits(self, turn: int) -> bool:
+        """Whether shared memory holds the weights between hidden layers, and what else a turn of so many samples
+        needs.
+        """
         layers = self.padded[0 if self.wide else 1 : -1]
         numbers = sum(into * out for into, out in pairwise(layers))
-        rows = sum(layers[:-1]) + (0 if self.wide else self.n_inputs)  # of TURN samples, kept for the backward pass
-        return 4 * (numbers + TURN * rows) + 2**14 + 2**10 <= SHARED  # and the outputs' terms, or a layer's errors
+        rows = sum(layers[:-1]) + (0 if self.wide else self.n_inputs)  # of samples, kept for the backward pass
+        return 4 * (numbers + turn * rows) + 2**14 + 2**10 <= SHARED  # and the outputs' terms, or a layer's errors
 
     @property
     def degree(self) -> float:
@@ -161,6 +175,7 @@ def net(
     warps: int = 1,
     precision: str = "ieee",
     most_columns: int = MOST_ENDS,
+    turn: int = TURN,
 ) -> Net:
     """The compile-time form of an architecture; hidden widths are padded to a power of two, in tiles at least 16. In
     tiles the first weight of more than `most_columns` inputs is one matrix.
@@ -185,6 +200,7 @@ def net(
         skips=architecture.skips,
         wide=not lanes and architecture.n_inputs > most_columns,
         precision=precision,
+        turn=turn,
     )
 
 
@@ -214,7 +230,7 @@ class Optimizer:
     """What an optimizer compiles to: kind sgd, adam or adamw; whether momentum, weight decay or a mask occur at all.
 
     held, tied, rated, clipped, stops: whether parameters are held, are one with others, have rates of their own,
-    gradients clipped, networks stopped (memory layout alone).
+    gradients clipped, networks stopped (memory layout alone). scaled: whether gradients come with the rate in them.
     """
 
     kind: str
@@ -227,6 +243,12 @@ class Optimizer:
     rated: bool = False
     clipped: bool = False
     stops: bool = False
+    scaled: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether a step is θ ← θ − η g and nothing else."""
+        return self == Optimizer("sgd", momentum=False, nesterov=self.nesterov, decay=False, masked=False)
 
 
 def multiply_adds(architecture: Architecture, training: bool = True) -> int:

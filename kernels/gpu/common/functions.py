@@ -11,12 +11,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from kernels.gpu import shapes
+
 SQRT_HALF = tl.constexpr(0.70710678118654752440)
 SQRT_TWO_OVER_PI = tl.constexpr(0.79788456080286535588)
 ONE_OVER_SQRT_TWO_PI = tl.constexpr(0.39894228040143267794)
 LOG_SERIES = tl.constexpr((2 / 23, 2 / 21, 2 / 19, 2 / 17, 2 / 15, 2 / 13, 2 / 11, 2 / 9, 2 / 7, 2 / 5, 2 / 3))
 NAN_STAYS = tl.constexpr(tl.PropagateNan.ALL)  # of `tl.maximum`: a NaN is not hidden by the other operand
 INFINITY = tl.constexpr(float("inf"))
+LARGE = tl.constexpr(shapes.LARGE)
+SMALL = tl.constexpr(1 / shapes.LARGE)
 
 
 @triton.jit
@@ -108,6 +112,12 @@ def activate(z, NET: tl.constexpr):
     else:
         tl.static_assert(False, "kernels/gpu/common/functions.py: activate() does not know this activation")
     return h, gate
+
+
+@triton.jit
+def clamped(a, b, c):
+    """a · b + c, and 0 below 0, and 1 above 1: one instruction of NVIDIA GPUs (`registers.lanes`). NaN becomes 0."""
+    return tl.minimum(tl.maximum(a * b + c, 0.0), 1.0)
 
 
 @triton.jit

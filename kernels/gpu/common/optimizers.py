@@ -58,15 +58,27 @@ def adam(p, g, m, v, rate, correction_2, settings):
 
 
 @triton.jit
+def step_scale(scale, lr, schedule, step, n_steps, OPTIMIZER: tl.constexpr):
+    """What a step's sums are multiplied by: one over the number of samples, `scale`, or that times the rate, with which
+    `update` then has nothing to do.
+    """
+    if OPTIMIZER.scaled:
+        return scale * (lr * tl.load(schedule + RATE_FACTOR * n_steps + step))
+    else:
+        return scale
+
+
+@triton.jit
 def update(
     theta, grads, moment_1, moment_2, mask, where, exists,
     lr, momentum, weight_decay, settings, schedule, step, n_steps, OPTIMIZER: tl.constexpr,
 ):  # fmt: skip
     """New parameters and optimizer state, tuples in the order of the parameters.
 
-    moment_1, moment_2: velocity or Adam's moments, empty where the optimizer has none; mask: pointer to bytes, one
-    per parameter of each network; where, exists: places of the parameters, and which of them exist; lr, momentum,
-    weight_decay: per network; settings: what `load_settings` gives; schedule: pointer to the array described above.
+    grads: what `step_scale` was a factor of; moment_1, moment_2: velocity or Adam's moments, empty where the optimizer
+    has none; mask: pointer to bytes, one per parameter of each network; where, exists: places of the parameters, and
+    which of them exist; lr, momentum, weight_decay: per network; settings: what `load_settings` gives; schedule:
+    pointer to the array described above.
     """
     theta_out, moment_1_out, moment_2_out = (), (), ()
     factor = tl.load(schedule + RATE_FACTOR * n_steps + step)
@@ -83,7 +95,9 @@ def update(
                 p = p * (1.0 - rate * expand(weight_decay, p))
             else:
                 g = g + expand(weight_decay, p) * p
-        if OPTIMIZER.kind == "sgd":
+        if OPTIMIZER.scaled:
+            p = p - g
+        elif OPTIMIZER.kind == "sgd":
             velocity = moment_1[k] if OPTIMIZER.momentum else p
             p, velocity = sgd(p, g, velocity, rate, expand(momentum, p), OPTIMIZER)
             if OPTIMIZER.momentum:

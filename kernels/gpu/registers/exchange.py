@@ -3,6 +3,8 @@
 `kernels.gpu.registers.tiles` has a function of each name that puts it into shared memory, or takes it up from there.
 """
 
+# Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
+# ruff: noqa: RUF005
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -10,17 +12,29 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from kernels.gpu.common.functions import LARGE, SMALL
+
 
 @triton.jit
 def parked(theta, NET: tl.constexpr):
-    """Parameters as `forward` and `backward` take them."""
-    return theta
+    """Parameters as `forward` and `backward` take them; where multiply-adds clamp, biases in units of `LARGE`."""
+    return scaled_biases(theta, SMALL, NET) if NET.clamps else theta
 
 
 @triton.jit
 def unparked(theta, NET: tl.constexpr):
     """Parameters in registers again; theta: what `parked` gave."""
-    return theta
+    return scaled_biases(theta, LARGE, NET) if NET.clamps else theta
+
+
+@triton.jit
+def scaled_biases(theta, scale, NET: tl.constexpr):
+    """Parameters with the biases of the first layer times `scale`."""
+    values = ()
+    for k in tl.static_range(len(theta)):
+        factor = scale if NET.biases and k == NET.columns else 1.0
+        values = values + (theta[k] * factor,)
+    return values
 
 
 @triton.jit

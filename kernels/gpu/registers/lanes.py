@@ -13,7 +13,7 @@ from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.runtime.jit import constexpr_function
 
-from kernels.gpu.common import optimizers
+from kernels.gpu.common import functions, optimizers
 from kernels.gpu.common.dialect import in_gluon
 from kernels.gpu.registers import axes, paths, training
 
@@ -88,7 +88,16 @@ def expand(value, like):
         return value
 
 
+@gluon.jit
+def clamped(a, b, c):
+    """a · b + c, clamped to 0 … 1."""
+    return gl.inline_asm_elementwise(
+        "fma.rn.sat.f32 $0, $1, $2, $3;", "=f,f,f,f", [a, b, c], dtype=gl.float32, is_pure=True, pack=1
+    )
+
+
 PLACED = {
+    functions.clamped: clamped,
     axes.unit_axis: unit_axis,
     axes.item_axis: item_axis,
     axes.outputs_axis: outputs_axis,

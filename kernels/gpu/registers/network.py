@@ -1,4 +1,4 @@
-"""Forward and backward pass of one network, or of a block of networks, inside a kernel.
+"""Forward pass of one network, or of a block of networks, inside a kernel, and what both passes are made of.
 
 Two layouts share this code. Values of a layer are [units, items], and the layouts differ in what an item is:
 
@@ -18,7 +18,7 @@ Units are padded to `padded` with zeros; zeros stay zeros under every update.
 """
 
 # Triton compiles no unpacking, and a tuple may grow in its unrolled loops:
-# ruff: noqa: RUF005, SIM108
+# ruff: noqa: RUF005
 # mypy: ignore-errors
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.gpu.common.functions import activate, add_gated, gated
+from kernels.gpu.common.functions import LARGE, activate, add_gated, clamped, gated
 from kernels.gpu.registers.axes import as_inputs, as_layer, as_outputs, inputs_axis, outputs_axis, unit_axis
-from kernels.gpu.registers.exchange import gate_of, input_of, kept
+from kernels.gpu.registers.exchange import input_of, kept
 
 
 @triton.jit
@@ -131,8 +131,16 @@ def zeros(theta):
 
 @triton.jit
 def first_layer(theta, x, NET: tl.constexpr):
-    """Pre-activations of the first hidden layer from the inputs x (what `exchange.kept_inputs` gave)."""
-    if NET.wide:
+    """Pre-activations of the first hidden layer from the inputs x (what `exchange.kept_inputs` gave); where
+    multiply-adds clamp, their relu in units of `LARGE`.
+    """
+    if NET.clamps:
+        last: tl.constexpr = NET.n_inputs - 1
+        z = theta[NET.n_inputs] if NET.biases else tl.zeros_like(theta[0])
+        for i in tl.static_range(last + 0):
+            z = theta[i] * input_of(x, i, NET) + z
+        z = clamped(theta[last], input_of(x, last, NET), z)
+    elif NET.wide:
         z = affine(theta, x, NET, 1)
     else:
         z = theta[0] * input_of(x, 0, NET)
@@ -141,6 +149,16 @@ def first_layer(theta, x, NET: tl.constexpr):
         for i in tl.static_range(1, NET.n_inputs + 0):
             z = theta[i] * input_of(x, i, NET) + z
     return z
+
+
+@triton.jit
+def first_values(theta, x, NET: tl.constexpr):
+    """Values of the first hidden layer, and their gates; where multiply-adds clamp, in units of `LARGE`."""
+    z = first_layer(theta, x, NET)
+    if NET.clamps:
+        return z, z > 0
+    else:
+        return activate(z, NET)
 
 
 @triton.jit
@@ -208,6 +226,8 @@ def readout(theta, h, NET: tl.constexpr):
     outputs = ()
     for o in tl.static_range(NET.n_outputs + 0):
         out = tl.sum(h * theta[NET.rows + o], axis=0, keep_dims=True)
+        if NET.clamps:
+            out *= LARGE
         if NET.biases:
             out += theta[NET.rows + NET.n_outputs + o]
         outputs = outputs + (out,)
@@ -220,7 +240,7 @@ def forward(theta, x, NET: tl.constexpr):
 
     theta: what `exchange.parked` gave; x: what `exchange.kept_inputs` gave.
     """
-    pair = activate(first_layer(theta, x, NET), NET)
+    pair = first_values(theta, x, NET)
     h = ()
     gates = (pair[1],)
     for layer in tl.static_range(2, NET.n_hidden + 1):
@@ -229,86 +249,3 @@ def forward(theta, x, NET: tl.constexpr):
         gates = gates + (pair[1],)
     h = h + (pair[0],)
     return readout(theta, h[NET.n_hidden - 1], NET), h, gates
-
-
-@triton.jit
-def backward(theta, sums, x, h, gates, derivative, NET: tl.constexpr):
-    """Adds to `sums` what the samples at hand contribute to the gradient.
-
-    derivative: of the loss by the outputs, a tuple (what `exchange.at_units` gave). Returns the sums, in the order of
-    the parameters.
-    """
-    top: tl.constexpr = NET.n_hidden
-    rows, biases, upper = (), (), ()
-    for o in tl.static_range(NET.n_outputs + 0):
-        row = sums[NET.rows + o]
-        if NET.factored and NET.degree > 0:
-            row = row  # follows from the sums of the columns
-        else:
-            row = add_row(row, derivative[o] * h[top - 1], NET)
-        rows = rows + (row,)
-        if NET.biases:
-            biases = biases + (add_row(sums[NET.rows + NET.n_outputs + o], derivative[o], NET),)
-    value = derivative[0]  # ∂L/∂h of the top hidden layer; where the output's row is factored out, without it
-    if not NET.factored and not NET.factored_top:
-        value = derivative[0] * theta[NET.rows]
-        for o in tl.static_range(1, NET.n_outputs + 0):
-            value += derivative[o] * theta[NET.rows + o]
-    gate = gates[top - 1]
-    error = 1.0  # a factor of value, the same for all units
-    for layer in tl.static_range(NET.n_hidden + 0, 1, -1):
-        below = h[layer - 2]
-        weight = theta[NET.hidden(layer)]
-        total = sums[NET.hidden(layer)]
-        bias = ()
-        if NET.factored_top and layer == top:
-            if NET.biases:
-                bias = (add_row(sums[NET.hidden(layer) + 1], gate.to(value.dtype) * value, NET),)
-            total = add_factored(total, value, gate, below, NET)
-            error = value
-            value = back_factored(weight, theta[NET.rows], gate, NET)
-        else:
-            value = value * error
-            error = 1.0
-            if NET.biases:
-                bias = (add_vector(sums[NET.hidden(layer) + 1], value, 1.0, gate, NET),)
-            total = add_matrix(total, value, gate, below, NET)
-            value = back(weight, gated(value, gate), NET)
-        upper = (total,) + bias + upper
-        gate = gate_of(gates[layer - 2], below, NET)
-    columns = ()
-    if NET.wide:
-        columns = columns + (add_matrix(sums[0], value * error, gate, x, NET),)
-    else:
-        for i in tl.static_range(NET.n_inputs + 0):
-            columns = columns + (add_vector(sums[i], value, input_of(x, i, NET) * error, gate, NET),)
-    if NET.biases:
-        columns = columns + (add_vector(sums[NET.columns], value, error, gate, NET),)
-    return columns + upper + rows + biases
-
-
-@triton.jit
-def gradient(theta, sums, scale, NET: tl.constexpr):
-    """The mean gradient from the sums over the step's samples; `scale` is one over their number."""
-    result = ()
-    if NET.factored:
-        n_columns: tl.constexpr = NET.n_inputs + NET.biases
-        row = theta[NET.rows]
-        for k in tl.static_range(n_columns):
-            result = result + (row * scale * sums[k],)
-        if NET.degree > 0:
-            inner = theta[0] * sums[0]
-            for k in tl.static_range(1, n_columns):
-                inner += theta[k] * sums[k]
-            result = result + (inner * (scale / NET.degree),)
-        else:
-            result = result + (sums[NET.rows] * scale,)
-        if NET.biases:
-            result = result + (sums[NET.rows + 1] * scale,)
-    else:
-        for k in tl.static_range(len(sums)):
-            total = sums[k] * scale
-            if NET.factored_top and (k >= NET.hidden(NET.n_hidden) and k < NET.rows):
-                total = sums[k] * (theta[NET.rows] * scale)
-            result = result + (total,)
-    return result

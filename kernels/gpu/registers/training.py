@@ -13,11 +13,12 @@ import triton.language as tl
 
 from kernels.gpu.common.functions import finite
 from kernels.gpu.common.losses import sample_loss, unit
-from kernels.gpu.common.optimizers import load_settings, update
+from kernels.gpu.common.optimizers import load_settings, step_scale, update
 from kernels.gpu.common.streams import seed_key
 from kernels.gpu.registers.axes import at_samples, item_axis
 from kernels.gpu.registers.exchange import at_units, kept_inputs, parked, unparked
-from kernels.gpu.registers.network import backward, forward, gradient, load, places, store, zeros
+from kernels.gpu.registers.gradients import backward, gradient, lost
+from kernels.gpu.registers.network import forward, load, places, store, zeros
 from kernels.gpu.registers.samples import chosen, epoch_keys, fresh, positions, table
 
 
@@ -37,6 +38,7 @@ def turn(start, loss, sums, theta, source, NET: tl.constexpr, BATCH: tl.constexp
     """
     x, y, teacher, data_set, key, step, begin, count, keys, n_samples, low_bits, high_bits = source
     rows = chosen(start, begin, key, step, keys, n_samples, low_bits, high_bits, NET, BATCH)
+    samples = ()  # of a turn, loaded first: then ptxas keeps them in uniform registers, which have no banks
     for u in tl.static_range(BATCH.unroll + 0):
         position = positions(start, u, NET, BATCH)
         in_batch = position < count
@@ -44,6 +46,9 @@ def turn(start, loss, sums, theta, source, NET: tl.constexpr, BATCH: tl.constexp
             inputs, labels = fresh(key, step, position, teacher, loss.dtype, BATCH)
         else:
             inputs, labels = table(x, y, rows[u], data_set, n_samples, in_batch, NET, BATCH)
+        samples = samples + ((inputs, labels, in_batch),)
+    for u in tl.static_range(BATCH.unroll + 0):
+        inputs, labels, in_batch = samples[u]
         inputs = kept_inputs(inputs, NET)
         outputs, h, gates = forward(theta, inputs, NET)
         value, derivative = sample_loss(outputs, labels, BATCH)
@@ -127,17 +132,25 @@ def train(
                 loss, sums = turn(start, loss, sums, theta, source, NET, BATCH)
         scale = 1.0 / count.to(rate.dtype)
         loss *= scale * unit(BATCH)
-        diverged = tl.where((diverged < 0) & ~finite(loss), step, diverged)
-        if step == due:
-            tl.store(losses + record.to(tl.int64) * n_networks + network, loss, mask=valid)
-            record += 1
-            due += record_every
+        if not NET.clamps:
+            diverged = first_bad(diverged, loss, step)
+            if step == due:
+                tl.store(losses + record.to(tl.int64) * n_networks + network, loss, mask=valid)
+                record += 1
+                due += record_every
         theta = unparked(theta, NET)
-        grads = gradient(theta, sums, scale, NET)
+        grads = gradient(theta, sums, step_scale(scale, rate, schedule, step, n_steps, OPTIMIZER), NET)
         theta, moment_1, moment_2 = update(
             theta, grads, moment_1, moment_2, mask, where, exists,
             rate, friction, decay, numbers, schedule, step, n_steps, OPTIMIZER,
         )  # fmt: skip
+        if NET.clamps:  # only now is it known
+            loss += lost(theta, NET)
+            diverged = first_bad(diverged, loss, step)
+            if step == due:
+                tl.store(losses + record.to(tl.int64) * n_networks + network, loss, mask=valid)
+                record += 1
+                due += record_every
 
     store(parameters, where, exists, theta, valid, NET)
     if OPTIMIZER.kind != "sgd" or OPTIMIZER.momentum:
@@ -145,6 +158,12 @@ def train(
     if OPTIMIZER.kind != "sgd":
         store(second_moments, where, exists, moment_2, valid, NET)
     tl.store(diverged_at + network, diverged, mask=valid)
+
+
+@triton.jit
+def first_bad(diverged, loss, step):
+    """The first step with a loss that is not finite, or −1."""
+    return tl.where((diverged < 0) & ~finite(loss), step, diverged)
 
 
 @triton.jit

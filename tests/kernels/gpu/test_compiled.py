@@ -8,6 +8,8 @@ kernels: the compiler's own branch for each thread.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -32,14 +34,14 @@ def run(call, **options) -> None:
     ptx.run(kernel.asm["ptx"], arrays, call.programs, kernel.metadata.shared)
 
 
-def trained(problem, **options):
-    """The state after all steps of the compiled training kernel."""
+def trained(problem, chosen=None, **options):
+    """The state after all steps of the training kernel compiled to a plan; None: its own."""
     from kernels.gpu import launch
     from kernels.gpu.calls import TrainingState
     from kernels.gpu.plan import plan
 
     everything = slice(0, len(problem.params))
-    chosen = plan(problem, "cuda")
+    chosen = chosen or plan(problem, "cuda")
     state = TrainingState.begin(problem, chosen, everything, launch.initial(problem), launch.schedule_of(problem))
     run(state.call(0, problem.training.steps, "cuda"), **options)
     return state
@@ -93,6 +95,30 @@ def test_a_diverging_network_is_marked_at_its_step_and_no_other_is(case):
     state, want = trained(problem), reference.train(problem)
     assert want.diverged_at[1] >= 0 and want.diverged_at[0] == want.diverged_at[2] == -1
     assert torch.equal(state.arrays["diverged_at"], want.diverged_at)
+
+
+@pytest.mark.parametrize("parameter", [0, 33, 50, 64])  # of 2-16-1: weight and bias of the first layer, of the second
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_parameter_that_is_not_finite_is_marked_at_its_step(parameter, value):
+    """Clamped values hide it from the loss."""
+    problem = make("lanes, full", n=3, steps=5)
+    problem.params[1, parameter] = value
+    state, want = trained(problem), reference.train(problem)
+    assert torch.equal(state.arrays["diverged_at"], want.diverged_at) and want.diverged_at.tolist() == [-1, 0, -1]
+    assert not state.arrays["losses"][0, 1].isfinite()
+
+
+@pytest.mark.parametrize("case", ["lanes, full", "lanes, group, two data sets"])
+def test_clamped_values_are_relus_bit_for_bit(case):
+    """In units of a power of two nothing is rounded that would not be without."""
+    from kernels.gpu.plan import plan
+
+    problem = make(case)
+    chosen = plan(problem, "cuda")
+    other = dataclasses.replace(chosen, net=dataclasses.replace(chosen.net, clamps=False))
+    state, want = trained(problem), trained(problem, other)
+    assert chosen.net.clamps and torch.equal(state.params, want.params)
+    assert torch.equal(state.arrays["losses"], want.arrays["losses"])
 
 
 def test_without_fused_multiply_adds_it_is_as_right():

@@ -27,7 +27,8 @@ def arithmetic(i: Instruction, v: list[np.ndarray]) -> np.ndarray:
             return v[0] * v[1] + v[2]
         case "fma":  # rounded once: 64 bits hold a product of two float32, and long double more than a float64 does
             wide = np.float64 if kind == "f32" else np.longdouble
-            return (v[0].astype(wide) * v[1].astype(wide) + v[2].astype(wide)).astype(v[0].dtype)
+            result = (v[0].astype(wide) * v[1].astype(wide) + v[2].astype(wide)).astype(v[0].dtype)
+            return np.fmin(np.fmax(result, 0), 1) if "sat" in i.parts else result  # NaN becomes 0
         case "div" if not floating:
             quotient = np.abs(v[0].astype(np.int64)) // np.maximum(np.abs(v[1].astype(np.int64)), 1)
             return (quotient * np.sign(v[0].astype(np.int64)) * np.sign(v[1].astype(np.int64))).astype(v[0].dtype)
