@@ -89,11 +89,11 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
     shape = _net(problem.architecture, layout)
     if isinstance(problem, TrainingProblem):
         clamps = dtype is torch.float32 and (device or kind()) == "cuda" and problem.samples.teacher is None
+        clamps = clamps and batch_size > 1  # one sample a step is less work than the biases
         shape = dataclasses.replace(shape, clamps=clamps and shape.clamped)
         optimizer = compiled_optimizer(problem)
-        # a multiplication less for every parameter, but where registers are short it costs more (docs/gpu.md)
-        short = shape.warps >= 4 or (shape.lanes and shape.n_hidden > 1)
-        optimizer = dataclasses.replace(optimizer, scaled=optimizer.plain and not short)
+        # a multiplication less for every parameter; of deep networks it costs more in registers (docs/gpu.md)
+        optimizer = dataclasses.replace(optimizer, scaled=optimizer.plain and shape.lanes and shape.n_hidden == 1)
         return Plan(layout, shape, training_batch(problem, layout), optimizer)
     return Plan(layout, shape, path_batch(problem, layout))
 

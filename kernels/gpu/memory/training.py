@@ -11,7 +11,7 @@ import triton.language as tl
 
 from kernels.gpu.common.functions import finite
 from kernels.gpu.common.losses import unit
-from kernels.gpu.common.optimizers import CLIP_NORM, LABEL_SMOOTHING, STOP_BELOW, load_settings, step_scale, update
+from kernels.gpu.common.optimizers import CLIP_NORM, LABEL_SMOOTHING, STOP_BELOW, load_settings, update
 from kernels.gpu.common.streams import seed_key
 from kernels.gpu.memory.network import STRIDE, backward, columns
 from kernels.gpu.memory.samples import sample_losses
@@ -104,7 +104,6 @@ def train(
         if OPTIMIZER.clipped:
             norm = scale * tl.sqrt(squared_norm(grads, mask, trainable, tied, NET, OPTIMIZER))
             scale = scale * tl.minimum(1.0, numbers[CLIP_NORM] / (norm + 1e-6))
-        scale = step_scale(scale, rate, schedule, step, n_steps, OPTIMIZER)
         for start in range(0, NET.n_parameters, STRIDE):
             index, exists = columns(start, NET.n_parameters, STRIDE)
             theta = tl.load(parameters + index, mask=exists, other=0.0)

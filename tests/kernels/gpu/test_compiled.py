@@ -70,6 +70,20 @@ def test_training(case):
     compare(make(case) if case.startswith("lanes") else make(case, n=3, steps=5))
 
 
+@pytest.mark.slow
+def test_sixteen_samples_a_turn():
+    """Where shared memory has room for all weights only then; and not for paths, which need less."""
+    from kernels.gpu.plan import plan
+    from tests.kernels.problems import paths, problem
+
+    five = (2, 64, 64, 64, 64, 64, 1)
+    trains = problem(five, dtype=torch.float32, n_samples=33, n=2, steps=3)
+    chosen = plan(trains, "cuda")
+    assert chosen.layout.turn == chosen.batch.tile == 16 and chosen.net.parked
+    assert plan(paths(five, dtype=torch.float32), "cuda").layout.turn == 32
+    compare(trains)
+
+
 @pytest.mark.parametrize("case", [case for case in PATHS if "teacher" not in case])
 def test_paths(case):
     from kernels.gpu import launch
