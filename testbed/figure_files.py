@@ -56,13 +56,14 @@ def drawing(style: Path) -> Iterator[Callable[[Figure, Sequence[str]], Callable[
     pool = processes(min(cores(), MOST), _ready)
 
     def begin(figure: Figure, kinds: Sequence[str]) -> Callable[[], Images]:
-        begun: Future[Images] = pool.submit(_saved, pickle.dumps(figure), kinds, style)
+        content = pickle.dumps(figure)
+        begun: Future[Images] = pool.submit(_saved, content, kinds, style)
 
         def images() -> Images:
             try:
                 return begun.result()
             except BrokenProcessPool:  # it was killed, for memory perhaps
-                return saved(figure, kinds, style)
+                return saved(pickle.loads(content), kinds, style)
 
         return images
 

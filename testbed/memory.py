@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 from pathlib import Path
@@ -24,6 +25,19 @@ def limit() -> int:
     with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says "max"
         limits.append(int(CGROUP.read_text()))
     return min(limits)
+
+
+def give_back() -> None:
+    """Have the C library return to the system what it keeps for later; nothing where it has no such function.
+
+    Arrays of some megabytes are kept, and what is freed between others is not used by a larger one: a run would come to
+    hold twice what it needs.
+
+    >>> give_back()
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
 
 
 def readable(n_bytes: float) -> str:

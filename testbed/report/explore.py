@@ -109,9 +109,12 @@ def _with_room(pairs: pl.DataFrame) -> np.ndarray:
     families = pairs.select("family_a", "family_b").to_numpy()
     for cell in np.unique(cells):
         rows = np.flatnonzero(cells == cell)
-        _, first = np.unique(families[rows], return_index=True)  # of the numbers in their order, two a pair
-        met = np.bincount(first // 2, minlength=len(rows)).cumsum()
-        held[rows] = met <= MOST_FAMILIES
+        numbers = families[rows].ravel()  # two a pair
+        place = np.arange(len(numbers))
+        first = np.empty(numbers.max() + 1, int)
+        first[numbers[::-1]] = place[::-1]  # of a number that comes again the place that is assigned last
+        is_new = first[numbers] == place
+        held[rows] = is_new.reshape(-1, 2).sum(1).cumsum() <= MOST_FAMILIES
     return held
 
 

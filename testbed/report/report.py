@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from testbed import memory
 from testbed.figure_files import Images, drawing
 from testbed.report import explore, sentences, soups, svg, tables
 from testbed.report.blocks import Block, blocks
@@ -31,9 +33,14 @@ def write_report(folder: str | Path) -> Path:
         results = Results.load(folder)
         store = Store(folder)
         answer = blocks(results)
-        begun = {name: (drawn, begin(drawn.figure, _kinds(name))) for name, drawn in draw(results, answer)}
+        begun = {}
+        for name, drawn in draw(results, answer):
+            begun[name] = (_about(name, drawn), begin(drawn.figure, _kinds(name)))
+            del drawn
+            gc.collect()  # a figure refers to itself, and one of a million points has hundreds of megabytes
+            memory.give_back()
         told = without_figures(results, answer)  # meanwhile
-        figures = {name: _written(store, name, drawn, images()) for name, (drawn, images) in begun.items()}
+        figures = {name: about | {"svg": _written(store, name, images())} for name, (about, images) in begun.items()}
     store.write("report.html", page(told, answer, figures).encode())
     store.add_drawn()
     return store.folder / "report.html"
@@ -99,14 +106,14 @@ def _kinds(name: str) -> tuple[str, ...]:
     return IN_FOLDER if name.startswith(ANSWERS) else (*IN_FOLDER, "svg")
 
 
-def _written(store: Store, name: str, drawn: Drawn, images: Images) -> dict[str, Any]:
-    """A figure, written to the folder; its name, caption, alt text, width in pixels, and SVG for the page."""
+def _about(name: str, drawn: Drawn) -> dict[str, Any]:
+    """What the page says of a figure: its name, caption, alt text, and width in pixels."""
+    width = round(96 * drawn.figure.get_size_inches()[0])
+    return {"name": name, "caption": drawn.caption, "alt": drawn.alt, "width": width}
+
+
+def _written(store: Store, name: str, images: Images) -> str:
+    """A figure, written to the folder; its SVG for the page."""
     for kind in IN_FOLDER:
         store.write(f"figures/{name}.{kind}", images[kind])
-    return {
-        "name": name,
-        "caption": drawn.caption,
-        "alt": drawn.alt,
-        "width": round(96 * drawn.figure.get_size_inches()[0]),
-        "svg": base64.b64encode(images.get("svg", b"")).decode(),
-    }
+    return base64.b64encode(images.get("svg", b"")).decode()

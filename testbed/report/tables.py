@@ -69,9 +69,10 @@ def barrier_table(results: Results) -> dict[str, Any]:
     rows = []
     for kind in results.kinds:
         by = ["kind", *results.groups(kind)]
-        pairs = results.pairs_with(*ends, *barriers, kind=kind)
-        averages = pairs.group_by(by).agg(pl.col([*ends, *barriers]).mean())
-        means = group_means(pairs, by, columns.barrier(main)).join(averages, on=by, maintain_order="left")
+        means = group_means(results.pairs_with(columns.barrier(main), kind=kind), by, columns.barrier(main))
+        for name in [*ends, *barriers]:  # one at a time: all of a million pairs take hundreds of megabytes
+            average = results.pairs_with(name, kind=kind).group_by(by).agg(pl.col(name).mean())
+            means = means.join(average, on=by, maintain_order="left")
         for row in means.to_dicts():
             levels = [str(row[key]) if key in by else "all" for key in results.factors]
             numbers = [interval(row) if name == columns.barrier(main) else number(row[name]) for name in barriers]

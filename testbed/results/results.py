@@ -240,12 +240,15 @@ class Results:
 
     def has(self, column: str) -> bool:
         """Whether the pairs have this column, with at least one value."""
-        return self._n_values.get(column, 0) > 0
+        if column not in self._has:
+            is_there = column in self.pair_columns
+            self._has[column] = is_there and self.all_pairs.select(pl.col(column).count()).collect().item() > 0
+        return self._has[column]
 
     @cached_property
-    def _n_values(self) -> dict[str, int]:
-        """How many pairs have a value, by column."""
-        return self.all_pairs.select(pl.all().count()).collect(engine="streaming").row(0, named=True)
+    def _has(self) -> dict[str, bool]:
+        """What `has` found, a column at a time: all of a million pairs take hundreds of megabytes."""
+        return {}
 
     @property
     def _quantities(self) -> list[str]:

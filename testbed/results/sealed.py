@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 ENTRY = "lmc-testbed"
@@ -45,17 +46,19 @@ def json_fields(content: bytes) -> dict[str, Any]:
     return fields
 
 
-def tensor_bytes(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
-    """A safetensors file of these tensors, which says what it is about.
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write a safetensors file of these tensors, which says what it is about; no copy of them is made.
 
-    >>> import torch
-    >>> tensors, about = tensors_of(tensor_bytes({"x": torch.ones(2)}, {"name": "ones"}))
+    >>> import tempfile, torch
+    >>> path = Path(tempfile.mkdtemp()) / "ones"
+    >>> write_tensors(path, {"x": torch.ones(2)}, {"name": "ones"})
+    >>> tensors, about = tensors_of(path.read_bytes())
     >>> tensors["x"], about
     (tensor([1., 1.]), {'name': 'ones'})
     """
     tensors = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
     entry = json.dumps(about | {"sha256": _of_tensors(tensors, about)}, sort_keys=True)
-    return save(tensors, metadata={ENTRY: entry})
+    save_file(tensors, path, metadata={ENTRY: entry})
 
 
 def tensors_of(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:

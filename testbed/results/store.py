@@ -33,6 +33,7 @@ from testbed.study import Study
 
 PARTIAL = ".partial"
 IN_MEMORY = memory.TABLE_WHOLE  # numbers in a table that is made whole before it is written
+KEPT = 2**22  # numbers in a table that is read once and kept
 ROW_GROUP = 2**18  # rows that a reader of a longer one holds at a time
 TABLES = ("networks", "pairs", "curves", "losses", "planes", "soups")
 SHARD = re.compile(r"shards/(networks|pairs)-\d+-\d+\.safetensors")
@@ -257,10 +258,10 @@ class Store:
         return found
 
     def table(self, name: str) -> pl.LazyFrame:
-        """A Parquet table; one of at most IN_MEMORY numbers is read now, a longer one as far as it is asked for."""
+        """A Parquet table; one of at most KEPT numbers is read now, a longer one as far as it is asked for."""
         table = self.scan_table(name)
         n_rows = table.select(pl.len()).collect().item()
-        return table if n_rows * table.collect_schema().len() > IN_MEMORY else self.read_table(name).lazy()
+        return table if n_rows * table.collect_schema().len() > KEPT else self.read_table(name).lazy()
 
     def read_table(self, name: str) -> pl.DataFrame:
         """A whole Parquet table; Damaged if it is not as it was written."""
@@ -271,7 +272,11 @@ class Store:
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write a safetensors file, with what it is `about` and a checksum in its metadata."""
-        self.write(f"{name}.safetensors", sealed.tensor_bytes(tensors, about))
+        file = f"{name}.safetensors"
+        with self._whole(file) as partial:
+            sealed.write_tensors(partial, tensors, about)
+            written = sha256_of(partial)
+        self._written[file] = written
 
     def has_tensors(self, name: str) -> bool:
         """Whether a safetensors file is there."""
