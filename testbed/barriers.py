@@ -260,8 +260,8 @@ def _pairs(n_a: int, n_b: int | None) -> list[tuple[int, int]]:
 def _origin(rows: list[tuple[int, int]], params: torch.Tensor) -> Origin:
     """Where pairs within one list of networks come from: that list is their cell."""
     a, b = np.array(rows).T
-    one_cell = np.zeros(len(params), int)
-    return Origin(np.zeros(len(rows), int), a, b, Networks(params, np.arange(len(params)), one_cell, one_cell))
+    networks = Networks(params, np.arange(len(params)), np.zeros(len(params), int))
+    return Origin(np.zeros(len(rows), int), a, b, lambda cell: networks)
 
 
 def samples_of(data: Any, architecture: Architecture, loss: str | None) -> Samples:

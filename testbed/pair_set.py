@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -65,30 +65,27 @@ class HeldOut(Short):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Networks(Short):
-    """Networks of one launch: params `[n_networks, n_parameters]`; number, cell and train_set int64 `[n_networks]`."""
+    """Networks of one cell, in the order of their numbers.
+
+    params `[n_networks, n_parameters]`; number and train_set int64 `[n_networks]`.
+    """
 
     params: Tensor
     number: np.ndarray
-    cell: np.ndarray
     train_set: np.ndarray
-
-    def of_cell(self, cell: int) -> Networks:
-        """Those of one cell, in the order of their numbers."""
-        rows = np.flatnonzero(self.cell == cell)
-        return Networks(self.params[rows], self.number[rows], self.cell[rows], self.train_set[rows])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Origin(Short):
     """Where pairs come from: int64 `[n_pairs]`, the cell, and the numbers of networks a and b.
 
-    networks: all of the launch that did not diverge.
+    of_cell: gives all networks of a cell that did not diverge.
     """
 
     cell: np.ndarray
     a: np.ndarray
     b: np.ndarray
-    networks: Networks
+    of_cell: Callable[[int], Networks]
 
     def __getitem__(self, rows: Rows) -> Origin:
         array_rows = rows.numpy() if is_tensor(rows) else rows

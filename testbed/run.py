@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 import kernels
+from testbed import memory
 from testbed.ensemble import backend as backends
 from testbed.ensemble import bounds, cluster_shards, planes, soups
 from testbed.ensemble.cluster import connected
@@ -216,8 +217,9 @@ class _Runner:
                     self.stages.set("networks", before + size * done / max(total, 1))  # no steps: 0
 
                 with self._timed("training"):
-                    networks = launch.networks[shard.start : shard.stop]
+                    networks = launch.networks_at(slice(shard.start, shard.stop))
                     self.store.write_tensors(shard.name, train(launch, networks, self.backend, within), about)
+                memory.give_back()
             self.stages.set("networks", before + size)
 
     def _measure(self, launch: Launch) -> None:
@@ -226,9 +228,10 @@ class _Runner:
             about = self._about(shard)
             if not self._has(shard, about):
                 with self._timed("measuring and theory"):
-                    pairs = launch.pairs[shard.start : shard.stop]
+                    pairs = launch.pairs_at(slice(shard.start, shard.stop))
                     found = measure(launch, trained, pairs, self.backend, self.crew)
                     self.store.write_tensors(shard.name, found | {"n_pairs": torch.tensor(len(shard))}, about)
+                memory.give_back()
             self.stages.advance("pairs", len(shard))
 
     def _trained_parts(self, launch: Launch) -> list[Part]:
@@ -280,6 +283,7 @@ class _Runner:
         for table in made:
             store.write_long(table)
             written[table.name] = table.columns
+            memory.give_back()
         if asked.planes or asked.soups:
             trained = [self._trained_networks(launch) for launch in launches]
             if asked.planes:
@@ -294,7 +298,7 @@ class _Runner:
             "networks": self.plan.n_networks,
             "diverged": len(diverged),
             "pairs": self.plan.n_pairs,
-            "pairs_left_out": sum(int(made.left_out(launch.pairs).sum()) for launch in launches),
+            "pairs_left_out": made.n_left_out(),
         }
 
     def _write_parameters(self, launch: Launch) -> pl.Series:
@@ -302,7 +306,7 @@ class _Runner:
         trained = self._trained_networks(launch)
         name = f"parameters/launch-{launch.index}"
         self.store.write_tensors(name, {"params": trained.params}, self._about(name, launch.architecture))
-        return launch.networks["network"].filter(pl.Series((trained.diverged_at >= 0).numpy()))
+        return pl.Series(launch.network_numbers[(trained.diverged_at >= 0).numpy()])
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -55,9 +55,8 @@ def _reference(pairs: PairSet) -> PairSet:
 
     if pairs.origin is None:
         raise ValueError("alignment to a reference needs the other networks of each pair's cell.")
-    networks = pairs.origin.networks
     cells, place = np.unique(pairs.origin.cell, return_inverse=True)
-    firsts = torch.stack([networks.of_cell(cell).params[0] for cell in cells])
+    firsts = torch.stack([pairs.origin.of_cell(cell).params[0] for cell in cells])
     references = firsts[torch.from_numpy(place)]
     signs = has_signs(pairs.architecture)
     a, b = (to_reference(pairs.architecture, end, references, signs=signs) for end in (pairs.a, pairs.b))
@@ -83,7 +82,7 @@ def _cycle(pairs: PairSet) -> PairSet:
     ends_a: list[Aligned] = []
     ends_b: list[Aligned] = []
     for cell in np.unique(pairs.origin.cell):
-        networks = pairs.origin.networks.of_cell(cell)
+        networks = pairs.origin.of_cell(cell)
         matched = match_all(pairs.architecture, networks.params, signs=signs)
         rows.append(np.flatnonzero(pairs.origin.cell == cell))
         for ends, number in ((ends_a, pairs.origin.a), (ends_b, pairs.origin.b)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import polars as pl
 import torch
 
 import kernels
@@ -38,8 +39,7 @@ def resolve(backend: str, plan: Plan) -> str:
 def work(plan: Plan) -> float:
     """Multiply-adds of the kernels for the whole study, about."""
     return sum(
-        training_work(launch.study, extent(launch)) * len(launch.networks)
-        + pair_work(launch).kernels * len(launch.pairs)
+        training_work(launch.study, extent(launch)) * launch.n_networks + pair_work(launch).kernels * launch.n_pairs
         for launch in plan.launches
     )
 
@@ -60,7 +60,7 @@ def problems(launch: Launch) -> list[TrainingProblem | PathProblem]:
 
     Trainings, with the mask of a pruning too, and paths on every source of samples.
     """
-    networks = launch.networks.unique("cell", keep="first", maintain_order=True)
+    networks = pl.concat(cell.networks(np.zeros(1, int)) for cell in launch.rows)
     architecture = launch.architecture
     params = torch.zeros(len(networks), architecture.n_parameters, dtype=launch.dtype)
     data = launch.train_sets or launch.teacher

@@ -135,14 +135,14 @@ def _layouts(order: Order) -> list[dict[str, str]]:
 def _trained(order: Order, launch: int, shard: Shard) -> bytes:
     with ONE_AT_A_TIME:
         mine = _plan(order).launches[launch]
-        return pickle.dumps(train(mine, mine.networks[shard.start : shard.stop], order.backend))
+        return pickle.dumps(train(mine, mine.networks_at(slice(shard.start, shard.stop)), order.backend))
 
 
 def _measured(order: Order, launch: int, shard: Shard, parts: list[bytes]) -> bytes:
     with ONE_AT_A_TIME:
         mine = _plan(order).launches[launch]
         trained = Trained.joined(mine, map(pickle.loads, parts))
-        return pickle.dumps(measure(mine, trained, mine.pairs[shard.start : shard.stop], order.backend))
+        return pickle.dumps(measure(mine, trained, mine.pairs_at(slice(shard.start, shard.stop)), order.backend))
 
 
 def _same(found: bytes) -> bytes:

@@ -79,7 +79,7 @@ def crew(plan: Plan) -> Iterator[Crew]:
 def theory_work(plan: Plan) -> float:
     """Multiply-adds of all predictions of a study, about."""
     return sum(
-        PREDICTIONS[name].work(extent(launch)).arrays * len(launch.pairs)
+        PREDICTIONS[name].work(extent(launch)).arrays * launch.n_pairs
         for launch in plan.launches
         for name in launch.study.measure.theory
     )

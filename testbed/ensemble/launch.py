@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ import kernels
 from kernels import streams
 from testbed.data.datasets import Dataset
 from testbed.ensemble import structure
+from testbed.ensemble.rows import CellRows
 from testbed.ensemble.same_training import PER_NETWORK
 from testbed.study import Study
 
@@ -23,9 +26,9 @@ class Launch:
 
     index: its number. study: the settings that the cells share (and the first one's where they differ); cells: the
     study of each, by number. data: the data sets that `dataset` numbers. train_sets: the training samples that
-    `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. networks and pairs: its
-    rows of the plan's tables; a network's `row` is its place among them. given: parameters that networks start from,
-    `[n_given, n_parameters]`, by their number `given`; None: they are drawn.
+    `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. rows: what the networks
+    and pairs of each cell are made from. given: parameters that networks start from, `[n_given, n_parameters]`, by
+    their number `given`; None: they are drawn.
     """
 
     index: int
@@ -34,9 +37,79 @@ class Launch:
     architecture: kernels.Architecture
     data: tuple[Dataset, ...]
     train_sets: tuple[Tensor, Tensor] | None
-    networks: pl.DataFrame
-    pairs: pl.DataFrame
+    rows: tuple[CellRows, ...]
     given: Tensor | None = None
+
+    @cached_property
+    def trainings(self) -> list[list[CellRows]]:
+        """The cells that measure one training, in their turns, for each training in the order of its numbers."""
+        together: dict[int, list[CellRows]] = {}
+        for cell in sorted(self.rows, key=lambda cell: (cell.first_network, cell.turn)):
+            together.setdefault(cell.first_network, []).append(cell)
+        return list(together.values())
+
+    @cached_property
+    def n_networks(self) -> int:
+        """How many networks there are."""
+        return sum(cell.n_networks for cell in self.rows)
+
+    @cached_property
+    def n_pairs(self) -> int:
+        """How many pairs there are."""
+        return sum(len(cell.ends) for cell in self.rows)
+
+    @property
+    def networks(self) -> pl.DataFrame:
+        """One row a network, in the order of their numbers; of a long launch take `networks_at`."""
+        return self.networks_at(slice(0, self.n_networks))
+
+    @property
+    def pairs(self) -> pl.DataFrame:
+        """One row a pair, in the order of their numbers; of a long launch take `pairs_at`."""
+        return self.pairs_at(slice(0, self.n_pairs))
+
+    @cached_property
+    def network_numbers(self) -> np.ndarray:
+        """The number of each network, in rising order, int64 `[n_networks]`."""
+        return np.concatenate(
+            [
+                cells[0].first_network + np.arange(sum(cell.n_networks for cell in cells), dtype=np.int64)
+                for cells in self.trainings
+            ]
+        )
+
+    @cached_property
+    def pair_numbers(self) -> np.ndarray:
+        """The number of each pair, in rising order, int64 `[n_pairs]`."""
+        return np.concatenate([cell.first_pair + np.arange(len(cell.ends), dtype=np.int64) for cell in self.rows])
+
+    def rows_of_cell(self, cell: int) -> np.ndarray:
+        """The rows of a cell's networks, rising, int64 `[n]`."""
+        found = next(rows for rows in self.rows if rows.cell == cell)
+        earlier = sum(rows.n_networks for rows in self.rows if rows.first_network < found.first_network)
+        return earlier + found.n_turns * np.arange(found.n_networks) + found.turn
+
+    def networks_at(self, rows: slice | np.ndarray) -> pl.DataFrame:
+        """Networks at these rows of the launch: from start to stop, or rising numbers; `row` says which."""
+        rows = _numbers(rows)
+        parts = []
+        sizes = [sum(cell.n_networks for cell in cells) for cells in self.trainings]
+        for cells, places in zip(self.trainings, _cut(rows, sizes), strict=True):
+            for cell in cells if len(places) else ():
+                own = places[places % cell.n_turns == cell.turn]
+                parts.append(cell.networks(own // cell.n_turns))
+        if not parts:
+            return self.rows[0].networks(rows).with_columns(row=pl.Series(rows))
+        found = pl.concat(parts)
+        found = found if found["network"].is_sorted() else found.sort("network")
+        return found.with_columns(row=pl.Series(rows))
+
+    def pairs_at(self, rows: slice | np.ndarray) -> pl.DataFrame:
+        """Pairs at these rows of the launch: from start to stop, or rising numbers."""
+        rows = _numbers(rows)
+        cut = zip(self.rows, _cut(rows, [len(cell.ends) for cell in self.rows]), strict=True)
+        parts = [cell.pairs(places) for cell, places in cut if len(places)]
+        return pl.concat(parts) if parts else self.rows[0].pairs(rows)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -128,3 +201,15 @@ class Launch:
     def trainable(self, networks: pl.DataFrame) -> Tensor | None:
         """Which parameters of these networks move."""
         return structure.trainable(self.study, self.architecture, networks)
+
+
+def _numbers(rows: slice | np.ndarray) -> np.ndarray:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
+def _cut(rows: np.ndarray, sizes: Sequence[int]) -> Iterator[np.ndarray]:
+    """Rising rows of blocks that follow each other, as places in each block."""
+    first = np.cumsum([0, *sizes])
+    cuts = np.searchsorted(rows, first)
+    for k in range(len(sizes)):
+        yield rows[cuts[k] : cuts[k + 1]] - first[k]

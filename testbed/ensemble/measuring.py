@@ -33,7 +33,7 @@ class Trained:
     @classmethod
     def joined(cls, launch: Launch, shards: Iterable[dict[str, Tensor]]) -> Trained:
         """From what `training.train` gave for the launch's networks, part by part; one part is held at a time."""
-        n = len(launch.networks)
+        n = launch.n_networks
         params = torch.empty(n, launch.architecture.n_parameters, dtype=launch.dtype)
         diverged_at = torch.empty(n, dtype=torch.int64)
         start = 0
@@ -92,7 +92,7 @@ def pair_set(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str
         torch.tensor(study.measure.alphas, dtype=torch.float64),
         study.training.loss,
         seeds=pairs["test_seed"].to_numpy(writable=True),
-        row=np.searchsorted(launch.pairs["pair"].to_numpy(), pairs["pair"].to_numpy()),
+        row=np.searchsorted(launch.pair_numbers, pairs["pair"].to_numpy()),
         train=_train_samples(launch, pairs),
         test=_held_out(launch, pairs),
         origin=_origin(launch, trained, pairs),
@@ -151,8 +151,7 @@ def _measures(pairs: PairSet, names: tuple[str, ...]) -> dict[str, Tensor]:
 
 def _rows(launch: Launch, pairs: pl.DataFrame, side: str) -> Tensor:
     """The rows of the launch's networks at one end of these pairs, int64 `[n_pairs]`."""
-    networks = launch.networks["network"].to_numpy()  # in rising order
-    return torch.from_numpy(np.searchsorted(networks, pairs[f"network_{side}"].to_numpy()))
+    return torch.from_numpy(np.searchsorted(launch.network_numbers, pairs[f"network_{side}"].to_numpy()))
 
 
 def _train_samples(launch: Launch, pairs: pl.DataFrame) -> TrainSamples | None:
@@ -172,22 +171,20 @@ def _held_out(launch: Launch, pairs: pl.DataFrame) -> HeldOut | None:
 
 
 def _origin(launch: Launch, trained: Trained, pairs: pl.DataFrame) -> Origin:
-    networks, params = launch.networks.select("network", "cell", "train_set"), trained.params
-    good = trained.diverged_at < 0
-    if not bool(good.all()):
-        networks, params = networks.filter(pl.Series(good.numpy())), params[good]
-    return Origin(
-        pairs["cell"].to_numpy(),
-        pairs["network_a"].to_numpy(),
-        pairs["network_b"].to_numpy(),
-        Networks(params, *(networks[name].to_numpy() for name in networks.columns)),
-    )
+    def of_cell(cell: int) -> Networks:
+        rows = launch.rows_of_cell(cell)
+        rows = rows[trained.diverged_at.numpy()[rows] < 0]
+        networks = launch.networks_at(rows)
+        numbers = (networks[name].to_numpy() for name in ("network", "train_set"))
+        return Networks(trained.params[torch.from_numpy(rows)], *numbers)
+
+    return Origin(pairs["cell"].to_numpy(), pairs["network_a"].to_numpy(), pairs["network_b"].to_numpy(), of_cell)
 
 
 def _online_start(launch: Launch, pairs: pl.DataFrame, row_a: Tensor, row_b: Tensor) -> OnlineStart:
     """Siblings share samples until they split, other pairs none."""
     used, place = np.unique(torch.cat([row_a, row_b]).numpy(), return_inverse=True)
-    initial = launch.initial(launch.networks[used])
+    initial = launch.initial(launch.networks_at(used))
     cells, cell = np.unique(pairs["cell"].to_numpy(), return_inverse=True)
     studies = [launch.cells[number] for number in cells.tolist()]
     learning_rates = np.array([study.training.optimizer.lr for study in studies])

@@ -13,7 +13,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 from torch import Tensor
 
@@ -22,9 +21,9 @@ from kernels import streams
 from testbed import given_networks
 from testbed.data import datasets
 from testbed.data.datasets import Dataset
-from testbed.data.sampling import Sampled
-from testbed.ensemble import bounds, pairs
+from testbed.ensemble import bounds
 from testbed.ensemble.launch import Launch
+from testbed.ensemble.rows import CellRows, joined_by_pairs
 from testbed.ensemble.same_training import built, launch_key, training_key
 from testbed.ensemble.train_sets import TrainSets
 from testbed.errors import StudyError
@@ -32,12 +31,10 @@ from testbed.study import Study
 from testbed.study.levels import levels
 from testbed.study.study import Cell
 
-OF_ALL = {int: pl.Int64, str: pl.String}  # a column that holds one thing, by its type
-
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that will run: launches, which have a row for each network and pair, and the factors of each cell."""
+    """Everything that will run: launches, which know each network and pair, and the factors of each cell."""
 
     study: Study
     launches: tuple[Launch, ...]
@@ -46,18 +43,18 @@ class Plan:
     @property
     def n_networks(self) -> int:
         """Networks of all launches."""
-        return sum(len(launch.networks) for launch in self.launches)
+        return sum(launch.n_networks for launch in self.launches)
 
     @property
     def n_pairs(self) -> int:
         """Pairs of all launches."""
-        return sum(len(launch.pairs) for launch in self.launches)
+        return sum(launch.n_pairs for launch in self.launches)
 
 
 @dataclass(eq=False)
 class _Draft:
-    """A launch while it is planned: its number, its cells, the data sets that they name, and their training samples;
-    and the networks and pairs of each cell.
+    """A launch while it is planned: its number, its cells, the data sets that they name, their training samples; and
+    what the networks and pairs of each cell are made from.
     """
 
     index: int
@@ -65,8 +62,7 @@ class _Draft:
     train_sets: TrainSets
     cells: dict[int, Study] = field(default_factory=dict)
     data: dict[str, Dataset] = field(default_factory=dict)
-    networks: list[pl.DataFrame] = field(default_factory=list)
-    pairs: list[pl.DataFrame] = field(default_factory=list)
+    rows: list[CellRows] = field(default_factory=list)
 
     def dataset(self, study: Study) -> tuple[int, Dataset]:
         """The number and the samples of a cell's data set; made if it is new."""
@@ -81,7 +77,7 @@ class _Draft:
         return list(self.data).index(key), self.data[key]
 
     def launch(self) -> Launch:
-        """The launch, with its networks in the order of their numbers."""
+        """The launch."""
         data = tuple(self.data.values())
         _check_batch(self.study, data[0])
         architecture = built(self.study, data[0].n_inputs, data[0].n_outputs)
@@ -92,8 +88,7 @@ class _Draft:
             architecture,
             data,
             self.train_sets.joined(),
-            _in_order(pl.concat(self.networks)).with_columns(row=pl.int_range(pl.len())),
-            pl.concat(self.pairs),
+            tuple(self.rows),
             _given(self.study, max(cell.ensemble.families for cell in self.cells.values()), architecture),
         )
 
@@ -124,20 +119,31 @@ def plan(study: Study) -> Plan:
         if training.first is None:
             training.first = first
             first = first.after(cell.study, len(training.cells))
-        place = _Place(cell.index, draft.index, dataset)
         roots = _roots(study.seed, min(training.cells))
-        table = _networks(cell.study, place, roots, training, data.n_inputs)
-        train_set = draft.train_sets.numbers(table, cell.study.data, dataset, data)
-        draft.networks.append(table.with_columns(train_set=pl.Series(train_set, dtype=pl.Int64)))
-        draft.pairs.append(_pairs(cell.study, place, roots, n_pairs, draft.networks[-1]))
-        n_pairs += len(draft.pairs[-1])
+        ends, kinds = joined_by_pairs(cell.study, roots["pairs"])
+        draft.rows.append(
+            CellRows(
+                cell.study,
+                cell.index,
+                draft.index,
+                dataset,
+                roots,
+                training.first.network,
+                training.first.family,
+                turn=training.cells.index(cell.index),
+                n_turns=len(training.cells),
+                spawn_step=cell.study.ensemble.spawn_step * cell.study.training.unit(data.n_inputs),
+                train_sets=draft.train_sets.numbering(
+                    cell.study.data, dataset, data, roots["own"], cell.study.ensemble.n_networks
+                ),
+                first_pair=n_pairs,
+                ends=ends,
+                kinds=kinds,
+            )
+        )
+        n_pairs += len(ends)
     launches = tuple(draft.launch() for draft in drafts.values())
     return Plan(study, launches, _cells(study, cells))
-
-
-def _in_order(networks: pl.DataFrame) -> pl.DataFrame:
-    """Networks by their numbers; those of cells that measure one training take turns."""
-    return networks if networks["network"].is_sorted() else networks.sort("network")
 
 
 @dataclass(frozen=True)
@@ -159,15 +165,6 @@ class _Training:
 
     cells: list[int]
     first: _Numbers | None = None
-
-
-@dataclass(frozen=True)
-class _Place:
-    """The numbers of a cell, of its launch, and of its data set within the launch."""
-
-    cell: int
-    launch: int
-    dataset: int
 
 
 def _given(study: Study, families: int, architecture: kernels.Architecture) -> Tensor | None:
@@ -200,83 +197,6 @@ def _roots(seed: int, cell: int) -> dict[str, int]:
     root = streams.network_seeds(seed, 1, first=cell)[0]
     names = ("init", "data", "spawn", "test", "pairs", "mask", "frozen", "own")
     return dict(zip(names, streams.network_seeds(root, len(names)).tolist(), strict=True))
-
-
-def _networks(study: Study, place: _Place, roots: dict[str, int], training: _Training, n_inputs: int) -> pl.DataFrame:
-    """One row a network of a cell."""
-    assert training.first is not None
-    n_cells = len(training.cells)
-    ensemble = study.ensemble
-    n = ensemble.n_networks
-    family, sibling = np.divmod(np.arange(n), ensemble.siblings)
-    one_mask = {"own": np.arange(n), "family": family, "shared": np.zeros(n, int)}[study.architecture.mask]
-    return _table(
-        {
-            "network": training.first.network + n_cells * np.arange(n) + training.cells.index(place.cell),
-            "cell": place.cell,
-            "launch": place.launch,
-            "dataset": place.dataset,
-            "family": training.first.family + family,
-            "sibling": sibling,
-            "init_seed": streams.network_seeds(roots["init"], ensemble.families)[family],
-            "data_seed": streams.network_seeds(roots["data"], ensemble.families)[family],
-            "spawn_seed": streams.network_seeds(roots["spawn"], n),
-            "spawn_step": ensemble.spawn_step * study.training.unit(n_inputs),
-            "mask_seed": streams.network_seeds(roots["mask"], n)[one_mask],
-            "frozen_seed": roots["frozen"],
-            "own_seed": streams.network_seeds(roots["own"], n),
-            "side": 1 - 2 * ((family + sibling) % 2),
-        }
-        | ({} if ensemble.start is None else {"given": family})
-    )
-
-
-def _pairs(study: Study, place: _Place, roots: dict[str, int], first: int, networks: pl.DataFrame) -> pl.DataFrame:
-    """One row a pair of a cell, numbered from `first`."""
-    ensemble = study.ensemble
-    parts = {
-        "independent": _independent(study, networks["side"].to_numpy(), roots["pairs"]),
-        "siblings": pairs.sibling_pairs(ensemble.families, ensemble.siblings),
-    }
-    asked = [kind for kind in parts if kind in ensemble.pairs]
-    ends = np.concatenate([parts[kind] for kind in asked])
-    kinds = [pl.repeat(kind, len(parts[kind]), dtype=pl.String, eager=True) for kind in asked]
-    n = len(ends)
-    of_ends = {
-        f"{name}_{side}": networks[name].to_numpy()[ends[:, end]]
-        for name in ("network", "family", "train_set")
-        for end, side in enumerate("ab")
-    }
-    return _table(
-        {
-            "pair": first + np.arange(n),
-            "cell": place.cell,
-            "launch": place.launch,
-            "dataset": place.dataset,
-            "kind": asked[0] if len(asked) == 1 else pl.concat(kinds),
-            **of_ends,
-            "test_seed": streams.network_seeds(roots["test"], n),
-        }
-    )
-
-
-def _table(columns: dict[str, np.ndarray | pl.Series | int | str]) -> pl.DataFrame:
-    """A table of these columns; one number or word is that of all rows, and takes no memory for each."""
-    arrays = {name: column for name, column in columns.items() if not isinstance(column, int | str)}
-    constants = {name: column for name, column in columns.items() if name not in arrays}
-    literals = {name: pl.lit(value, dtype=OF_ALL[type(value)]) for name, value in constants.items()}
-    return pl.DataFrame(arrays).with_columns(**literals).select(list(columns))
-
-
-def _independent(study: Study, side: np.ndarray, seed: int) -> np.ndarray:
-    """The independent pairs of a cell, `[n, 2]` rows of its networks; under a shift those of different sides alone."""
-    ensemble = study.ensemble
-    if not isinstance(study.data, Sampled) or not study.data.shift:
-        return pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_independent, seed)
-    possible = pairs.independent_pairs(ensemble.families, ensemble.siblings, ensemble.n_possible, seed)
-    apart = possible[side[possible[:, 0]] != side[possible[:, 1]]]
-    chosen = np.random.default_rng(seed).permutation(len(apart))[: ensemble.n_independent]
-    return apart[np.sort(chosen)]
 
 
 def _cells(study: Study, cells: list[Cell]) -> pl.DataFrame:

@@ -40,7 +40,7 @@ def table(plan: Plan, trained: list[Trained], backend: str) -> pl.DataFrame:
     chosen = cells[np.linspace(0, len(cells) - 1, n_planes).round().astype(int)]
     parts = [pl.DataFrame(schema=SCHEMA)]
     for launch, networks in zip(plan.launches, trained, strict=True):
-        good = launch.networks.filter(pl.Series(networks.diverged_at.numpy() < 0))["network"].implode()
+        good = pl.Series(launch.network_numbers[networks.diverged_at.numpy() < 0]).implode()
         pairs = launch.pairs.filter(pl.col("network_a").is_in(good) & pl.col("network_b").is_in(good))
         for cell in chosen:
             first = pairs.filter(cell=cell).sort("pair").head(1)
@@ -68,7 +68,7 @@ def _thirds(launch: Launch, pair: PairSet) -> Iterator[tuple[str, Tensor]]:
         alignment = ALIGNMENTS[name]
         yield f"B {alignment.phrase}", alignment.align(pair).b[0]
     assert pair.origin is not None
-    others = pair.origin.networks.of_cell(int(pair.origin.cell[0]))
+    others = pair.origin.of_cell(int(pair.origin.cell[0]))
     is_an_end = np.isin(others.number, [pair.origin.a[0], pair.origin.b[0]])
     for k in np.flatnonzero(~is_an_end)[:1]:
         yield f"network {others.number[k]}", others.params[k]

@@ -37,9 +37,9 @@ class Shard:
 def network_shards(launch: Launch, backend: str) -> list[Shard]:
     """The networks of a launch, cut into a few seconds' work each."""
     size = trainings_at_once(launch.study, extent(launch), backend)
-    n_trainings = launch.networks.n_unique(["family", "sibling"])
-    times = -(-len(launch.networks) // n_trainings)  # that each training is measured
-    return _cut(f"shards/networks-{launch.index}", len(launch.networks), times * size)
+    n_trainings = sum(cells[0].n_networks for cells in launch.trainings)
+    times = -(-launch.n_networks // n_trainings)  # that each training is measured
+    return _cut(f"shards/networks-{launch.index}", launch.n_networks, times * size)
 
 
 def trainings_at_once(study: Study, size: Extent, backend: str) -> int:
@@ -53,7 +53,7 @@ def pair_shards(launch: Launch, backend: str) -> list[Shard]:
     size = extent(launch)
     repeated = sum(_share(MEASURES[name].repeated(size), backend) for name in launch.study.measure.also)
     n_pairs = max(1, min(int(1 / of_a_pair), MOST_PAIRS), round(SHARD_OVER_REPEATED * repeated / of_a_pair))
-    return _cut(f"shards/pairs-{launch.index}", len(launch.pairs), n_pairs)
+    return _cut(f"shards/pairs-{launch.index}", launch.n_pairs, n_pairs)
 
 
 def _share(work: Work, backend: str) -> float:

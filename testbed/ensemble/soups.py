@@ -45,14 +45,13 @@ def table(plan: Plan, trained: list[Trained], backend: str) -> pl.DataFrame:
 
 
 def _of_cell(launch: Launch, trained: Trained, cell: int, backend: str) -> Iterator[pl.DataFrame]:
-    rows = launch.networks.with_row_index("place").filter(
-        (pl.col("cell") == cell) & (pl.col("sibling") == 0) & pl.Series(trained.diverged_at.numpy() < 0)
-    )
-    rows = rows.sort("family").head(MOST_AVERAGED)
-    if len(rows) < 2:
+    rows = launch.rows_of_cell(cell)
+    networks = launch.networks_at(rows[trained.diverged_at.numpy()[rows] < 0])
+    networks = networks.filter(sibling=0).sort("family").head(MOST_AVERAGED)
+    if len(networks) < 2:
         return
-    params = trained.params[torch.from_numpy(rows["place"].to_numpy().astype(np.int64))]
-    taste = _Taste(launch, rows, backend)
+    params = trained.params[torch.from_numpy(networks["row"].to_numpy(writable=True))]
+    taste = _Taste(launch, networks, backend)
     own = taste(params)
     best = int(np.argmin(own["train_loss"]))
     asked = [name for name in frames() if name in launch.study.measure.alignment]
@@ -77,8 +76,8 @@ class _Taste:
         self.backend = backend
         self.train_set = int(networks["train_set"][0])
         self.dataset = int(networks["dataset"][0])
-        seeds = launch.pairs.filter(cell=networks["cell"][0])["test_seed"]
-        self.seed = int(seeds[0]) if len(seeds) else 0
+        cell = next(rows for rows in launch.rows if rows.cell == networks["cell"][0])
+        self.seed = int(cell.pairs(np.zeros(1, int))["test_seed"][0]) if len(cell.ends) else 0
 
     def __call__(self, params: Tensor, only_training: bool = False) -> dict[str, np.ndarray]:
         n = len(params)

@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
+from kernels import streams
 from testbed.data.datasets import Dataset, train_samples
 from testbed.data.families import DataSpec
 from testbed.data.sampling import Sampled
 
 
+@dataclass(frozen=True)
+class Numbering:
+    """How the networks of a cell number their training sets: one for each side, or one for each network.
+
+    plus, minus: that of the first network of either side; step: 1 where every network has its own, else 0.
+    """
+
+    plus: int
+    minus: int
+    step: int = 0
+
+    def of(self, place: np.ndarray, side: np.ndarray) -> np.ndarray:
+        """The number of the training set of each network, by its place in the cell and its side, int64 `[n]`.
+
+        >>> Numbering(4, 5).of(np.array([0, 1, 2]), np.array([1, -1, 1]))
+        array([4, 5, 4])
+        """
+        return np.where(side > 0, self.plus, self.minus) + self.step * place
+
+
 class TrainSets:
-    """Training sets of one launch: x `[n, n_inputs]` and y each, in the order in which networks asked for them."""
+    """Training sets of one launch: x `[n, n_inputs]` and y each, in the order in which cells asked for them."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
         self._parts: list[tuple[Tensor, Tensor]] = []
         self._count = 0
-        self._known: dict[tuple[int, int | bytes], int] = {}  # by data set, and side or the networks' own seeds
+        self._known: dict[tuple[int, ...], int] = {}  # by data set, and side or the seed and number of networks
 
-    def numbers(self, networks: pl.DataFrame, spec: DataSpec, dataset: int, data: Dataset) -> np.ndarray:
-        """The number of each network's training set, `[n]`; sets that are new are added.
+    def numbering(self, spec: DataSpec, dataset: int, data: Dataset, own: int, n: int) -> Numbering:
+        """How n networks of a cell number their sets; sets that are new are added.
 
-        spec: the family that the samples are drawn from. dataset: the number of `data` in the launch.
+        spec: the family that the samples are drawn from. dataset: the number of `data` in the launch. own: the seed
+        that networks' own samples derive from.
         """
-        n = len(networks)
         if data.train is None:
-            return np.zeros(n, np.int64)
+            return Numbering(0, 0)
         if isinstance(spec, Sampled) and spec.shared < 1:
-            own_seeds = networks["own_seed"].to_numpy()
-            key = dataset, own_seeds.tobytes()
+            key = dataset, own, n
             if key not in self._known:
-                self._known[key] = self._add(train_samples(spec, self._dtype, own_seeds))
-            return self._known[key] + np.arange(n)
+                self._known[key] = self._add(train_samples(spec, self._dtype, streams.network_seeds(own, n)))
+            return Numbering(self._known[key], self._known[key], step=1)
         plus = self._of_side(dataset, 1, data.train)
         if not isinstance(spec, Sampled) or not spec.shift:
-            return np.full(n, plus)
+            return Numbering(plus, plus)
         if (dataset, -1) not in self._known:
             self._of_side(dataset, -1, train_samples(spec, self._dtype, side=-1))
-        minus = self._known[dataset, -1]
-        return np.where(networks["side"].to_numpy() > 0, plus, minus)
+        return Numbering(plus, self._known[dataset, -1])
 
     def joined(self) -> tuple[Tensor, Tensor] | None:
         """All sets in the order of their numbers, x `[n_sets, n, n_inputs]` and y; None without any."""

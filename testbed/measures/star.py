@@ -31,7 +31,7 @@ def _compute(pairs: PairSet) -> dict[str, Tensor]:
     train = pairs.training_samples
     centres = torch.full(pairs.a.shape, torch.nan, dtype=torch.float64)
     for cell in np.unique(origin.cell):
-        of_cell = origin.networks.of_cell(cell)
+        of_cell = origin.of_cell(cell)
         n_leaves = min(MOST_LEAVES, len(of_cell.number) // 2)
         leaves = of_cell.number[:n_leaves]
         samples = (train.x[of_cell.train_set[:n_leaves]], train.y[of_cell.train_set[:n_leaves]])

@@ -39,10 +39,10 @@ class Tables:
 
     def __iter__(self) -> Iterator[LongTable]:
         """Networks, pairs, curves, losses."""
-        networks = [launch.networks["network"].to_numpy() for launch in self.plan.launches]
-        pairs = [launch.pairs["pair"].to_numpy() for launch in self.plan.launches]
+        networks = [launch.network_numbers for launch in self.plan.launches]
+        pairs = [launch.pair_numbers for launch in self.plan.launches]
         n_pairs = self.plan.n_pairs
-        n_losses = sum(len(launch.networks) * len(_loss_steps(launch)) for launch in self.plan.launches)
+        n_losses = sum(launch.n_networks * len(_loss_steps(launch)) for launch in self.plan.launches)
         yield self._table("networks", self.networks_of, networks, self.trained, self.plan.n_networks)
         yield self._table("pairs", self.pairs_of, pairs, self.measured, n_pairs)
         yield self._table("curves", self.curves_of, pairs, self.measured, n_pairs * len(self.plan.study.measure.alphas))
@@ -62,7 +62,7 @@ class Tables:
 
     def networks_of(self, piece: Piece) -> pl.DataFrame:
         """One row a network: plan, factors, final training loss, first bad step."""
-        plan = self._with_factors(self._launch(piece).networks[piece.rows])
+        plan = self._with_factors(self._launch(piece).networks_at(piece.rows))
         names = ("train_loss", "diverged_at", "stopped_at")
         found = pl.DataFrame({name: piece.of(piece.found[name]) for name in names}).with_columns(
             pl.col("train_loss").fill_nan(None),
@@ -73,7 +73,7 @@ class Tables:
     def losses_of(self, piece: Piece) -> pl.DataFrame:
         """One row a recorded training loss: network, step, loss."""
         launch = self._launch(piece)
-        network = launch.networks["network"][piece.rows].to_numpy()
+        network = launch.network_numbers[piece.rows]
         steps = _loss_steps(launch)
         rows = {
             "network": np.repeat(network, len(steps)),
@@ -84,7 +84,7 @@ class Tables:
 
     def pairs_of(self, piece: Piece) -> pl.DataFrame:
         """One row a pair: plan, factors, whether it is left out; barriers, z and all else that was measured."""
-        pairs = self._launch(piece).pairs[piece.rows]
+        pairs = self._launch(piece).pairs_at(piece.rows)
         plan = self._with_factors(pairs).with_columns(left_out=self.left_out(pairs))
         measured = _pair_columns(self._found(piece), np.array(self.plan.study.measure.alphas), pairs)
         return pl.concat([plan, pl.DataFrame(measured).fill_nan(None)], how="horizontal") if measured else plan
@@ -93,10 +93,20 @@ class Tables:
         """Whether one of a pair's networks diverged."""
         return pairs["network_a"].is_in(self.diverged.implode()) | pairs["network_b"].is_in(self.diverged.implode())
 
+    def n_left_out(self) -> int:
+        """How many pairs are left out."""
+        if not len(self.diverged):
+            return 0
+        return sum(
+            int(self.left_out(launch.pairs_at(slice(part.start, part.stop))).sum())
+            for launch, parts in zip(self.plan.launches, self.measured, strict=True)
+            for part in parts
+        )
+
     def curves_of(self, piece: Piece) -> pl.DataFrame:
         """One row a pair and alpha: what was measured and predicted along the path."""
         alphas = np.array(self.plan.study.measure.alphas)
-        number = self._launch(piece).pairs["pair"][piece.rows].to_numpy()
+        number = self._launch(piece).pair_numbers[piece.rows]
         found = self._found(piece)
         rows = {"pair": np.repeat(number, len(alphas)), "alpha": np.tile(alphas, len(number))}
         rows |= {name: found[name].ravel() for name in CURVES if name in found}
