@@ -81,6 +81,7 @@ def run_study(
     if set(damage) - {"study.toml"} or not store.finished():
         with nullcontext() if cluster is None else connected(cluster) as client:
             _Runner(study, store, backend, console, progress, client).run("manifest.json" in damage)
+    memory.give_back()
     with store.begin(study):
         store.drop_shards()
         with console.status("figures and report") if progress and console.is_terminal else nullcontext():

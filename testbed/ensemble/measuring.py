@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from testbed import columns
+from testbed import columns, memory
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.ensemble.crew import Crew, joined, one_thread
 from testbed.ensemble.launch import Launch
@@ -76,8 +76,9 @@ def measure(
         found |= _measured_and_predicted(some, asked.theory, those)
     found |= _measures(some, asked.also)
     for name in asked.alignment:
+        memory.give_back()
         found |= paths.measured(ALIGNMENTS[name].align(some), name)
-    return {name: _at_rows(values, good) for name, values in found.items()}
+    return found if bool(good.all()) else {name: _at_rows(values, good) for name, values in found.items()}
 
 
 def pair_set(launch: Launch, trained: Trained, pairs: pl.DataFrame, backend: str) -> PairSet:

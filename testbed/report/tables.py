@@ -70,8 +70,9 @@ def barrier_table(results: Results) -> dict[str, Any]:
     for kind in results.kinds:
         by = ["kind", *results.groups(kind)]
         means = group_means(results.pairs_with(columns.barrier(main), kind=kind), by, columns.barrier(main))
+        pairs = results.all_pairs.filter(~pl.col("left_out")).filter(kind=kind)
         for name in [*ends, *barriers]:  # one at a time: all of a million pairs take hundreds of megabytes
-            average = results.pairs_with(name, kind=kind).group_by(by).agg(pl.col(name).mean())
+            average = pairs.select(*by, name).collect().group_by(by).agg(pl.col(name).mean())
             means = means.join(average, on=by, maintain_order="left")
         for row in means.to_dicts():
             levels = [str(row[key]) if key in by else "all" for key in results.factors]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
 import json
 import os
 import re
@@ -130,6 +129,14 @@ class Store:
             partial.unlink(missing_ok=True)
             raise
 
+    @contextmanager
+    def _hashed(self, name: str) -> Iterator[Path]:
+        """The same for what another library writes: the checksum is that of the file."""
+        with self._whole(name) as partial:
+            yield partial
+            written = sha256_of(partial)
+        self._written[name] = written
+
     def read(self, name: str) -> bytes:
         """A file of the folder, as it was written; Damaged if it is another, or not there."""
         content = self._bytes(name)
@@ -225,21 +232,21 @@ class Store:
 
     def write_table(self, name: str, table: pl.DataFrame) -> None:
         """Write a Parquet table."""
-        buffer = io.BytesIO()
-        table.write_parquet(buffer)
-        self.write(f"{name}.parquet", buffer.getvalue())
+        with self._hashed(f"{name}.parquet") as partial:
+            table.write_parquet(partial)
 
     def write_long(self, table: LongTable) -> None:
         """Write a Parquet table of parts; one of more than IN_MEMORY numbers is never in memory whole."""
         parts = (pl.concat([table.columns, part], how="diagonal") for part in table.parts)
         if table.n_rows * table.columns.width <= IN_MEMORY:
-            self.write_table(table.name, pl.concat(parts, rechunk=True))
+            whole = table.columns.clone()
+            for part in parts:
+                whole.extend(part)  # in place: never twice, as pl.concat would have it
+            self.write_table(table.name, whole)
             return
         source = register_io_source(lambda *_: parts, schema=table.columns.schema)
-        with self._whole(f"{table.name}.parquet") as partial:
+        with self._hashed(f"{table.name}.parquet") as partial:
             source.sink_parquet(partial, row_group_size=ROW_GROUP, maintain_order=True)
-            written = sha256_of(partial)
-        self._written[f"{table.name}.parquet"] = written
 
     def scan_table(self, name: str) -> pl.LazyFrame:
         """A Parquet table, to be read as far as it is asked for; Damaged if it is not as it was written."""
@@ -272,11 +279,8 @@ class Store:
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write a safetensors file, with what it is `about` and a checksum in its metadata."""
-        file = f"{name}.safetensors"
-        with self._whole(file) as partial:
+        with self._hashed(f"{name}.safetensors") as partial:
             sealed.write_tensors(partial, tensors, about)
-            written = sha256_of(partial)
-        self._written[file] = written
 
     def has_tensors(self, name: str) -> bool:
         """Whether a safetensors file is there."""
