@@ -22,8 +22,10 @@ from testbed.kinds import Extent
 from testbed.study import Study
 
 WORD = 8  # bytes of a number, nearly all of which are float64 or int64
-COPIES = 4  # of a table, of samples or of a shard's networks, while they are made, joined and cut; as measured
-PLAN_COLUMNS = 14  # of the tables of networks and of pairs
+COPIES = 4  # of samples or of a shard's networks, while they are made, joined and cut; as measured
+TABLE_COPIES = 2  # of a table that is made whole, and of what it is made from; as measured
+HELD = 2  # numbers held of each network (its own, its first bad step) and pair (its own, the two that it joins)
+NETWORK_COLUMNS = 18  # of the table of networks
 CURVE_COLUMNS = 4  # of a path: loss and error, on training and on test samples
 BARRIER_COLUMNS = 7  # of the table of pairs, for each of these
 STEP_ARRAYS = 8  # of the schedule, while its factors are made
@@ -130,25 +132,30 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     draws_all = getattr(study.data, "shift", 0) > 0  # pairs of different sides are chosen from a list of all
     is_held = study.setting.teacher is None or backend == "reference"  # the others make a teacher's bit by bit
     columns = CURVE_COLUMNS * paths + len(study.measure.theory)
-    of_network = PLAN_COLUMNS + architecture.n_parameters
+    words = 1 if study.training.dtype == "float64" else 0.5  # of a parameter
     at_once = min(n_networks, trainings_at_once(study, extent, backend or "native"))
     numbers = {
-        NETWORKS: n_networks * of_network + (COPIES - 1) * at_once * of_network,
-        PAIRS: of_pairs * PLAN_COLUMNS
-        + _of_table(of_pairs * BARRIER_COLUMNS * columns)
-        + _of_table(of_pairs * extent.n_alphas * columns)
-        + (COPIES * ensemble.n_possible if draws_all else 0),
+        NETWORKS: n_networks * (HELD + words * architecture.n_parameters)
+        + (COPIES - 1) * at_once * (NETWORK_COLUMNS + architecture.n_parameters),
+        PAIRS: of_pairs * HELD + (COPIES * ensemble.n_possible if draws_all else 0),
         TRAINING: COPIES * n_sets * extent.n_train * of_sample,
         TEST: COPIES * extent.n_test * of_sample if is_held else 0,
-        LOSSES: max(_of_table(n_networks * n_records), COPIES * at_once * n_records),
+        LOSSES: COPIES * at_once * n_records,
         SCHEDULE: STEP_ARRAYS * steps,
     }
+    tables = {
+        NETWORKS: _of_table(n_networks * NETWORK_COLUMNS),
+        PAIRS: max(_of_table(of_pairs * n * columns) for n in (BARRIER_COLUMNS, extent.n_alphas)),
+        LOSSES: _of_table(n_networks * n_records),
+    }
+    largest = max(tables, key=lambda share: tables[share])
+    numbers[largest] += tables[largest]  # one table after the other
     return {share: float(WORD * n) for share, n in numbers.items()}
 
 
 def _of_table(n: int) -> int:
-    """What a table of n numbers takes while it is made: copies of all, or, of a longer one, less than of its parts."""
-    return COPIES * n if n <= memory.TABLE_WHOLE else memory.TABLE_WHOLE
+    """What a table of n numbers takes while it is made: copies of all; of a longer one, about half of the longest."""
+    return TABLE_COPIES * n if n <= memory.TABLE_WHOLE else memory.TABLE_WHOLE // 2
 
 
 def _second(item: tuple[Share, float]) -> float:
