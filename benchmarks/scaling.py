@@ -174,7 +174,7 @@ def main(
     Args:
         quick: up to ten thousand.
         json_rows: one JSON object a row instead of the table.
-        out: folder for scaling.png; left out, nothing is drawn.
+        out: folder for scaling.svg; left out, nothing is drawn.
         seconds: the longest that a call may take.
     """
     sizes = [1_000, 3_162, 10_000] if quick else [1_000, 3_162, 10_000, 31_623, 100_000, 316_228, 1_000_000]
@@ -189,7 +189,7 @@ def main(
         Console().print(table)
     if out is not None:
         with mpl.rc_context(fname=STYLE):
-            drawn(rows).savefig(out / "scaling.png", metadata={"Software": None})
+            drawn(rows).savefig(out / "scaling.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
