@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 ENTRY = "lmc-testbed"
@@ -58,7 +58,27 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any])
     """
     tensors = {name: tensor.contiguous() for name, tensor in sorted(tensors.items())}
     entry = json.dumps(about | {"sha256": _of_tensors(tensors, about)}, sort_keys=True)
-    save_file(tensors, path, metadata={ENTRY: entry})
+    header = _header(tensors, entry)
+    with path.open("wb") as file:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in header:
+            if name != "__metadata__":
+                file.write(_bytes_of(tensors[name]))
+
+
+def _header(tensors: dict[str, Tensor], entry: str) -> dict[str, Any]:
+    """The header as the library writes it, which orders the tensors: that of empty ones, with the sizes of these."""
+    content = save({name: tensor.new_empty(0) for name, tensor in tensors.items()}, metadata={ENTRY: entry})
+    header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    start = 0
+    for name, about in header.items():
+        if name != "__metadata__":
+            stop = start + tensors[name].nbytes
+            about |= {"shape": list(tensors[name].shape), "data_offsets": [start, stop]}
+            start = stop
+    return header
 
 
 def tensors_of(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -85,5 +105,9 @@ def _of_tensors(tensors: dict[str, Tensor], about: dict[str, Any]) -> str:
     for name, tensor in sorted(tensors.items()):
         array = np.ascontiguousarray(tensor.numpy())
         digest.update(json.dumps([name, str(array.dtype), array.shape]).encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
+        digest.update(_bytes_of(tensor))
     return digest.hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8).data

@@ -8,6 +8,7 @@ of the names that a run has are ever overwritten or removed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -133,7 +134,12 @@ class Store:
     def _hashed(self, name: str) -> Iterator[Path]:
         """The same for what another library writes: the checksum is that of the file."""
         with self._whole(name) as partial:
-            yield partial
+            try:
+                yield partial
+            except pl.exceptions.PolarsError as error:
+                if os.strerror(errno.ENOSPC) in str(error):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+                raise
             written = sha256_of(partial)
         self._written[name] = written
 

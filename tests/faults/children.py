@@ -14,6 +14,7 @@ import testbed.run
 from testbed import Study
 from testbed.cli import main
 from testbed.ensemble import crew, shards
+from testbed.results import sealed
 
 SETTINGS = {  # a few shards of networks and of pairs, in half a second
     "vary": {"architecture.hidden": [[2], [3]]},
@@ -71,6 +72,13 @@ def killed_at(raw: dict[str, Any], out: Path, moment: int, done: Path) -> None:
 
     whole = Path.write_bytes
     Path.write_bytes = counted(whole, lambda path, content: whole(path, content[: len(content) // 2]))  # type: ignore
+    whole_tensors = sealed.write_tensors
+
+    def half_of_tensors(path: Path, *what: Any) -> None:
+        whole_tensors(path, *what)
+        whole(path, path.read_bytes()[: path.stat().st_size // 2])
+
+    sealed.write_tensors = counted(whole_tensors, half_of_tensors)
     os.replace = counted(os.replace)
     os.fsync = counted(os.fsync)
     os.unlink = counted(os.unlink)

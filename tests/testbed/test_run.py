@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -91,17 +92,19 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bytes(study, tmp_path, smal
     made = study({"vary": VARY})
     run_study(made, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
-    whole_write = Store.write
+    whole = Store._whole
     left = 0
 
-    def write(self, name, content):
+    @contextmanager
+    def cut_off(self, name):
         nonlocal left
-        whole_write(self, name, content)
+        with whole(self, name) as partial:
+            yield partial
         left -= 1
         if left == 0:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(Store, "_whole", cut_off)
     for attempt in range(1, 60):  # cut off after its first write, after its second, …
         left = attempt
         try:
@@ -194,25 +197,39 @@ def test_two_processes_do_not_write_one_run(study, tmp_path):
 
 
 def test_a_full_disk_leaves_no_half_files(study, tmp_path, small_shards, monkeypatch):
-    whole = Path.write_bytes
+    whole = Store._whole
     calls = 0
 
-    def full(path, content):
+    @contextmanager
+    def full(self, name):
         nonlocal calls
         calls += 1
-        if calls > 6:
-            whole(path, content[: len(content) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return whole(path, content)
+        with whole(self, name) as partial:
+            yield partial
+            if calls > 6:
+                partial.write_bytes(partial.read_bytes()[: partial.stat().st_size // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(Store, "_whole", full)
         with pytest.raises(OSError, match="No space left"):
             run_study(study(), tmp_path / "run")
     assert not list((tmp_path / "run").rglob("*.partial"))
     run_study(study(), tmp_path / "run")
     run_study(study(), tmp_path / "whole")
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_full_disk_under_a_table_is_said_as_one(tmp_path, monkeypatch):
+    """polars has an error of its own for it."""
+
+    def full(table, path):
+        raise pl.exceptions.ComputeError("parquet: underlying IO error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(OSError, match="No space left") as failed:
+        Store(tmp_path).write_table("pairs", pl.DataFrame({"pair": [0]}))
+    assert failed.value.errno == errno.ENOSPC
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
