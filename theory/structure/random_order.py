@@ -130,7 +130,7 @@ def random_order(
         a: two layers, W_1 [n_pairs, K, n_inputs], W_2 [n_pairs, n_outputs, K], biases or None; or a single network.
         b: the same architecture; K at least 2.
         x: [n_samples, n_inputs].
-        activation: one of feature_connectivity's, or leaky_relu.
+        activation: identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh, gelu or silu.
         alpha: where on the path, 0 at A and 1 at B.
         negative_slope: leaky_relu's.
 
