@@ -61,6 +61,25 @@ def test_squared_losses_are_exact(activation):
     assert (shared < found["random_order_train_loss_barrier_midpoint"]).all()
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_it_is_the_mean_of_networks_that_were_trained_apart(activation):
+    """Their units stand in no order, so that squared losses half-way are as predicted, but for chance."""
+    n = 300
+    architecture = kernels.Architecture((2, 6, 1), activation)
+    x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
+    y = (3 * x[:, :1]).sin() + x[:, 1:]
+    start = architecture.initial(2 * n, 1)
+    training = kernels.Training(300, kernels.SGD(0.1), batch_size=8)
+    params = kernels.train(architecture, start, (x, y), training, data_seeds=torch.arange(2 * n)).params
+    pairs = PairSet.of(architecture, params[:n], params[n:], (x, y), alphas=3)
+    loss = kernels.path_losses(architecture, pairs.a, pairs.b, pairs.between, (x, y)).loss
+    measured = loss[:, 1] - loss[:, [0, 2]].mean(1)
+    difference = measured - expected(pairs)["random_order_train_loss_barrier_midpoint"]
+    error = difference.std() / n**0.5
+    assert abs(difference.mean()) < 4 * error
+    assert error < 0.1 * measured.mean()  # so that the line above could fail
+
+
 def test_classes_are_nearly_right():
     """Six units are few for a normal law: errors to a twentieth of the samples, their mean to a fiftieth."""
     pairs = pairs_of("cross_entropy", 6, n=4, samples=200, activation="relu")
