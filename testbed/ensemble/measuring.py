@@ -176,7 +176,7 @@ def _origin(launch: Launch, trained: Trained, pairs: pl.DataFrame) -> Origin:
         rows = launch.rows_of_cell(cell)
         rows = rows[trained.diverged_at.numpy()[rows] < 0]
         networks = launch.networks_at(rows)
-        numbers = (networks[name].to_numpy() for name in ("network", "train_set"))
+        numbers = (networks[name].to_numpy(writable=True) for name in ("network", "train_set"))
         return Networks(trained.params[torch.from_numpy(rows)], *numbers)
 
     return Origin(pairs["cell"].to_numpy(), pairs["network_a"].to_numpy(), pairs["network_b"].to_numpy(), of_cell)
