@@ -8,7 +8,6 @@ of the names that a run has are ever overwritten or removed.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -34,6 +33,7 @@ from testbed.study import Study
 PARTIAL = ".partial"
 IN_MEMORY = memory.TABLE_WHOLE  # numbers in a table that is made whole before it is written
 KEPT = 2**22  # numbers in a table that is read once and kept
+PROBE = 2**20  # bytes that a disk must take to be called good
 ROW_GROUP = 2**18  # rows that a reader of a longer one holds at a time
 TABLES = ("networks", "pairs", "curves", "losses", "planes", "soups")
 SHARD = re.compile(r"shards/(networks|pairs)-\d+-\d+\.safetensors")
@@ -136,9 +136,9 @@ class Store:
         with self._whole(name) as partial:
             try:
                 yield partial
-            except pl.exceptions.PolarsError as error:
-                if os.strerror(errno.ENOSPC) in str(error):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+            except pl.exceptions.PolarsError:  # of a full disk it has errors of its own, which do not always say so
+                with partial.open("ab") as file:
+                    file.write(bytes(PROBE))  # the system's error, if there is one
                 raise
             written = sha256_of(partial)
         self._written[name] = written
