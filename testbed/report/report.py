@@ -24,6 +24,7 @@ from testbed.results.store import Store
 TEMPLATES = Path(__file__).with_name("templates")
 IN_FOLDER = ("png", "pdf")  # the page holds the SVG
 CHECKS = ("predicted", "z", "grid")
+MANY_PAIRS = 2**16  # whose figures are worth a collection of garbage, which takes 0.4 s
 ANSWERS = ("ranking", "barrier_")  # on the page these are drawn as the blocks of the answer
 
 
@@ -37,8 +38,9 @@ def write_report(folder: str | Path) -> Path:
         for name, drawn in draw(results, answer):
             begun[name] = (_about(name, drawn), begin(drawn.figure, _kinds(name)))
             del drawn
-            gc.collect()  # a figure refers to itself, and one of a million points has hundreds of megabytes
-            memory.give_back()
+            if results.counts["pairs"] > MANY_PAIRS:
+                gc.collect()  # a figure refers to itself, and one of a million points has hundreds of megabytes
+                memory.give_back()
         told = without_figures(results, answer)  # meanwhile
         figures = {name: about | {"svg": _written(store, name, images())} for name, (about, images) in begun.items()}
     store.write("report.html", page(told, answer, figures).encode())
