@@ -60,7 +60,7 @@ def problems(launch: Launch) -> list[TrainingProblem | PathProblem]:
 
     Trainings, with the mask of a pruning too, and paths on every source of samples.
     """
-    networks = pl.concat(cell.networks(np.zeros(1, int)) for cell in launch.rows)
+    networks = pl.concat(cell.networks(np.zeros(1, int)) for cell in launch.made_of)
     architecture = launch.architecture
     params = torch.zeros(len(networks), architecture.n_parameters, dtype=launch.dtype)
     data = launch.train_sets or launch.teacher

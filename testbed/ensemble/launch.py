@@ -26,7 +26,7 @@ class Launch:
 
     index: its number. study: the settings that the cells share (and the first one's where they differ); cells: the
     study of each, by number. data: the data sets that `dataset` numbers. train_sets: the training samples that
-    `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. rows: what the networks
+    `train_set` numbers, x `[n_train_sets, n, n_inputs]` and y; None when training is online. made_of: what the networks
     and pairs of each cell are made from. given: parameters that networks start from, `[n_given, n_parameters]`, by
     their number `given`; None: they are drawn.
     """
@@ -37,26 +37,26 @@ class Launch:
     architecture: kernels.Architecture
     data: tuple[Dataset, ...]
     train_sets: tuple[Tensor, Tensor] | None
-    rows: tuple[CellRows, ...]
+    made_of: tuple[CellRows, ...]
     given: Tensor | None = None
 
     @cached_property
     def trainings(self) -> list[list[CellRows]]:
         """The cells that measure one training, in their turns, for each training in the order of its numbers."""
         together: dict[int, list[CellRows]] = {}
-        for cell in sorted(self.rows, key=lambda cell: (cell.first_network, cell.turn)):
+        for cell in sorted(self.made_of, key=lambda cell: (cell.first_network, cell.turn)):
             together.setdefault(cell.first_network, []).append(cell)
         return list(together.values())
 
     @cached_property
     def n_networks(self) -> int:
         """How many networks there are."""
-        return sum(cell.n_networks for cell in self.rows)
+        return sum(cell.n_networks for cell in self.made_of)
 
     @cached_property
     def n_pairs(self) -> int:
         """How many pairs there are."""
-        return sum(len(cell.ends) for cell in self.rows)
+        return sum(len(cell.ends) for cell in self.made_of)
 
     @property
     def networks(self) -> pl.DataFrame:
@@ -81,12 +81,16 @@ class Launch:
     @cached_property
     def pair_numbers(self) -> np.ndarray:
         """The number of each pair, in rising order, int64 `[n_pairs]`."""
-        return np.concatenate([cell.first_pair + np.arange(len(cell.ends), dtype=np.int64) for cell in self.rows])
+        return np.concatenate([cell.first_pair + np.arange(len(cell.ends), dtype=np.int64) for cell in self.made_of])
 
-    def rows_of_cell(self, cell: int) -> np.ndarray:
+    def of_cell(self, number: int) -> CellRows:
+        """What the networks and pairs of the cell of this number are made from."""
+        return next(cell for cell in self.made_of if cell.cell == number)
+
+    def rows_of_cell(self, number: int) -> np.ndarray:
         """The rows of a cell's networks, rising, int64 `[n]`."""
-        found = next(rows for rows in self.rows if rows.cell == cell)
-        earlier = sum(rows.n_networks for rows in self.rows if rows.first_network < found.first_network)
+        found = self.of_cell(number)
+        earlier = sum(cell.n_networks for cell in self.made_of if cell.first_network < found.first_network)
         return earlier + found.n_turns * np.arange(found.n_networks) + found.turn
 
     def networks_at(self, rows: slice | np.ndarray) -> pl.DataFrame:
@@ -99,7 +103,7 @@ class Launch:
                 own = places[places % cell.n_turns == cell.turn]
                 parts.append(cell.networks(own // cell.n_turns))
         if not parts:
-            return self.rows[0].networks(rows).with_columns(row=pl.Series(rows))
+            return self.made_of[0].networks(rows).with_columns(row=pl.Series(rows))
         found = pl.concat(parts)
         found = found if found["network"].is_sorted() else found.sort("network")
         return found.with_columns(row=pl.Series(rows))
@@ -107,9 +111,9 @@ class Launch:
     def pairs_at(self, rows: slice | np.ndarray) -> pl.DataFrame:
         """Pairs at these rows of the launch: from start to stop, or rising numbers."""
         rows = _numbers(rows)
-        cut = zip(self.rows, _cut(rows, [len(cell.ends) for cell in self.rows]), strict=True)
+        cut = zip(self.made_of, _cut(rows, [len(cell.ends) for cell in self.made_of]), strict=True)
         parts = [cell.pairs(places) for cell, places in cut if len(places)]
-        return pl.concat(parts) if parts else self.rows[0].pairs(rows)
+        return pl.concat(parts) if parts else self.made_of[0].pairs(rows)
 
     @property
     def dtype(self) -> torch.dtype:

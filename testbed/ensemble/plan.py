@@ -62,7 +62,7 @@ class _Draft:
     train_sets: TrainSets
     cells: dict[int, Study] = field(default_factory=dict)
     data: dict[str, Dataset] = field(default_factory=dict)
-    rows: list[CellRows] = field(default_factory=list)
+    made_of: list[CellRows] = field(default_factory=list)
 
     def dataset(self, study: Study) -> tuple[int, Dataset]:
         """The number and the samples of a cell's data set; made if it is new."""
@@ -88,7 +88,7 @@ class _Draft:
             architecture,
             data,
             self.train_sets.joined(),
-            tuple(self.rows),
+            tuple(self.made_of),
             _given(self.study, max(cell.ensemble.families for cell in self.cells.values()), architecture),
         )
 
@@ -121,7 +121,7 @@ def plan(study: Study) -> Plan:
             first = first.after(cell.study, len(training.cells))
         roots = _roots(study.seed, min(training.cells))
         ends, kinds = joined_by_pairs(cell.study, roots["pairs"])
-        draft.rows.append(
+        draft.made_of.append(
             CellRows(
                 cell.study,
                 cell.index,

@@ -76,7 +76,7 @@ class _Taste:
         self.backend = backend
         self.train_set = int(networks["train_set"][0])
         self.dataset = int(networks["dataset"][0])
-        cell = next(rows for rows in launch.rows if rows.cell == networks["cell"][0])
+        cell = launch.of_cell(networks["cell"][0])
         self.seed = int(cell.pairs(np.zeros(1, int))["test_seed"][0]) if len(cell.ends) else 0
 
     def __call__(self, params: Tensor, only_training: bool = False) -> dict[str, np.ndarray]:
