@@ -53,13 +53,11 @@ def to_torch(architecture: Architecture, params: Tensor) -> nn.Sequential:
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A layer with copies of a weight `[fan_out, fan_in]` and a bias `[fan_out]`."""
     fan_out, fan_in = weight.shape
-    # skip_init: torch's initial weights would be drawn from the user's random numbers
-    linear = nn.utils.skip_init(
-        nn.Linear, fan_in, fan_out, bias=bias is not None, dtype=weight.dtype, device=weight.device
-    )
-    linear.weight.data.copy_(weight)
+    # on the device meta nothing is drawn from the user's random numbers; skip_init imports sympy, which takes a second
+    linear = nn.Linear(fan_in, fan_out, bias=bias is not None, device="meta")
+    linear.weight = nn.Parameter(weight.detach().clone())
     if bias is not None:
-        linear.bias.data.copy_(bias)
+        linear.bias = nn.Parameter(bias.detach().clone())
     return linear
 
 

@@ -85,9 +85,13 @@ def test_the_tests_that_the_architecture_names_exist():
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
 
 
-def test_measuring_needs_no_matplotlib():
+def test_measuring_needs_neither_matplotlib_nor_sympy():
     program = (
-        "import sys, testbed; from testbed.ensemble import measuring, planes; assert 'matplotlib' not in sys.modules;"
+        "import sys, testbed; from testbed.ensemble import measuring, plan, planes;"
+        "launch = plan.plan(testbed.Study.load('teacher_student', quick=True)).launches[0];"
+        "from testbed.ensemble.training import train;"
+        "train(launch, launch.networks_at(slice(0, 16)), 'auto');"
+        "assert not {'matplotlib', 'sympy'} & set(sys.modules);"
         "from testbed.report import write_report; assert 'matplotlib' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
