@@ -9,6 +9,8 @@ import resource
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
+M_MMAP_THRESHOLD = -3  # malloc.h
+LARGE = 2**20  # bytes
 TABLE_WHOLE = 2**25  # numbers in a table that is made whole; longer ones are written as their parts are made
 
 
@@ -38,6 +40,19 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:
         trim(0)
+
+
+def give_back_at_once() -> None:
+    """Have the C library return large arrays to the system when they are freed, in all that this process does from now.
+
+    Otherwise it keeps what is smaller than the largest that was ever freed (up to 32 MiB). Every array then costs the
+    pages that it touches; for a run whose arrays are few and large.
+
+    >>> give_back_at_once()
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc
+    if set_option is not None:
+        set_option(M_MMAP_THRESHOLD, LARGE)
 
 
 def readable(n_bytes: float) -> str:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+MANY = 2**18  # networks and pairs of a run whose memory matters more than a few hundredths of its time
+
+
 def results_of(name: str, runs: str | Path = "runs", *, quick: bool = False) -> Results:
     """A shipped study's results in the folder that `testbed run` gives them below `runs`; what is not there is run.
 
@@ -110,6 +113,8 @@ class _Runner:
         cells = [cell for launch in self.plan.launches for cell in launch.cells.values()]
         bounds.check_memory(cells, self.backend)
         bounds.check_time(cells, self.backend)
+        if self.plan.n_networks + self.plan.n_pairs > MANY:
+            memory.give_back_at_once()
         self.timings: dict[str, float] = {}
         self.stages = Stages(console, progress)
         self.manifest: dict[str, Any] = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # multiply-adds in a shard, a few seconds on two cores; fixed, so that a run that continues finds the same shards
 SHARD_WORK = {"gpu": 1e13, "native": 2e11, "reference": 5e9}
 SHARD_OVER_REPEATED = 5  # a shard's work is at least so many times what it repeats
-MOST_PAIRS = 2**14  # in a shard: what is measured of so many takes some tens of megabytes
+MOST_PAIRS = 2**13  # in a shard: what is measured of so many takes some tens of megabytes
 FRESH_INPUT = 70  # multiply-adds that take as long as drawing one (1000-2-1 online, docs/performance.md)
 LANES = 16  # networks in a shard are a multiple of it: a register's worth
 

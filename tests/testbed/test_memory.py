@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,20 @@ def test_what_is_freed_goes_back_to_the_system():
     memory.give_back()
     assert before - _resident() > 50e6
     assert last.sum() == len(last)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="of glibc alone")
+@pytest.mark.parametrize(("at_once", "least", "most"), [(False, 0, 20e6), (True, 140e6, np.inf)])
+def test_large_arrays_go_back_at_once(at_once, least, most):
+    """156 MB in arrays that are smaller than one that was freed before; in a process of its own, since it stays so."""
+    program = (
+        "import numpy as np; from tests.testbed.test_memory import _resident; from testbed import memory\n"
+        f"if {at_once}: memory.give_back_at_once()\n"
+        "np.ones(15 * 2**18); arrays = [np.ones(2**19) for _ in range(40)]\n"
+        "before = _resident(); arrays[:-1] = []; print(before - _resident())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert least <= int(done.stdout) <= most
 
 
 def _resident() -> int:
