@@ -28,7 +28,7 @@ STAGES = {  # by the functions that they are
     "training": (testbed.run._Runner, "_train"),
     "measuring": (testbed.run._Runner, "_measure"),
     "tables": (testbed.run._Runner, "_write_tables"),
-    "page": (testbed.run, "write_report"),
+    "page": (testbed.run, "_page"),
 }
 
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import tyro
 from rich.console import Console
@@ -23,7 +24,6 @@ import testbed.run
 from testbed import Study, run_study
 from testbed.ensemble import bounds
 from testbed.ensemble.plan import plan
-from testbed.results.store import Store
 
 RATES = Path(__file__).resolve().parent.parent / "docs" / "gpu" / "h100-doctor.jsonl"
 RATES_SAMPLES = 32  # that a training step had there
@@ -85,7 +85,7 @@ def in_the_folder(n: int, n_timed: int) -> list[Row]:
     start = time.perf_counter()
     plan(small)
     planned = time.perf_counter() - start
-    testbed.run.write_report = lambda folder: Store(folder).folder  # type: ignore[assignment]
+    testbed.run._page = lambda folder: SimpleNamespace(path=folder)  # type: ignore[assignment,return-value]
     with tempfile.TemporaryDirectory() as folder:
         run_study(small, folder, backend="native")
         tables = json.loads((Path(folder) / "timings.json").read_text())["tables"]

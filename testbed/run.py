@@ -39,6 +39,8 @@ from testbed.study import Study
 if TYPE_CHECKING:
     from distributed import Client
 
+    from testbed.report import Page
+
 
 MANY = 2**18  # networks and pairs of a run whose memory matters more than a few hundredths of its time
 
@@ -74,6 +76,11 @@ def run_study(
     >>> report.name, Results.load(report.parent).factors
     ('report.html', ['architecture.hidden', 'ensemble.spawn_step'])
     """
+    return run_to_page(study, out, backend=backend, progress=progress, cluster=cluster).path
+
+
+def run_to_page(study: Study, out: str | Path, *, backend: str, progress: bool, cluster: str | None) -> Page:
+    """`run_study`; returns the page with what was worked out for it."""
     store = Store(out)
     store.check(study)
     damage = {name: error for name, error in store.damage().items() if not DRAWN.fullmatch(name)}
@@ -88,14 +95,22 @@ def run_study(
     with store.begin(study):
         store.drop_shards()
         with console.status("figures and report") if progress and console.is_terminal else nullcontext():
-            return write_report(store.folder)
+            return _page(store.folder)
 
 
-def write_report(folder: Path) -> Path:
-    """The report of a finished run; what draws is imported only here, and measuring needs none of it."""
-    from testbed.report import write_report
+def write_report(folder: str | Path) -> Path:
+    """Draw the figures and write report.html of a finished run anew; returns its path. StudyError if it is not
+    finished.
+    """
+    from testbed.report import write_page  # measuring needs nothing that draws
 
-    return write_report(folder)
+    return write_page(folder).path
+
+
+def _page(folder: Path) -> Page:
+    from testbed.report import write_page
+
+    return write_page(folder)
 
 
 class _Runner:

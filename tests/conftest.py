@@ -37,9 +37,14 @@ def figures_by_this_process(monkeypatch):
 def no_figures(monkeypatch):
     """Runs write an empty report: figures would only take time."""
 
-    def write_report(folder):
+    def write_page(folder):
+        from testbed.report import Page
+        from testbed.report.blocks import blocks
+        from testbed.results import Results
+
         report = Path(folder) / "report.html"
         report.write_bytes(b"")
-        return report
+        results = Results.load(folder)
+        return Page(report, results, blocks(results))
 
-    monkeypatch.setattr("testbed.run.write_report", write_report)
+    monkeypatch.setattr("testbed.run._page", write_page)

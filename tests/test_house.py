@@ -92,7 +92,7 @@ def test_measuring_needs_neither_matplotlib_nor_sympy():
         "from testbed.ensemble.training import train;"
         "train(launch, launch.networks_at(slice(0, 16)), 'auto');"
         "assert not {'matplotlib', 'sympy'} & set(sys.modules);"
-        "from testbed.report import write_report; assert 'matplotlib' in sys.modules"
+        "from testbed.report import write_page; assert 'matplotlib' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 

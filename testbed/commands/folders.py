@@ -24,9 +24,9 @@ class Report:
     def __call__(self) -> None:
         """Write the report."""
         run_folder.check(self.folder)
-        from testbed.report import write_report
+        from testbed.report import write_page
 
-        summary(write_report(self.folder))
+        summary(write_page(self.folder))
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,10 @@ class Run:
             from testbed.ensemble import bounds
 
             bounds.check_memory([cell.study for cell in study.cells()])  # what is too large is refused before torch too
-        from testbed.run import run_study
+        from testbed.run import run_to_page
 
         gc.freeze()  # what was imported stays: no collection of garbage needs to go through all of it again
-        report = run_study(study, out, backend=self.backend, progress=True, cluster=self.cluster)
-        summary(report)
+        summary(run_to_page(study, out, backend=self.backend, progress=True, cluster=self.cluster))
 
 
 def _forecast(study: Study, backend: str) -> None:

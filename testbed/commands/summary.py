@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from testbed.commands.console import console
 
+if TYPE_CHECKING:
+    from testbed.report import Page
 
-def summary(report: Path) -> None:
+
+def summary(written: Page) -> None:
     """Print the answer, mean barriers by the first factor, and where the report is."""
     from testbed import columns
     from testbed.report import answers
     from testbed.results.comparison import group_means, interval
-    from testbed.results.results import Results
 
-    results = Results.load(report.parent)
+    results = written.results
     page = console()
-    for sentence in answers(results):
+    for sentence in answers(results, written.answer):
         page.print(f"• {sentence}")
     barrier = columns.barrier(f"{results.part}_loss")
     if results.has(barrier):  # not if every network diverged
@@ -29,4 +31,4 @@ def summary(report: Path) -> None:
         for row in group_means(results.pairs_with(barrier), by, barrier).to_dicts():
             table.add_row(*(str(row[key]) for key in by), f"{row['n']:,}", interval(row))
         page.print(table)
-    page.print(f"report: {report}")
+    page.print(f"report: {written.path}")

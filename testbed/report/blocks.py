@@ -114,10 +114,14 @@ def numbers(shown: list[Panel]) -> dict[str, Any]:
     return {"header": header, "rows": rows}
 
 
-def answers(results: Results) -> list[str]:
-    """The answer in sentences: what every factor does, claims, means over all pairs, agreement with theory, counts."""
-    said = [sentence for block in blocks(results) for sentence in (*block.sentences, *block.warnings)]
-    for claim, source, found, agrees in claims_table(results):
-        said.append(f"{claim} ({source}) Here: {found}. Agrees: {agrees}.")
+def answers(results: Results, answer: list[Block] | None = None) -> list[str]:
+    """The answer in sentences: what every factor does, claims, means over all pairs, agreement with theory, counts.
+
+    answer: the blocks of the study, where they are known.
+    """
+    found = blocks(results) if answer is None else answer
+    said = [sentence for block in found for sentence in (*block.sentences, *block.warnings)]
+    for claim, source, here, agrees in claims_table(results):
+        said.append(f"{claim} ({source}) Here: {here}. Agrees: {agrees}.")
     said += sentences.further(results) + sentences.checks(results)
     return [*dict.fromkeys(said), sentences.count(results)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,17 @@ MANY_PAIRS = 2**16  # whose figures are worth a collection of garbage, which tak
 ANSWERS = ("ranking", "barrier_")  # on the page these are drawn as the blocks of the answer
 
 
-def write_report(folder: str | Path) -> Path:
-    """Draw the figures and write report.html of a finished run; returns its path. StudyError if it is not finished."""
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page that was written, and what was worked out for it. answer: its blocks."""
+
+    path: Path
+    results: Results
+    answer: list[Block]
+
+
+def write_page(folder: str | Path) -> Page:
+    """Draw the figures and write report.html of a finished run. StudyError if it is not finished."""
     with drawing(STYLE) as begin:
         results = Results.load(folder)
         store = Store(folder)
@@ -45,7 +55,7 @@ def write_report(folder: str | Path) -> Path:
         figures = {name: about | {"svg": _written(store, name, images())} for name, (about, images) in begun.items()}
     store.write("report.html", page(told, answer, figures).encode())
     store.add_drawn()
-    return store.folder / "report.html"
+    return Page(store.folder / "report.html", results, answer)
 
 
 def page(told: dict[str, Any], answer: list[Block], figures: dict[str, dict[str, Any]]) -> str:

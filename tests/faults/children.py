@@ -8,6 +8,7 @@ import io
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import testbed.run
@@ -40,13 +41,13 @@ KINDS = {  # of files in a run folder, each by a pattern
 def small_run(raw: dict[str, Any], out: Path) -> None:
     """Run a study without figures, in many shards."""
 
-    def write_report(folder: Path) -> Path:
+    def write_page(folder: Path) -> SimpleNamespace:
         store = testbed.run.Store(folder)
         store.write("report.html", b"<html></html>")
         store.add_drawn()
-        return folder / "report.html"
+        return SimpleNamespace(path=folder / "report.html")
 
-    testbed.run.write_report = write_report
+    testbed.run._page = write_page
     shards.SHARD_WORK = SHARD_WORK
     testbed.run.run_study(Study.make(raw), out)
 

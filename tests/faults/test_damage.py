@@ -45,7 +45,7 @@ def folders(tmp_path_factory):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((testbed.run, "write_report"), (shards, "SHARD_WORK")):
+        for module, name in ((testbed.run, "_page"), (shards, "SHARD_WORK")):
             patch.setattr(module, name, getattr(module, name))  # small_run changes them
         small_run(raw, home / "finished")
         with pytest.MonkeyPatch.context() as cutting:

@@ -19,11 +19,11 @@ import safetensors.numpy
 import tomli_w
 
 import testbed.run as running
-from testbed import Study, StudyError, run_study
+from testbed import Study, StudyError, run_study, write_report
 from testbed.cli import main
 from testbed.ensemble import shards
 from testbed.ensemble.plan import plan
-from testbed.report import answers, write_report
+from testbed.report import answers
 from testbed.results import Results, Store, sealed
 
 pytestmark = pytest.mark.usefixtures("no_figures")  # the tests of the report draw them
@@ -122,8 +122,9 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):
     tables = raw({"vary": VARY, "measure.test_samples": 2000})
     path.write_text(tomli_w.dumps(tables))
     program = (
-        "import sys, testbed.run as r; from testbed import Study; from testbed.ensemble import shards;"
-        "r.write_report = print; shards.SHARD_WORK = dict(native=3e6, reference=3e6);"
+        "import sys, types, testbed.run as r; from testbed import Study; from testbed.ensemble import shards;"
+        "r._page = lambda folder: types.SimpleNamespace(path=folder);"
+        "shards.SHARD_WORK = dict(native=3e6, reference=3e6);"
         "r.run_study(Study.load(sys.argv[1]), sys.argv[2])"
     )
     command = [sys.executable, "-c", program, str(path)]

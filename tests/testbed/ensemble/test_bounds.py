@@ -8,6 +8,7 @@ import resource
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def _peak(raw, out, found):
     study = Study.make(raw)
     import testbed.run
 
-    testbed.run.write_report = lambda folder: folder
+    testbed.run._page = lambda folder: SimpleNamespace(path=folder)  # type: ignore[assignment,return-value]
     before = _high_water()
     run_study(study, out)
     found.put(_high_water() - before)

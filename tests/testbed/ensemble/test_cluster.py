@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,6 +103,12 @@ def test_20_workers_are_killed(client, study, expected, tmp_path):
     raise AssertionError(f"20 runs ended in the same bytes, but only {killed} workers were killed in them")
 
 
+def without_page(folder: Path) -> SimpleNamespace:
+    """An empty page; figures would only take time."""
+    Store(folder).write("report.html", b"")
+    return SimpleNamespace(path=folder / "report.html")
+
+
 @pytest.mark.slow
 def test_what_is_there_is_not_computed_again(client, study, expected, monkeypatch, tmp_path):
     """A run that one process began, a cluster ends; and shards of pairs take networks that are there."""
@@ -116,7 +123,7 @@ def test_what_is_there_is_not_computed_again(client, study, expected, monkeypatc
     assert list(folder.glob("shards/networks-0-*"))
     monkeypatch.undo()
     monkeypatch.setattr(shards, "SHARD_WORK", {"native": 1e9, "reference": 2e7})
-    monkeypatch.setattr(testbed.run, "write_report", lambda folder: Store(folder).write("report.html", b""))
+    monkeypatch.setattr(testbed.run, "_page", without_page)
     asked = []
     computed = cluster_shards.computed
 

@@ -15,9 +15,8 @@ import tomli_w
 from PIL import Image
 
 import testbed
-from testbed import run_study
+from testbed import run_study, write_report
 from testbed.cli import main
-from testbed.report import write_report
 from testbed.report.blocks import blocks
 from testbed.report.figures import planes
 from testbed.report.figures.draw import draw
