@@ -213,12 +213,11 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     """
     rows = []
     measured = pairs.lazy().filter(~pl.col("left_out") & pl.col(column).is_not_null())
-    for key in measured.select(by).unique().sort(by).collect().iter_rows():
-        is_here = [
-            pl.col(name).eq_missing(pl.lit(level, pairs.schema[name])) for name, level in zip(by, key, strict=True)
-        ]
-        group = measured.filter(is_here).select(_needed(pairs, [], column)).collect()
-        rows.append((*key, len(group), *mean_interval(group, column)))
+    ordered = measured.select(_needed(pairs, by, column)).sort(by, maintain_order=True).collect()
+    start = 0
+    for *key, n in ordered.group_by(by, maintain_order=True).len().iter_rows():
+        rows.append((*key, n, *mean_interval(ordered.slice(start, n), column)))
+        start += n
     return pl.DataFrame(rows, schema=_schema(pairs, by), orient="row")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -146,8 +147,7 @@ class TrainingSpec(Section):
     @classmethod
     def _check_alone(cls, value: Any, field: ValidationInfo) -> Any:
         """What the kernels say of one field, whatever is wrong with the others."""
-        alone: dict[str, Any] = {"steps": 0, "loss": "cross_entropy", str(field.field_name): value}
-        kernels.Training(**alone)
+        _check_field(str(field.field_name), value)
         return value
 
     @model_validator(mode="after")
@@ -158,3 +158,10 @@ class TrainingSpec(Section):
         if self.clock == "inputs" and (self.schedule.kind != "constant" or self.schedule.warmup_steps):
             raise ValueError("clock 'inputs' goes with a constant schedule without warm-up.")
         return self
+
+
+@functools.lru_cache(typed=True)  # the cells of a study have most of their settings in common
+def _check_field(name: str, value: Any) -> None:
+    """ValueError where the kernels refuse this value of this field."""
+    alone: dict[str, Any] = {"steps": 0, "loss": "cross_entropy", name: value}
+    kernels.Training(**alone)
