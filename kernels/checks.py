@@ -224,6 +224,8 @@ def finite(field: str, value: Any, least: float = -np.inf) -> None:
     Traceback (most recent call last):
     ValueError: lr must be at least 0, not -0.1.
     """
+    if type(value) is float and math.isfinite(value) and value >= least:
+        return  # what most calls give, without an array
     if not (is_tensor(value) or isinstance(value, Real | np.ndarray | list | tuple)) or isinstance(value, bool):
         raise ValueError(f"{field} must be a number or one number per network, not {described(value)}.")
     array = _as_array(field, value)

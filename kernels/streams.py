@@ -115,7 +115,7 @@ def seeds_on(device: torch.device, seed: int | Sequence[int] | np.ndarray | Tens
     import torch
 
     if isinstance(seed, int):
-        root = int(_checked(seed))
+        root = seed if type(seed) is int and 0 <= seed < 2**63 else int(_checked(seed))
         if drawn_by_kernels(device):
             from kernels.gpu import draws as gpu_draws
 

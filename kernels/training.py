@@ -127,15 +127,18 @@ class Schedule:
 
     def factors(self, steps: int) -> np.ndarray:
         """The factor of every step, float64 `[steps]`."""
+        if self.kind == "constant" and not self.warmup_steps:
+            return np.ones(steps)
         t = np.arange(steps, dtype=np.float64)
         after = np.maximum(t - self.warmup_steps, 0)
         share = after / max(steps - self.warmup_steps, 1)
-        factor = {
-            "constant": np.ones(steps),
-            "linear": 1 + (self.final_factor - 1) * share,
-            "cosine": self.final_factor + (1 - self.final_factor) * (1 + np.cos(np.pi * share)) / 2,
-            "step": self.gamma ** np.floor(after / self.step_size),
-        }[self.kind]
+        factor = np.ones(steps)
+        if self.kind == "linear":
+            factor = 1 + (self.final_factor - 1) * share
+        elif self.kind == "cosine":
+            factor = self.final_factor + (1 - self.final_factor) * (1 + np.cos(np.pi * share)) / 2
+        elif self.kind == "step":
+            factor = self.gamma ** np.floor(after / self.step_size)
         warm = t < self.warmup_steps
         return np.where(warm, (t + 1) / max(self.warmup_steps, 1), factor)
 
