@@ -24,7 +24,7 @@ from triton.compiler import CompiledKernel
 from triton.runtime.driver import driver
 
 from kernels.cores import cores
-from kernels.gpu import launch
+from kernels.gpu import launch, matching
 from kernels.gpu.cost import Cost, Gpu, cost
 from kernels.gpu.digest import remember
 from kernels.gpu.layouts import Layout
@@ -96,6 +96,13 @@ def compile_kernel(problem: Problem, target: str, **changes: int) -> tuple[Compi
     with standing_in(target):
         call = launch.first_call(problem, target_of(target).backend)
         return call.compiled(**changes), call.plan
+
+
+def compile_assignment(m: int, target: str) -> CompiledKernel:
+    """The kernel that assigns matrices of m columns, on `target`, as a launch makes it."""
+    scores, columns = torch.empty(1, m, m, dtype=torch.float64), torch.empty(1, m, dtype=torch.int64)
+    with standing_in(target):
+        return matching.solve.warmup(grid=(1,), **matching.arguments(scores, columns))
 
 
 def target_here() -> str:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
@@ -44,6 +45,30 @@ def test_without_the_native_kernel(monkeypatch):
     expected = assign(scores)
     monkeypatch.setattr(native, "missing", lambda: "not built")
     assert np.array_equal(assign(scores), expected)
+
+
+def test_a_tensor_gives_a_tensor(native_backend):
+    scores = np.random.default_rng(3).standard_normal((7, 6, 6)).astype(np.float32)
+    columns = assign(torch.from_numpy(scores).requires_grad_().mT)
+    assert columns.dtype is torch.int64 and np.array_equal(columns.numpy(), assign(scores.swapaxes(1, 2)))
+    with pytest.raises(ValueError, match=r"scores must have shape \[n, m, m\], not \[2, 3\]"):
+        assign(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="scores must be finite"):
+        assign(torch.full((1, 2, 2), torch.inf))
+
+
+@pytest.mark.parametrize("why", ["", "there is none"])
+def test_a_gpus_tensor_goes_to_its_kernel_if_it_is_not_too_wide(native_backend, monkeypatch, why):
+    matching = pytest.importorskip("kernels.gpu.matching", reason="Triton is not installed")
+    taken = []
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    monkeypatch.setattr("kernels.gpu.missing", lambda: why)
+    monkeypatch.setattr(matching, "WIDEST", 6)
+    monkeypatch.setattr(matching, "assign", lambda scores: taken.append(scores.shape[1]))
+    for m in (6, 7):
+        found = assign(torch.eye(m)[None])
+        assert found is None or torch.equal(found, torch.arange(m)[None])
+    assert taken == ([] if why else [6])
 
 
 def test_none_at_all_and_what_is_refused():

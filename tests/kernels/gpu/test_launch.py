@@ -108,6 +108,7 @@ def test_other_tritons(version):
         f"assert triton.__version__ == {version!r} and 'Triton' not in missing()\n"
         f"for target, cases in {dict(zip(TARGETS, (CASES, amd), strict=True))!r}.items():\n    for case in cases:\n"
         "        compile.compile_kernel(make(case), target)\n"
+        "    for m in (16, 64, 512, 513):\n        compile.compile_assignment(m, target)\n"
         "from benchmarks.gpu_cost import static_cost\n"
         f"for widths in {LANES!r}:\n    cost = static_cost(widths, 'H100')[0]\n"
         "    assert cost.spills == 0 and cost.issue_bound > 0.7 * cost.roofline and cost.share > 0.5, (widths, cost)\n"

@@ -271,8 +271,8 @@ class Machine:
 
     def redux(self, i: Instruction) -> None:
         source = np.broadcast_to(self.value(i.operands[1], i.parts[-1]), self.count).reshape(-1, 32)
-        assert "max" in i.parts, i.text
-        self.put(i, i.operands[0], np.repeat(source.max(1), 32))
+        reduced = {"max": source.max, "min": source.min, "add": source.sum}[i.parts[2]](1)
+        self.put(i, i.operands[0], np.repeat(reduced.astype(source.dtype), 32))
 
     def ldmatrix(self, i: Instruction) -> None:
         """8 × 8 matrices of 16 bits: lane 8m + r points at row r of matrix m; lane l gets four bytes of row l/4 of
