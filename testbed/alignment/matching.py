@@ -8,13 +8,14 @@ import kernels
 from kernels.checks import numbers
 from kernels.native import missing
 from testbed.alignment.symmetries import check_signs, checked_networks, groups, reordered
-from testbed.pair_set import Aligned
+from testbed.pair_set import Aligned, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
+MOST_SCORES = 2**25  # that are held at a time where torch computes them: some four arrays of 256 MiB
 
 Layers: TypeAlias = "list[tuple[Tensor, Tensor | None]]"
 
@@ -27,7 +28,7 @@ def match_weights(
     params_a, params_b: `[n_pairs, n_parameters]`. One group of layers after the other, each solved exactly given the
     others, until no pair gains; exact for one hidden layer. signs: also flip units, for odd activations (ValueError for
     others). Groups of several layers are solved to first order, and a step that does not gain is not taken. ValueError
-    names the rows of networks that are not finite.
+    names the rows of networks that are not finite. All happens, and stays, on the device of params_b.
 
     >>> import torch
     >>> architecture = kernels.Architecture((2, 4, 1))
@@ -42,7 +43,8 @@ def match_weights(
     if signs:
         check_signs(architecture)
     params_a, params_b = checked_networks(architecture, params_a=params_a, params_b=params_b)
-    if missing():
+    params_a = params_a.to(params_b.device)
+    if missing() or not params_b.is_cpu:
         return _matched(architecture, params_a, params_b, signs)
     params, orders, flips = native_matching.match_weights(
         architecture, params_a, params_b, signs, most_sweeps=MOST_SWEEPS, rounding=ROUNDING
@@ -56,7 +58,7 @@ def match_activations(
     """Activation matching: hidden units are paired so that Σ corr(h_A, h_B) over the inputs is largest.
 
     Li et al. (2016); Git Re-Basin § 3.1. params_a, params_b: `[n_pairs, n_parameters]`; x: `[n_samples, n_inputs]`, or
-    `[n_pairs, n_samples, n_inputs]`. Units that do not vary correlate with nothing. signs and ValueError: as
+    `[n_pairs, n_samples, n_inputs]`. Units that do not vary correlate with nothing. signs, ValueError and device: as
     for match_weights.
 
     >>> import torch
@@ -79,11 +81,12 @@ def match_activations(
         )
     if not bool(x.isfinite().all()):
         raise ValueError("x must be finite.")
+    params_a, x = params_a.to(params_b.device), x.to(params_b.device)
     activations_a, activations_b = (
         standardised_activations(architecture, params, x) for params in (params_a, params_b)
     )
     correlations = [a.mT @ b / a.shape[1] for a, b in zip(activations_a, activations_b, strict=True)]
-    orders, flips = _nothing_moved(architecture, len(params_a))
+    orders, flips = _nothing_moved(architecture, params_b)
     for group in groups(architecture):
         score = torch.stack([correlations[layer] for layer in group]).sum(0)
         order, sign = _best_assignment(score, signs)
@@ -134,33 +137,58 @@ def standardised_activations(architecture: kernels.Architecture, params: Tensor,
 
 
 def _matched(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, signs: bool) -> Aligned:
-    """What the native kernel does, in torch: coordinate ascent of the overlap over the groups of layers."""
+    """What the native kernel does, in torch, on the parameters' device."""
+    at_a_time = max(1, MOST_SCORES // max(architecture.widths[1:-1], default=1) ** 2)
+    parts = zip(params_a.split(at_a_time), params_b.split(at_a_time), strict=True)
+    return joined([_ascended(architecture, a, b, signs) for a, b in parts])
+
+
+def _ascended(architecture: kernels.Architecture, params_a: Tensor, params_b: Tensor, signs: bool) -> Aligned:
+    """Coordinate ascent of the overlap over the groups of layers; pairs that gain nothing in a sweep are done."""
     import torch
 
     a = params_a.double()
-    layers_a = architecture.layers(a)
-    current = params_b.double()
-    orders, flips = _nothing_moved(architecture, len(a))
-    identity, plus = _nothing_moved(architecture, len(a))
-    for _ in range(MOST_SWEEPS):
-        gained = torch.zeros(len(a), dtype=torch.bool)
-        for group in groups(architecture):
-            layers_b = architecture.layers(current)
-            score = torch.stack([_overlaps(layer, layers_a, layers_b) for layer in group]).sum(0)
-            order, sign = _best_assignment(score, signs)
-            step = tuple(order if layer in group else stays for layer, stays in enumerate(identity))
-            step_signs = tuple(sign if layer in group else stays for layer, stays in enumerate(plus))
-            moved = reordered(architecture, current, step, step_signs)
-            gain = (a * moved).sum(1) - (a * current).sum(1)
-            better = gain > ROUNDING * a.norm(dim=1) * current.norm(dim=1)
-            current = torch.where(better[:, None], moved, current)
-            for layer in group:
-                orders[layer] = torch.where(better[:, None], orders[layer].gather(1, order), orders[layer])
-                flips[layer] = torch.where(better[:, None], flips[layer].gather(1, order) * sign, flips[layer])
-            gained |= better
-        if not bool(gained.any()):
+    current = params_b.to(torch.float64, copy=True)
+    least = ROUNDING * a.norm(dim=1) * current.norm(dim=1)
+    orders, flips = _nothing_moved(architecture, params_b)
+    rows = torch.arange(len(a), device=a.device)  # of the pairs that may still gain
+    one_layer = len(orders) == 1  # after it nothing is left to gain
+    for _ in range(1 if one_layer else MOST_SWEEPS):
+        swept, gained = _swept(architecture, a[rows], current[rows], least[rows], signs)
+        current[rows] = swept.params
+        for layer, (order, flip) in enumerate(zip(swept.permutations, swept.signs, strict=True)):
+            flips[layer][rows] = flips[layer][rows].gather(1, order) * flip
+            orders[layer][rows] = orders[layer][rows].gather(1, order)
+        rows = rows[gained]
+        if not len(rows):
             break
-    return Aligned(reordered(architecture, params_b, tuple(orders), tuple(flips)), tuple(orders), tuple(flips))
+    return Aligned(reordered(architecture, params_b, orders, flips), tuple(orders), tuple(flips))
+
+
+def _swept(
+    architecture: kernels.Architecture, a: Tensor, current: Tensor, least: Tensor, signs: bool
+) -> tuple[Aligned, Tensor]:
+    """`current` after a step for each group of layers, where it gains more than `least`; and which pairs gained."""
+    import torch
+
+    layers_a = architecture.layers(a)
+    orders, flips = _nothing_moved(architecture, a)
+    identity, plus = _nothing_moved(architecture, a)
+    gained = torch.zeros(len(a), dtype=torch.bool, device=a.device)
+    for group in groups(architecture):
+        layers_b = architecture.layers(current)
+        score = torch.stack([_overlaps(layer, layers_a, layers_b) for layer in group]).sum(0)
+        order, flip = _best_assignment(score, signs)
+        step = [order if layer in group else stays for layer, stays in enumerate(identity)]
+        step_flips = [flip if layer in group else stays for layer, stays in enumerate(plus)]
+        moved = reordered(architecture, current, step, step_flips)
+        better = (a * moved).sum(1) - (a * current).sum(1) > least
+        current = torch.where(better[:, None], moved, current)
+        for layer in group:
+            orders[layer] = torch.where(better[:, None], order, orders[layer])
+            flips[layer] = torch.where(better[:, None], flip, flips[layer])
+        gained |= better
+    return Aligned(current, tuple(orders), tuple(flips)), gained
 
 
 def _overlaps(layer: int, a: Layers, b: Layers) -> Tensor:
@@ -172,12 +200,13 @@ def _overlaps(layer: int, a: Layers, b: Layers) -> Tensor:
     return overlap + bias_a[:, :, None] * bias_b[:, None]
 
 
-def _nothing_moved(architecture: kernels.Architecture, n: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Of each hidden layer the order 0, 1, … and the signs 1, 1, …, `[n, width]`."""
+def _nothing_moved(architecture: kernels.Architecture, params: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each hidden layer the order 0, 1, … and the signs 1, 1, …, `[n, width]`, beside params `[n, …]`."""
     import torch
 
-    orders = [torch.arange(width).expand(n, -1).clone() for width in architecture.widths[1:-1]]
-    signs = [torch.ones(order.shape, dtype=torch.float64) for order in orders]
+    n, device = len(params), params.device
+    orders = [torch.arange(width, device=device).expand(n, -1).clone() for width in architecture.widths[1:-1]]
+    signs = [torch.ones(order.shape, dtype=torch.float64, device=device) for order in orders]
     return orders, signs
 
 
@@ -187,8 +216,8 @@ def _best_assignment(score: Tensor, signs: bool) -> tuple[Tensor, Tensor]:
 
     from kernels.assignment import assign
 
-    order = torch.from_numpy(assign((score.abs() if signs else score).numpy()))
+    order = assign(score.abs() if signs else score)
     if not signs:
-        return order, torch.ones(order.shape, dtype=torch.float64)
+        return order, torch.ones(order.shape, dtype=torch.float64, device=score.device)
     chosen = score.gather(2, order[:, :, None])[:, :, 0]
     return order, torch.where(chosen < 0, -1.0, 1.0).double()

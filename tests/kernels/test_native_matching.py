@@ -62,6 +62,14 @@ def test_ties_are_broken_alike(architecture):
         assert same(found, in_torch(architecture, a, b, signs=signs))
 
 
+def test_in_torch_pairs_are_matched_a_part_at_a_time(monkeypatch):
+    architecture = ARCHITECTURES[3]
+    a, b = architecture.initial(10, 1), architecture.initial(10, 2)
+    whole = in_torch(architecture, a, b)
+    monkeypatch.setattr(matching, "MOST_SCORES", 3 * 7**2)
+    assert same(in_torch(architecture, a, b), whole)
+
+
 def test_a_pair_does_not_depend_on_its_company_nor_on_threads():
     architecture = Architecture((2, 6, 4, 1))
     a, b = architecture.initial(70, 1), architecture.initial(70, 2)

@@ -314,3 +314,19 @@ def test_what_is_no_sign_or_changes_the_function_is_refused():
             alignment.permute(tanh, networks(tanh, 2, 1), (ORDER,), (sign,))
     with pytest.raises(ValueError, match=r"permutations\[1\] must equal permutations\[0\]: a residual connection"):
         alignment.permute(RESIDUAL, networks(RESIDUAL, 2, 1), (ORDER, ORDER.flip(0)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
+def test_networks_on_another_device_stay_there(monkeypatch, architecture):
+    """On torch's device that holds no numbers: an array of the CPU that met one of its would be an error."""
+
+    def assign(scores):
+        return torch.zeros(scores.shape[:2], dtype=torch.int64, device=scores.device)
+
+    monkeypatch.setattr("kernels.assignment.assign", assign)
+    a, b = (torch.empty(5, architecture.n_parameters, dtype=torch.float64, device="meta") for _ in range(2))
+    swept, gained = matching._swept(architecture, a, b, a.norm(dim=1), signs=True)
+    x = torch.empty(7, architecture.n_inputs, device="meta")
+    hidden = matching.standardised_activations(architecture, a, x)
+    found = [swept.params, *swept.permutations, *swept.signs, gained, *hidden]
+    assert {tensor.device.type for tensor in found} == {"meta"}
