@@ -6,8 +6,8 @@ fast are others?
 
 The second needs nothing but torch, triton, numpy and jaxtyping. The most telling comes first, and each line is written
 as it comes, one JSON object a line, so that a run which is cut off is still worth something: the machine; compiling, in
-parallel processes; every layout and batch mode against the reference, with odd sizes; rates of training and of paths,
-beside what the machine code predicts; the same training by other tools.
+parallel processes; every layout and batch mode against the reference, with odd sizes; assignments; rates of training
+and of paths, beside what the machine code predicts, and of assignments; the same by other tools.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from kernels import reference
+from kernels import native, reference
 from kernels.cores import cores
 from kernels.gpu import missing, path_losses, rates, train
 from kernels.gpu.cost import gpu_named
@@ -48,6 +49,8 @@ N_CHECKED = 37  # networks, and pairs
 N_STEPS = 20
 N_SAMPLES = 33  # no power of two: products are rounded
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+ASSIGNED = (5, 16, 64, 600)  # columns: the last of two warps
+MOST_INTERPRETED = 16  # of these columns: more take minutes, or hours
 
 
 def training(widths: tuple[int, ...], batch: str, dtype: torch.dtype = torch.float32) -> TrainingProblem:
@@ -100,6 +103,44 @@ def check(row: Row, problem: TrainingProblem | PathProblem) -> Row:
     return {"kind": "check", **row, "error": error, "tolerance": tolerance, "agrees": alike and error < tolerance}
 
 
+def check_assignment(m: int) -> Row:
+    """Assignments of N_CHECKED matrices of m columns, half of them of few whole numbers, most of whose choices are
+    between equals: `error` is the largest gain that exchanging columns still has, over the largest score.
+
+    Where the native kernel is, permutations must be its own.
+    """
+    from kernels.gpu import matching
+
+    scores = torch.randn(N_CHECKED, m, m, dtype=torch.float64, generator=torch.Generator().manual_seed(m))
+    scores[::2] = scores[::2].round()
+    there = scores.to(rates.DEVICE) if torch.cuda.is_available() else scores
+    columns = matching.assign(there)
+    error = (gain_of_exchanges(there, columns) / there.abs().max()).item()
+    columns = columns.cpu()
+    tolerance = TOLERANCE[torch.float64]
+    agrees = error < tolerance and torch.equal(columns.sort(1).values, torch.arange(m).expand_as(columns))
+    row: Row = {"kind": "assignment", "columns": m, "error": error, "tolerance": tolerance}
+    if not native.missing():
+        row["as_the_cpu"] = bool((columns.numpy() == native.assign(scores.numpy())).all())
+        agrees = agrees and row["as_the_cpu"]
+    return row | {"agrees": agrees}
+
+
+def gain_of_exchanges(scores: Tensor, columns: Tensor) -> Tensor:
+    """The most that rows of a matrix can gain by giving their columns round in a circle; 0 where an assignment
+    `[n, m]` of scores `[n, m, m]` is the best (Klein 1967).
+
+    >>> scores = torch.tensor([[[1.0, 9.0], [2.0, 3.0]]])
+    >>> gain_of_exchanges(scores, torch.tensor([[0, 1]])), gain_of_exchanges(scores, torch.tensor([[1, 0]]))
+    (tensor(7.), tensor(0.))
+    """
+    own = scores.gather(2, columns[:, :, None])
+    gain = scores.gather(2, columns[:, None].expand_as(scores)) - own  # of row i, by taking the column of row j
+    for k in range(scores.shape[1]):  # also by way of rows up to k
+        gain = torch.maximum(gain, gain[:, :, k : k + 1] + gain[:, k : k + 1])
+    return gain.diagonal(dim1=1, dim2=2).max()
+
+
 def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> bool:
     """Tell row after row, for at most about `minutes`; whether every check agreed.
 
@@ -109,7 +150,7 @@ def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> b
     on_gpu = torch.cuda.is_available()
     known = None
     tell(machine())
-    todo = list(checks())
+    problems = list(checks())
     if on_gpu:
         properties = torch.cuda.get_device_properties(0)
         capability = torch.cuda.get_device_capability(0)
@@ -117,16 +158,19 @@ def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> b
         known = gpu_named(torch.cuda.get_device_name(0), capability, properties.multi_processor_count, clock)
         from kernels.gpu.compile import compile_ahead, target_here
 
-        problems = [problem for _, problem in todo] + [rates.timed(widths, 2, 10, "cpu") for widths in rates.TIMED]
+        compiled = [problem for _, problem in problems]
+        compiled += [rates.timed(widths, 2, 10, "cpu") for widths in rates.TIMED]
         start = time.perf_counter()
-        kernels = compile_ahead(problems, target_here(), processes=processes)
+        kernels = compile_ahead(compiled, target_here(), processes=processes)
         tell({"kind": "compile", "kernels": kernels, "seconds": time.perf_counter() - start})
     agrees = True
-    for k, (row, problem) in enumerate(todo):
+    todo = [partial(check, row, problem) for row, problem in problems]
+    todo += [partial(check_assignment, m) for m in ASSIGNED if on_gpu or m <= MOST_INTERPRETED]
+    for k, make_check in enumerate(todo):
         if time.monotonic() > deadline:
             tell({"kind": "out of time", "left": f"{len(todo) - k} checks, all rates and peers"})
             return agrees
-        told = check(row, problem)
+        told = make_check()
         agrees = agrees and told["agrees"]
         tell(told)
     if not on_gpu:
@@ -138,6 +182,8 @@ def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> b
         measurements.append(partial(rates.peer_rates, widths))
         for dtype in (torch.float64, torch.float32):
             measurements.append(partial(rates.path_rates, widths, dtype))
+    for m in (16, 64):
+        measurements.append(partial(rates.assignment_rates, m))
     for k, measure in enumerate(measurements):
         for told in measure():
             if time.monotonic() > deadline:
@@ -187,7 +233,7 @@ def sentence(row: Row) -> str:
     for key, value in row.items():
         if key.endswith(("per_s", "bound", "prediction", "roofline")) and not key.startswith("kernel_over"):
             label = "" if key == "per_s" else key.removesuffix("_per_s").replace("_", " ") + " "
-            parts.append(f"{label}{value / 1e9:.3f} G/s")
+            parts.append(label + (f"{value / 1e9:.3f} G/s" if value >= 1e7 else f"{value / 1e6:.3f} M/s"))
         elif key == "kernel_over_roofline":
             parts.append(f"{value:.0%} of the roofline")
         elif key == "error":

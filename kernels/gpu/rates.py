@@ -1,5 +1,5 @@
-"""Rates that a GPU makes, for `kernels.gpu.doctor`: training and paths beside what the machine code predicts, and the
-same training by other tools.
+"""Rates that a GPU makes, for `kernels.gpu.doctor`: training and paths beside what the machine code predicts,
+assignments, and the same by other tools.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ N_TIMED_SAMPLES = 32
 SECONDS = 0.3  # of a timed call, about
 PEER_STEPS = 20
 PATHS = (2**13, 25, 2**10)  # pairs, alphas and samples of the timed paths
+SCORES = 2**28  # numbers in the matrices of the timed assignments
 DEVICE = "cuda"
 
 
@@ -125,26 +126,60 @@ def peer_rates(widths: tuple[int, ...]) -> Iterator[Row]:
     n = NETWORKS // 4
     x, y = (array.cuda() for array in data(widths, N_TIMED_SAMPLES))
     params = Architecture(widths).initial(n, 1, device=DEVICE)
-    contenders: dict[str, Callable[[], Callable[[torch.Tensor], torch.Tensor]]] = {
-        "torch.bmm in a CUDA graph": lambda: steps_of(peers.graphed(partial(peers.bmm_step, widths, x, y), params)),
-        "torch.compile(vmap(grad))": lambda: steps_of(peers.repeated(peers.compiled_step(widths, x, y))),
-        "JAX jit(vmap(scan))": lambda: peers.jax_trainer(widths, PEER_STEPS, x, y),
+
+    def graphed() -> Callable[[], object]:
+        return partial(peers.graphed(partial(peers.bmm_step, widths, x, y), params), params, PEER_STEPS)
+
+    def compiled() -> Callable[[], object]:
+        return partial(peers.repeated(peers.compiled_step(widths, x, y)), params, PEER_STEPS)
+
+    def jax() -> Callable[[], object]:
+        return partial(peers.jax_trainer(widths, PEER_STEPS, x, y), params)
+
+    contenders = {
+        "torch.bmm in a CUDA graph": graphed,
+        "torch.compile(vmap(grad))": compiled,
+        "JAX jit(vmap(scan))": jax,
     }
     for tool, make in contenders.items():
-        row: Row = {"kind": "peer", "network": name(widths), "tool": tool}
-        try:
-            with quiet():
-                run = make()
-                run(params)  # compiles
-                took = min(seconds_of(partial(run, params)) for _ in range(3))
-            yield row | {"per_s": n * PEER_STEPS / took}
-        except Exception as error:  # whatever a tool that is not ours raises
-            yield row | {"left_out": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+        yield timed_peer({"kind": "peer", "network": name(widths), "tool": tool}, make, n * PEER_STEPS)
 
 
-def steps_of(trainer: Callable[[torch.Tensor, int], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """PEER_STEPS steps by a trainer of any number."""
-    return lambda params: trainer(params, PEER_STEPS)
+def timed_peer(row: Row, make: Callable[[], Callable[[], object]], amount: int) -> Row:
+    """`row` with the rate of what `make` gives, which does `amount` of its work at a call; or why it cannot run."""
+    try:
+        with quiet():
+            run = make()
+            run()  # compiles
+            took = min(seconds_of(run) for _ in range(3))
+        return row | {"per_s": amount / took}
+    except Exception as error:  # whatever a tool that is not ours raises
+        return row | {"left_out": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+
+
+def assignment_rates(m: int) -> Iterator[Row]:
+    """Matrices of m columns assigned in a second, of overlaps as two layers of m units with four weights have them."""
+    from kernels.gpu import matching
+
+    n = max(SCORES // m**2, 1)
+    generator = torch.Generator(DEVICE).manual_seed(0)
+    a, b = torch.randn(2, n, m, 4, dtype=torch.float64, device=DEVICE, generator=generator)
+    scores = a @ b.mT
+    matching.assign(scores)  # compiles
+    took = min(seconds_of(partial(matching.assign, scores)) for _ in range(3))
+    row: Row = {"columns": m, "matrices": n}
+    yield {"kind": "assignment", **row, "per_s": n / took}
+
+    def peer() -> Callable[[], object]:
+        from torch_linear_assignment import batch_linear_assignment
+
+        assert torch.version.cuda, "of GPUs it knows NVIDIA's alone"
+        chosen = (assigned(scores[:100]) for assigned in (matching.assign, lambda some: batch_linear_assignment(-some)))
+        ours, theirs = (scores[:100].gather(2, order[:, :, None]).sum((1, 2)) for order in chosen)
+        assert torch.allclose(ours, theirs, rtol=1e-12), "its sums are others"
+        return partial(batch_linear_assignment, -scores)
+
+    yield timed_peer({"kind": "peer", "tool": "torch-linear-assignment", **row}, peer, n)
 
 
 @contextlib.contextmanager

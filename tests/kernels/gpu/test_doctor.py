@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from kernels import reference
+from kernels.assignment import assign
 
 doctor = pytest.importorskip("kernels.gpu.doctor", reason="Triton is not installed")
 rates = doctor.rates
@@ -20,7 +21,7 @@ rates = doctor.rates
 @pytest.fixture
 def seeming_gpu(monkeypatch):
     """torch sees an H200; arrays stay on the CPU; kernels compile for it, and the reference does their work."""
-    from kernels.gpu import calls
+    from kernels.gpu import calls, matching
 
     properties = SimpleNamespace(multi_processor_count=132, clock_rate=1_980_000)
     for name, answer in {
@@ -37,6 +38,9 @@ def seeming_gpu(monkeypatch):
         monkeypatch.setattr(module, "train", reference.train)
         monkeypatch.setattr(module, "path_losses", reference.path_losses)
     monkeypatch.setattr(calls.Call, "launch", lambda self: time.sleep(1e-4))
+    monkeypatch.setattr(matching, "assign", assign)
+    monkeypatch.setattr(doctor, "ASSIGNED", (5, 64))
+    monkeypatch.setattr(rates, "SCORES", 2**14)
     monkeypatch.setattr(doctor, "CHECKED", ((2, 3, 1), (2, 20, 17, 1)))
     monkeypatch.setattr(rates, "TIMED", ((2, 3, 1), (2, 16, 16, 1), (40, 3, 33)))
     monkeypatch.setattr(rates, "NETWORKS", 16)
@@ -62,6 +66,10 @@ def test_the_whole_examination(seeming_gpu, tmp_path, capsys):
     left_out = next(row for row in rows if row.get("tool") == "torch.bmm in a CUDA graph")
     assert "left_out" in left_out  # there is no CUDA graph here: named, and the rest goes on
     assert kinds.count("paths") == 2 * 2
+    assigned = [row for row in rows if row["kind"] == "assignment"]
+    assert [row["columns"] for row in assigned] == [5, 64, 16, 64]
+    assert all(row["agrees"] and row["as_the_cpu"] for row in assigned[:2]) and assigned[2]["per_s"] > 0
+    assert [row["columns"] for row in rows if row.get("tool") == "torch-linear-assignment"] == [16, 64]
     assert len(capsys.readouterr().out.splitlines()) == len(rows)
 
 
@@ -77,4 +85,4 @@ def test_a_run_that_is_cut_off_has_written_what_it_found(seeming_gpu, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         doctor.examine(doctor.teller(tmp_path / "gpu.jsonl"), minutes=20)
     rows = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
-    assert len(rows) == 2 + 2 * 2 * 4 + 2 and rows[-1]["kind"] == "check"
+    assert len(rows) == 2 + 2 * 2 * 4 + 2 + 2 and rows[-1]["kind"] == "assignment"

@@ -4,11 +4,15 @@ parallel processes.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from kernels import Architecture, Training, gpu, reference, streams, train
+from kernels.assignment import assign
+from testbed import alignment
 from tests.kernels.gpu.cases import CASES, PATHS, make
+from tests.kernels.gpu.scores import KINDS, scores_of
 from tests.kernels.problems import check, check_paths, data, problem
 
 pytestmark = pytest.mark.gpu
@@ -60,6 +64,35 @@ def test_a_million_networks_in_one_call_and_auto():
     assert run.backend == "gpu" and run.params.is_cuda and bool((run.diverged_at == -1).all())
     few = train(architecture, params[:64], source, Training(100), backend="reference")
     assert torch.allclose(run.params[:64], few.params, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("m", [1, 5, 32, 64, 300, 600])
+@pytest.mark.parametrize("kind", KINDS)
+def test_assignment_is_the_native_kernels(native_backend, m, kind):
+    scores = scores_of(kind, 1000 if m < 100 else 20, m)
+    found = assign(torch.from_numpy(scores).cuda())
+    assert found.is_cuda and np.array_equal(found.cpu().numpy(), assign(scores))
+
+
+@pytest.mark.parametrize("widths", [(2, 16, 1), (3, 8, 5, 8, 2)])
+@pytest.mark.parametrize("whole", [False, True])
+def test_matching_stays_on_the_gpu(native_backend, widths, whole):
+    """Whole numbers have exact sums, and the same choices between equals; of others the overlap is as large."""
+    architecture = Architecture(widths, "tanh")
+    a, b = (architecture.initial(333, seed, dtype=torch.float64, scheme="torch") for seed in (1, 2))
+    if whole:
+        a, b = (10 * a).round(), (10 * b).round()
+    found, want = (alignment.match_weights(architecture, a.to(d), b.to(d), signs=True) for d in ("cuda", "cpu"))
+    assert all(tensor.is_cuda for tensor in (found.params, *found.permutations, *found.signs))
+    assert torch.equal(alignment.permute(architecture, b.cuda(), found.permutations, found.signs), found.params)
+    assert ((a * found.params.cpu()).sum(1) >= (a * b).sum(1) - 1e-9).all()
+    if whole or len(widths) == 3:
+        assert torch.allclose((a * found.params.cpu()).sum(1), (a * want.params).sum(1), rtol=1e-12)
+    if whole:
+        assert torch.equal(found.params.cpu(), want.params)
+    x = torch.randn(50, widths[0], generator=torch.Generator().manual_seed(0))
+    assert alignment.match_activations(architecture, a.cuda(), b.cuda(), x, signs=True).params.is_cuda
+    assert alignment.match_all(architecture, b[:5].cuda(), signs=True).params.is_cuda
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch sees no second GPU")
