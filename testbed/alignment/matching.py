@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 import kernels
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_SWEEPS = 100
 ROUNDING = 1e-9  # a gain below this share of the score is rounding
-MOST_SCORES = 2**25  # that are held at a time where torch computes them: some four arrays of 256 MiB
+MOST_SCORES = 2**25  # that are held at a time where torch computes them: some three arrays of 256 MiB
 
 Layers: TypeAlias = "list[tuple[Tensor, Tensor | None]]"
 
@@ -177,7 +179,7 @@ def _swept(
     gained = torch.zeros(len(a), dtype=torch.bool, device=a.device)
     for group in groups(architecture):
         layers_b = architecture.layers(current)
-        score = torch.stack([_overlaps(layer, layers_a, layers_b) for layer in group]).sum(0)
+        score = _overlaps(group, layers_a, layers_b)
         order, flip = _best_assignment(score, signs)
         step = [order if layer in group else stays for layer, stays in enumerate(identity)]
         step_flips = [flip if layer in group else stays for layer, stays in enumerate(plus)]
@@ -191,13 +193,24 @@ def _swept(
     return Aligned(current, tuple(orders), tuple(flips)), gained
 
 
-def _overlaps(layer: int, a: Layers, b: Layers) -> Tensor:
-    """The overlap of unit i of A with unit j of B, `[n_pairs, width, width]`: of their weights on both sides."""
+def _overlaps(group: list[int], a: Layers, b: Layers) -> Tensor:
+    """The overlap of unit i of A with unit j of B, `[n_pairs, width, width]`: of their weights on both sides, in all
+    layers of the group.
+    """
+    terms = itertools.chain.from_iterable(_terms(layer, a, b) for layer in group)
+    overlap = next(terms)
+    for term in terms:  # each is as large as the sum, and gone before the next
+        overlap += term
+    return overlap
+
+
+def _terms(layer: int, a: Layers, b: Layers) -> Iterator[Tensor]:
+    """What incoming weights, outgoing ones and biases of one layer add to it."""
     (weight_a, bias_a), (weight_b, bias_b) = a[layer], b[layer]
-    overlap = weight_a @ weight_b.mT + a[layer + 1][0].mT @ b[layer + 1][0]
-    if bias_a is None or bias_b is None:
-        return overlap
-    return overlap + bias_a[:, :, None] * bias_b[:, None]
+    yield weight_a @ weight_b.mT
+    yield a[layer + 1][0].mT @ b[layer + 1][0]
+    if bias_a is not None and bias_b is not None:
+        yield bias_a[:, :, None] * bias_b[:, None]
 
 
 def _nothing_moved(architecture: kernels.Architecture, params: Tensor) -> tuple[list[Tensor], list[Tensor]]:
