@@ -237,7 +237,7 @@ class Machine:
             bits = np.asarray(self.values[place[1]] & ((1 << 8 * size) - 1), UNSIGNED[size])
             self.put(i, i.operands[0], bits.view(SIGNED[size]) if kind[0] == "s" else bits)
             return
-        shared = "shared" in i.parts
+        shared = "shared" in i.parts or "shared::cta" in i.parts
         address = self.bits(place[1], 4 if shared else 8).astype(np.int64) + int(place[2] or 0)
         address = np.broadcast_to(address, self.count)
         active = np.broadcast_to(self.guard(i), self.count)
