@@ -174,15 +174,15 @@ def _swept(
     import torch
 
     layers_a = architecture.layers(a)
-    orders, flips = _nothing_moved(architecture, a)
     identity, plus = _nothing_moved(architecture, a)
+    orders, flips = list(identity), list(plus)
     gained = torch.zeros(len(a), dtype=torch.bool, device=a.device)
     for group in groups(architecture):
         layers_b = architecture.layers(current)
         score = _overlaps(group, layers_a, layers_b)
         order, flip = _best_assignment(score, signs)
-        step = [order if layer in group else stays for layer, stays in enumerate(identity)]
-        step_flips = [flip if layer in group else stays for layer, stays in enumerate(plus)]
+        step = [order if layer in group else unmoved for layer, unmoved in enumerate(identity)]
+        step_flips = [flip if layer in group else unmoved for layer, unmoved in enumerate(plus)]
         moved = reordered(architecture, current, step, step_flips)
         better = (a * moved).sum(1) - (a * current).sum(1) > least
         current = torch.where(better[:, None], moved, current)

@@ -22,7 +22,7 @@ def assign(scores: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("m", [1, 9])
+@pytest.mark.parametrize("m", [1, 6])
 def test_the_native_kernels_choices_and_scipys_value(native_backend, kind, m):
     scores = scores_of(kind, 2, m)
     columns = assign(scores)
@@ -33,7 +33,7 @@ def test_the_native_kernels_choices_and_scipys_value(native_backend, kind, m):
         assert matrix[rows, found].sum() == pytest.approx(best, rel=1e-12, abs=0.0)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(m=st.integers(1, 6), values=st.integers(1, 3), seed=st.integers(0, 10**6))
 def test_of_equal_sums_it_takes_the_same(native_backend, m, values, seed):
     scores = np.random.default_rng(seed).integers(0, values, (1, m, m)).astype(float)
@@ -84,12 +84,12 @@ def test_weight_matching(native_backend, architecture, whole):
     signs = alignment.has_signs(architecture)
     if whole:
         generator = torch.Generator().manual_seed(0)
-        a, b = (torch.randint(-1, 2, (4, architecture.n_parameters), generator=generator).double() for _ in range(2))
+        a, b = (torch.randint(-1, 2, (3, architecture.n_parameters), generator=generator).double() for _ in range(2))
     else:
-        a, b = (architecture.initial(4, seed, scheme="torch", dtype=torch.float64) for seed in (1, 2))
+        a, b = (architecture.initial(3, seed, scheme="torch", dtype=torch.float64) for seed in (1, 2))
     with taken_for_a_gpus() as launched:
         found = alignment.match_weights(architecture, a, b, signs=signs)
-    assert launched[0] == 4 and (len(launched) == 1) == (len(architecture.widths) == 3)
+    assert launched[0] == 3 and (len(launched) == 1) == (len(architecture.widths) == 3)
     assert equal(found, alignment.match_weights(architecture, a, b, signs=signs))
 
 
