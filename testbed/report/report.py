@@ -25,7 +25,7 @@ from testbed.results.store import Store
 TEMPLATES = Path(__file__).with_name("templates")
 IN_FOLDER = ("png", "pdf")  # the page holds the SVG
 CHECKS = ("predicted", "z", "grid")
-MANY_PAIRS = 2**16  # whose figures are worth a collection of garbage, which takes 0.4 s
+MANY_PAIRS = 2**16  # whose figures take hundreds of megabytes: worth a collection of garbage, which takes 0.4 s
 ANSWERS = ("ranking", "barrier_")  # on the page these are drawn as the blocks of the answer
 
 
@@ -42,6 +42,8 @@ def write_page(folder: str | Path) -> Page:
     """Draw the figures and write report.html of a finished run. StudyError if it is not finished."""
     with drawing(STYLE) as begin:
         results = Results.load(folder)
+        if results.counts["pairs"] > MANY_PAIRS:
+            memory.give_back_at_once()
         store = Store(folder)
         answer = blocks(results)
         begun = {}

@@ -213,10 +213,14 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     """
     rows = []
     measured = pairs.lazy().filter(~pl.col("left_out") & pl.col(column).is_not_null())
-    ordered = measured.select(_needed(pairs, by, column)).sort(by, maintain_order=True).collect()
+    sizes = measured.group_by(by).len().sort(by).collect()
+    together = measured.select(_needed(pairs, by if len(sizes) > 1 else [], column))
+    if len(sizes) > 1:
+        together = together.sort(by, maintain_order=True)
+    found = together.collect()
     start = 0
-    for *key, n in ordered.group_by(by, maintain_order=True).len().iter_rows():
-        rows.append((*key, n, *mean_interval(ordered.slice(start, n), column)))
+    for *key, n in sizes.iter_rows():
+        rows.append((*key, n, *mean_interval(found.slice(start, n), column)))
         start += n
     return pl.DataFrame(rows, schema=_schema(pairs, by), orient="row")
 
