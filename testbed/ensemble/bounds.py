@@ -29,6 +29,7 @@ NETWORK_COLUMNS = 18  # of the table of networks
 CURVE_COLUMNS = 4  # of a path: loss and error, on training and on test samples
 BARRIER_COLUMNS = 7  # of the table of pairs, for each of these
 STEP_ARRAYS = 8  # of the schedule, while its factors are made
+CONSTANT_STEP_ARRAYS = 3  # of one whose factors are all 1: these, and Adam's corrections
 SHARD_SECONDS = 4.0  # that SHARD_WORK takes on two cores
 MOST_SECONDS = 365 * 24 * 3600.0
 
@@ -127,6 +128,8 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
     n_sets = n_networks if getattr(study.data, "shared", 1) < 1 else 1
     paths = 1 + len(study.measure.alignment)
     steps = study.training.steps * study.training.unit(architecture.n_inputs)
+    schedule = study.training.schedule
+    is_constant = schedule.kind == "constant" and not schedule.warmup_steps
     n_records = len_of(steps, study.training.record_every)
     of_sample = architecture.n_inputs + (architecture.widths[-1] if study.training.loss == "mse" else 1)
     draws_all = getattr(study.data, "shift", 0) > 0  # pairs of different sides are chosen from a list of all
@@ -141,7 +144,7 @@ def _bytes_of_cell(study: Study, backend: str | None) -> dict[Share, float]:
         TRAINING: COPIES * n_sets * extent.n_train * of_sample,
         TEST: COPIES * extent.n_test * of_sample if is_held else 0,
         LOSSES: COPIES * at_once * n_records,
-        SCHEDULE: STEP_ARRAYS * steps,
+        SCHEDULE: (CONSTANT_STEP_ARRAYS if is_constant else STEP_ARRAYS) * steps,
     }
     tables = {
         NETWORKS: _of_table(n_networks * NETWORK_COLUMNS),

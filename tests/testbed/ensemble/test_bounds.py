@@ -159,6 +159,8 @@ SETTINGS = {"ensemble.independent_pairs": 6, "ensemble.spawn_step": 0, "measure.
         {"measure.alphas": 2001, "ensemble.families": 4000},
         {"data.n_train": 10**6, "training.steps": 20},
         {"training.steps": 10**7, "ensemble.families": 2, "ensemble.independent_pairs": 1},
+        {"training.steps": 10**7, "training.schedule.kind": "cosine", "ensemble.families": 2}
+        | {"ensemble.independent_pairs": 1},
     ],
 )
 def test_memory_is_estimated_within_a_factor(settings, tmp_path):
