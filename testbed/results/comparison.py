@@ -180,12 +180,15 @@ def _means_of_groups(counts: np.ndarray, a: np.ndarray, b: np.ndarray, values: n
     apart = a != b
     cells = (a * n + b)[apart]
     family = a[~apart]
-    totals = []
-    for weights in (values, np.ones(len(values))):
+
+    def total(weights: np.ndarray) -> np.ndarray:  # whose tables, of tens of megabytes, are gone before the next
         table = np.bincount(cells, weights[apart], n**2).reshape(n, n)
         within = np.bincount(family, weights[~apart], n)
-        totals.append(np.vecdot(counts @ table, counts) + counts @ within)
-    return np.divide(totals[0], totals[1], out=np.full(len(counts), np.nan), where=totals[1] > 0)
+        return np.vecdot(counts @ table, counts) + counts @ within
+
+    sums = total(values)
+    sizes = total(np.ones(len(values)))
+    return np.divide(sums, sizes, out=np.full(len(counts), np.nan), where=sizes > 0)
 
 
 def mean_interval(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[float, float, float]:
@@ -213,13 +216,15 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     """
     rows = []
     measured = pairs.lazy().filter(~pl.col("left_out") & pl.col(column).is_not_null())
-    sizes = measured.group_by(by).len().sort(by).collect()
-    together = measured.select(_needed(pairs, by if len(sizes) > 1 else [], column))
-    if len(sizes) > 1:
-        together = together.sort(by, maintain_order=True)
-    found = together.collect()
+    keys = measured.select(by).unique().sort(by).collect()
+    if len(keys) == 1:  # a million pairs need no sorting then
+        found = measured.select(_needed(pairs, [], column)).collect()
+        sizes = [len(found)]
+    else:
+        found = measured.select(_needed(pairs, by, column)).sort(by, maintain_order=True).collect()
+        sizes = found.group_by(by, maintain_order=True).len()["len"].to_list()
     start = 0
-    for *key, n in sizes.iter_rows():
+    for key, n in zip(keys.iter_rows(), sizes, strict=True):
         rows.append((*key, n, *mean_interval(found.slice(start, n), column)))
         start += n
     return pl.DataFrame(rows, schema=_schema(pairs, by), orient="row")
