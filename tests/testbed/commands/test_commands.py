@@ -35,7 +35,7 @@ NO_NETWORKS = [
 
 
 @pytest.mark.parametrize(("arguments", "code"), NO_NETWORKS, ids=[" ".join(case[0]) for case in NO_NETWORKS])
-def test_what_needs_no_networks_imports_no_torch(arguments, code):
+def test_what_needs_no_networks_imports_no_torch(arguments, code, tmp_path):
     program = (
         "import sys; from testbed.cli import main\n"
         f"try: main({arguments})\n"
@@ -43,7 +43,8 @@ def test_what_needs_no_networks_imports_no_torch(arguments, code):
         f"else: assert not {code}\n"
         "finally: print({'torch', 'polars', 'scipy', 'matplotlib', 'sympy'} & set(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    # where no demo has run: its folder would be read
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     said = done.stderr.splitlines()
     assert done.returncode == 0 and said[-1] == "set()", done.stderr
     assert (len(said) > 1) == (code == 2)
