@@ -5,9 +5,9 @@ thread and on all, and the time that matching takes.
 
 Networks 2-16-1, relu, 32 samples, full batch, SGD, float32, calls of 100 steps; pairs of width 16 and of width 64.
 Every row is the median of rounds in which all rows take their turn, a short call for a third of a second each time.
-`others`: the share of the clock's time in which
-the threads of the call did not run; where it is more than a few hundredths, others use the cores, and clocks (the ratio
-of threads above all) say little.
+`others`: the share of the clock's time in which the threads of the call did not run. Where it is more than a few
+hundredths, others use the cores, and clocks (the ratio of threads above all) say little; in a call of milliseconds it
+is also what only one thread does.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
 import tyro
@@ -34,7 +35,7 @@ A_TURN = 0.3  # seconds of calls
 
 @dataclass(frozen=True)
 class Row:
-    """A call's median seconds by the clock, and nanoseconds (of clock × threads) of one network-step, or of one pair"""
+    """A call: its median seconds by the clock, and nanoseconds (clock × threads) of one network-step, or one pair."""
 
     what: str
     n: int
@@ -47,6 +48,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Work:
+    """A call that is timed: of n networks or pairs, which are so many network-steps or pairs."""
+
     what: str
     n: int
     items: int
@@ -54,6 +57,7 @@ class Work:
 
 
 def training(n: int) -> Work:
+    """So many networks, trained for STEPS steps."""
     architecture = Architecture((2, 16, 1), "relu")
     x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
     data = (x, torch.sin(x.sum(1, keepdim=True)))
@@ -66,6 +70,7 @@ def training(n: int) -> Work:
 
 
 def pairs(width: int, n: int) -> Work:
+    """So many pairs of initial networks, matched by weights."""
     architecture = Architecture((2, width, 1), "relu")
     a, b = architecture.initial(n, seed=1), architecture.initial(n, seed=2)
 
@@ -76,6 +81,7 @@ def pairs(width: int, n: int) -> Work:
 
 
 def rows(works: list[Work], rounds: int) -> list[Row]:
+    """Every call on one thread and on all, in turn."""
     counts = sorted({1, cores()})
     clock: dict[tuple[int, int], list[float]] = {(w, t): [] for w in range(len(works)) for t in counts}
     processor: dict[tuple[int, int], list[float]] = {key: [] for key in clock}
@@ -98,7 +104,7 @@ def rows(works: list[Work], rounds: int) -> list[Row]:
     return found
 
 
-def main(quick: bool = False, json_rows: bool = False, rounds: int = 7) -> None:
+def main(quick: bool = False, json_rows: Annotated[bool, tyro.conf.arg(name="json")] = False, rounds: int = 5) -> None:
     """Print one row for each size and number of threads.
 
     Args:
@@ -113,10 +119,8 @@ def main(quick: bool = False, json_rows: bool = False, rounds: int = 7) -> None:
     for row in rows(works, rounds):
         if json_rows:
             print(json.dumps(asdict(row)), flush=True)
-        table.add_row(
-            row.what, f"{row.n:,}", str(row.threads), f"{row.seconds:.3g}", f"{row.each_ns:.3g}",
-            f"{row.others:.2f}", f"{row.times_one_thread:.2f}",
-        )  # fmt: skip
+        times = (f"{row.seconds:.3g}", f"{row.each_ns:.3g}", f"{row.others:.2f}", f"{row.times_one_thread:.2f}")
+        table.add_row(row.what, f"{row.n:,}", str(row.threads), *times)
     if not json_rows:
         Console().print(table)
 

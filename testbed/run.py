@@ -102,12 +102,13 @@ def write_report(folder: str | Path) -> Path:
     """Draw the figures and write report.html of a finished run anew; returns its path. StudyError if it is not
     finished.
     """
-    from testbed.report import write_page  # measuring needs nothing that draws
+    from testbed.report import write_page
 
     return write_page(folder).path
 
 
 def _page(folder: Path) -> Page:
+    """The page of a finished run; what draws is imported only here, and measuring needs none of it."""
     from testbed.report import write_page
 
     return write_page(folder)

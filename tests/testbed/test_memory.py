@@ -28,9 +28,8 @@ def test_what_is_freed_goes_back_to_the_system():
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="of glibc alone")
 def test_large_arrays_go_back_at_once():
-    """126 MB between arrays that stay, each smaller than one that was freed before, are kept otherwise (nearly always).
-
-    In a process of its own, since it stays so.
+    """126 MB between arrays that stay, in arrays that are smaller than one that was freed before: those are kept
+    otherwise, nearly always. In a process of its own, since it stays so.
     """
     program = (
         "import numpy as np; from tests.testbed.test_memory import _resident; from testbed import memory\n"
