@@ -65,7 +65,7 @@ template <int F> void rows(int64_t units) {
       [&] { P::first_layer<kTile>(net, params, in, z_a); });
   V out[2][kTile];
   row("path: outputs at two alphas", F, units, 4 * units * kTile, [&] {
-    P::one_output<kTile, 2, false>(net, alphas, z_a, z_b, z_b, upper, out);
+    P::one_output<kTile, 2, kNoLane>(net, alphas, z_a, z_b, z_b, upper, out);
     asm volatile("" ::"m"(out) : "memory");
   });
   row("forward and backward", F, units, (2 * F + 3) * units * kTile, [&] {

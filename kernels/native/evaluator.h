@@ -43,7 +43,7 @@ template <class T, Activation A> struct Evaluator {
   Aligned<T> upper;              // [round][n_parameters - n_first], θ(α) above the first layer
   Aligned<T> alphas;             // [round]
   int64_t alphas_of[L];          // the part of each lane that `alphas` holds
-  std::vector<char> at_end;      // [round], whether some lane's α is 1
+  std::vector<End> at_end;       // [round]
   Aligned<T> z_a;                // [tile][unit][sample], the first layer's pre-activations at α = 0
   Aligned<T> z_b;                // [tile][unit][sample], at α = 1
   const bool one_output;         // of two layers: outputs at several alphas are computed at a time
@@ -150,14 +150,17 @@ template <class T, Activation A> struct Evaluator {
       }
     }
     for (int64_t round = 0, taken; round < rounds; round += taken) {
+      const End end = at_end[size_t(round)];
       taken = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds) ? kRounds : 1;
       for (int64_t t = 0; t < count; t++) {
         const int64_t start = first + t * S;
         auto add_with = [&](const auto& y) {
           if (taken == kRounds && kRounds > 1) {
-            add_rounds<S, kRounds, false>(t, y, round, start == 0);
+            add_rounds<S, kRounds, kNoLane>(t, y, round, start == 0);
+          } else if (one_output && end == kAllLanes) {
+            add_rounds<S, 1, kAllLanes>(t, y, round, start == 0);
           } else if (one_output) {
-            add_rounds<S, 1, true>(t, y, round, start == 0);
+            add_rounds<S, 1, kSomeLanes>(t, y, round, start == 0);
           } else {
             const V* a = z_a + t * units * S;
             const V* b = z_b + t * units * S;
@@ -174,11 +177,11 @@ template <class T, Activation A> struct Evaluator {
   }
 
   // Adds the losses of tile t of the block at R rounds' alphas, of networks with one output.
-  template <int S, int R, bool WithEnd, class Labels>
+  template <int S, int R, End E, class Labels>
   void add_rounds(int64_t t, const Labels& y, int64_t round, bool first_tile) {
     const int64_t at = t * units * S;
     V out[R][S];
-    P::template one_output<S, R, WithEnd>(net, alphas + round, z_a + at, change + at, z_b + at, theta(round), out);
+    P::template one_output<S, R, E>(net, alphas + round, z_a + at, change + at, z_b + at, theta(round), out);
     for (int r = 0; r < R; r++) {
       V value[S];
       Tile<T>::template squared_errors<S>(y, out[r], 1, T(1), value, nullptr);
@@ -188,7 +191,7 @@ template <class T, Activation A> struct Evaluator {
 
   bool any_at_end(int64_t round, int64_t count) const {
     const auto from = at_end.begin() + round;
-    return std::any_of(from, from + count, [](char end) { return end; });
+    return std::any_of(from, from + count, [](End end) { return end != kNoLane; });
   }
 
   // Parameters above the first layer at one round's alphas.
@@ -219,12 +222,31 @@ template <class T, Activation A> struct Evaluator {
   void choose_alphas(const int64_t (&part)[L]) {
     std::copy(part, part + L, alphas_of);
     for (int64_t round = 0; round < rounds; round++) {
-      at_end[size_t(round)] = 0;
+      int ends = 0;
       for (int l = 0; l < L; l++) {
         const T value = T(spec.alphas[std::min(part[l] + round * parts, spec.n_alphas - 1)]);
         alphas[round][l] = value;
-        at_end[size_t(round)] |= value == 1;
+        ends += value == 1;
       }
+      at_end[size_t(round)] = ends == 0 ? kNoLane : ends == L ? kAllLanes : kSomeLanes;
+    }
+  }
+
+  // Asks for the memory where this group's moments will be written and the next group's ends lie: the first lines of each
+  // row, after which the machine asks by itself. (Not inlined, it would be taken for a function without effects.)
+  __attribute__((always_inline)) void fetch(int lanes, const int64_t (&pair)[L]) const {
+    auto ask = [](const auto* table, int64_t row, int64_t n, auto to_write) __attribute__((always_inline)) {
+      constexpr int64_t line = 64 / sizeof *table;
+      for (int64_t i = 0; i < std::min(n, 16 * line); i += line)
+        __builtin_prefetch(table + row * n + i, decltype(to_write)::value);
+    };
+    const int64_t ahead = pair[lanes - 1] - pair[0] + 1;
+    for (int l = 0; l < lanes; l++) {
+      for (const double* moments : {spec.mean, spec.standard_error, spec.skewness})
+        ask(moments, pair[l], spec.n_alphas, std::true_type{});
+      const int64_t next = std::min(pair[l] + ahead, spec.n_pairs - 1);
+      for (const void* params : {spec.params_a, spec.params_b})
+        ask(static_cast<const T*>(params), next, n_parameters, std::false_type{});
     }
   }
 
@@ -245,6 +267,7 @@ template <class T, Activation A> struct Evaluator {
       for (int l = 0; l < L; l++) stream.seed(l, spec.seeds[pair[l]]);
     interpolate(pair, part);
     tile.set_lanes(pair);
+    fetch(lanes, pair);
     const int64_t n = spec.samples.n_samples;
     std::fill(&sums[0], &sums[0] + rounds, Sums{});
     int64_t s = 0;

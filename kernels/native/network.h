@@ -45,6 +45,9 @@ template <class T> struct Workspace {
   }
 };
 
+// In which lanes α may be 1: there a path is at its end to the last bit.
+enum End : char { kNoLane, kSomeLanes, kAllLanes };
+
 template <class T, Activation A> struct Blocks;
 
 template <class T, Activation A> struct Passes {
@@ -119,8 +122,8 @@ template <class T, Activation A> struct Passes {
   }
 
   // The same for two layers and one output, at R alphas at a time, from z_A, z_B − z_A and z_B: hidden units go from
-  // their register straight into the output's sum. WithEnd: some α may be 1.
-  template <int S, int R, bool WithEnd>
+  // their register straight into the output's sum.
+  template <int S, int R, End E>
   __attribute__((always_inline)) static void one_output(const NetworkSpec& net, const V* alphas, const V* start,
                                                         const V* change, const V* end, const V* upper,
                                                         V (&out)[R][S]) {
@@ -140,8 +143,8 @@ template <class T, Activation A> struct Passes {
       for (int s = 0; s < S; s++)
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-          V z = fma(alpha[r], change[j * S + s], start[j * S + s]);
-          if constexpr (WithEnd) z = alpha[r] == 1 ? end[j * S + s] : z;
+          V z = E == kAllLanes ? end[j * S + s] : fma(alpha[r], change[j * S + s], start[j * S + s]);
+          if constexpr (E == kSomeLanes) z = alpha[r] == 1 ? end[j * S + s] : z;
           sum[r][s] = fma(weight[r], U::value(z, slope), sum[r][s]);
         }
     }
