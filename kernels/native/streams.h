@@ -70,9 +70,12 @@ template <class T> struct Stream {
     key_high[lane] = uint32_t(uint64_t(value) >> 32);
   }
 
-  // The four words of block number `index` of the stream (purpose, seed, step).
+  // The four words of block number `index`, which may differ between lanes, of the stream (purpose, seed, step).
   void block(uint32_t index, uint64_t step, Purpose purpose, U (&w)[4]) const {
-    w[0] = index - U{};
+    block(index - U{}, step, purpose, w);
+  }
+  void block(U index, uint64_t step, Purpose purpose, U (&w)[4]) const {
+    w[0] = index;
     w[1] = uint32_t(step) - U{};
     w[2] = uint32_t(step >> 32) - U{};
     w[3] = uint32_t(purpose) - U{};
@@ -133,9 +136,10 @@ template <class T> struct Permutation {
     return (left << low) | right;
   }
 
-  // Where `position` is sent, in each lane.
-  U operator()(uint32_t position) const {
-    U v = encrypt(position - U{});
+  // Where `position`, below n, is sent in each lane.
+  U operator()(uint32_t position) const { return (*this)(position - U{}); }
+  U operator()(U position) const {
+    U v = encrypt(position);
     for (;;) {
       auto outside = v >= n;
       bool any = false;

@@ -1,22 +1,19 @@
 // Training: each group of lanes runs its whole step loop in one call, its networks' state in cache from the first step
 // to the last.
 #pragma once
-#include "factored.h"
-#include "optimizers.h"
+#include "single.h"
 
 namespace {
 
 // Trains one group of kLanes<T> networks after the other; network k of a group is lane k of every vector.
-template <class T, Activation A> struct Trainer {
+template <class T, Activation A> struct Trainer : Networks<T> {
   using V = Vec<T>;
+  using Base = Networks<T>;
+  using Base::spec, Base::net, Base::n_parameters, Base::samples_at_once, Base::network, Base::lanes, Base::stream;
+  using Base::permutation, Base::loss;
   using P = Passes<T, A>;
   using F = Factored<T, A>;
   static constexpr int L = kLanes<T>;
-  const TrainSpec& spec;
-  const NetworkSpec& net;
-  int64_t n_parameters;
-  int64_t samples_at_once;  // until it looks whether to stop: whole tiles
-  int64_t steps_told;       // to the monitor at a time
   bool factored;        // whether the gradient is computed by factored.h
   Aligned<T> params;    // [n_parameters]
   Aligned<T> gradient;  // [n_parameters], of the step's mean loss
@@ -27,24 +24,9 @@ template <class T, Activation A> struct Trainer {
   Aligned<T> d_out;  // [output][sample]
   Tile<T> tile;
   Pattern pattern;
-  Permutation<T> permutation;
-  int64_t network[L];  // of each lane
-  int lanes = 0;       // that hold a network of their own
-  V lr;
-  V momentum;
-  bool plain;  // whether all momenta are 0
-  V weight_decay;
-  V loss;    // mean over the step's batch
-  V active;  // 1, or 0 once a network has stopped
-  Stream<T> stream;
-  int64_t epoch = -1;  // that `permutation` is of
 
   explicit Trainer(const TrainSpec& spec)
-      : spec(spec),
-        net(spec.net),
-        n_parameters(net.n_parameters()),
-        samples_at_once(samples_between_looks(n_parameters) / kTile * kTile + kTile),
-        steps_told(std::clamp<int64_t>(samples_at_once / std::max<int64_t>(spec.batch_size, 1), 1, 64)),
+      : Base(spec),
         factored(F::fits(net)),
         params(n_parameters),
         gradient(n_parameters),
@@ -53,21 +35,13 @@ template <class T, Activation A> struct Trainer {
         moves(n_parameters),
         work(net, true),
         d_out(net.outputs() * kTile),
-        tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)),
-        permutation(uint32_t(std::max<int64_t>(spec.samples.n_samples, 1))) {}
+        tile(spec.samples, net.inputs(), net.outputs(), Loss(spec.loss)) {}
 
   // Takes the networks of a group, at their initial parameters.
   void load(int64_t group) {
-    lanes = int(std::min<int64_t>(L, spec.n_networks - group * L));
+    this->take(group * L, int(std::min<int64_t>(L, spec.n_networks - group * L)));
     const T* row[L];
-    for (int l = 0; l < L; l++) {  // lanes without a network repeat the last one and are not stored
-      network[l] = group * L + std::min(l, lanes - 1);
-      row[l] = static_cast<const T*>(spec.initial) + network[l] * n_parameters;
-      lr[l] = static_cast<const T*>(spec.lr)[network[l]];
-      momentum[l] = static_cast<const T*>(spec.momentum)[network[l]];
-      weight_decay[l] = static_cast<const T*>(spec.weight_decay)[network[l]];
-    }
-    plain = !lanes_of<T>(momentum != 0);
+    for (int l = 0; l < L; l++) row[l] = static_cast<const T*>(spec.initial) + network[l] * n_parameters;
     gather<T>(row, n_parameters, 1, params);
     for (int64_t p = 0; p < n_parameters; p++) {
       first[p] = V{};
@@ -88,9 +62,7 @@ template <class T, Activation A> struct Trainer {
       });
       work.pattern = &pattern;
     }
-    active = splat<T>(1);
     tile.set_lanes(network);
-    epoch = -1;
   }
 
   // Holds parameter p where `table` has a 0.
@@ -154,25 +126,7 @@ template <class T, Activation A> struct Trainer {
 
   // Computes the mean loss of the step's batch and its gradient; false if it was told to stop meanwhile.
   bool batch(int64_t step) {
-    int64_t size = spec.batch_size;
-    int64_t start = 0;
-    if (spec.sampling != kFull) {
-      bool changed = step == 0;
-      for (int l = 0; l < L; l++) {
-        int64_t n = network[l];
-        bool spawned = step >= spec.spawn_steps[n];
-        stream.seed(l, spawned ? spec.spawn_seeds[n] : spec.data_seeds[n]);
-        changed |= step == spec.spawn_steps[n];
-      }
-      if (spec.sampling == kEpoch) {
-        int64_t steps_per_epoch = (spec.samples.n_samples + size - 1) / size;
-        start = step % steps_per_epoch * size;
-        size = std::min(size, spec.samples.n_samples - start);
-        const int64_t current = step / steps_per_epoch;
-        if (changed || epoch != current) permutation.set_epoch(stream, uint64_t(current));
-        epoch = current;
-      }
-    }
+    const auto [start, size] = this->begin(step);
     std::memset(static_cast<void*>(gradient), 0, size_t(n_parameters) * sizeof(V));
     loss = V{};
     T scale = T(1) / T(size);
@@ -208,67 +162,37 @@ template <class T, Activation A> struct Trainer {
   }
 
   void update(int64_t step) {
+    adjust();
     optimizer_step<T>(spec, step, n_parameters,
-                      {params, gradient, first, second, moves, lr, momentum, weight_decay, active, plain});
+                      {params, gradient, first, second, moves, this->lr, this->momentum, this->weight_decay,
+                       this->active, this->plain});
   }
 
-  // Trains the networks of a group from the first step to the last, and writes what the call returns of them.
-  void train(int64_t group) {
-    load(group);
-    int64_t diverged[L];  // first step whose loss was not finite, −1 for none
-    int64_t stopped[L];   // first step whose loss was below stop_below, −1 for none
-    const bool stops = std::isfinite(spec.stop_below);
-    for (int l = 0; l < L; l++) {
-      diverged[l] = -1;
-      stopped[l] = -1;
-    }
-    int64_t snapshot = 0;  // the next one
-    auto keep_snapshot = [&](int64_t step) {
-      if (snapshot == spec.n_snapshots || spec.snapshot_steps[snapshot] != step) return;
-      store(static_cast<T*>(spec.snapshots) + snapshot * spec.n_networks * n_parameters);
-      snapshot++;
-    };
-    for (int64_t step = 0; step < spec.steps; step++) {
-      keep_snapshot(step);
-      if (!batch(step)) return;
-      const IntVec<T> finite = (loss - loss) == 0;
-      if (lanes_of<T>(~finite))
-        for (int l = 0; l < L; l++)
-          if (!finite[l] && diverged[l] < 0) diverged[l] = step;
-      if (stops)
-        for (int l = 0; l < L; l++)
-          if (loss[l] < spec.stop_below && stopped[l] < 0) {
-            stopped[l] = step;
-            active[l] = 0;
-          }
-      if (step % spec.record_every == 0) {
-        T* record = static_cast<T*>(spec.losses) + step / spec.record_every;
-        for (int l = 0; l < lanes; l++) record[network[l] * spec.n_records] = loss[l];
-      }
-      adjust();
-      update(step);
-      if (step % steps_told == steps_told - 1) advance(spec.monitor, steps_told * lanes);
-    }
-    advance(spec.monitor, spec.steps % steps_told * lanes);
-    keep_snapshot(spec.steps);
-    IntVec<T> finite = ~IntVec<T>{};
-    for (int64_t p = 0; p < n_parameters; p++) finite &= (params[p] - params[p]) == 0;
-    for (int l = 0; l < lanes; l++) {
-      spec.stopped_at[network[l]] = stopped[l];
-      spec.diverged_at[network[l]] = diverged[l] < 0 && !finite[l] ? spec.steps : diverged[l];
-    }
-    store(spec.params);
+  // Of each lane, whether its parameters are finite, as bits.
+  uint32_t finite() const {
+    IntVec<T> all = ~IntVec<T>{};
+    for (int64_t p = 0; p < n_parameters; p++) all &= (params[p] - params[p]) == 0;
+    return lanes_of<T>(all);
   }
+};
+
+template <class Is> struct Type {
+  using type = Is;
 };
 
 }  // namespace
 
 template <class T> int train_all(const TrainSpec& spec) {
-  const int64_t groups = (spec.n_networks + kLanes<T> - 1) / kLanes<T>;
   return with_activation(spec.net.activation, [&](auto a) {
-    return run_groups(groups, spec.threads, spec.monitor, [&](auto take) {
-      Trainer<T, decltype(a)::value> trainer(spec);
-      for (int64_t g; (g = take()) >= 0;) trainer.train(g);
-    });
+    constexpr Activation A = decltype(a)::value;
+    auto run = [&](auto layout, int64_t groups) {
+      return run_groups(groups, spec.threads, spec.monitor, [&](auto take) {
+        typename decltype(layout)::type networks(spec);
+        for (int64_t g; (g = take()) >= 0;) train_group(networks, g);
+      });
+    };
+    if constexpr (kVectorBytes == 64)
+      if (Single<T, A>::fits(spec)) return run(Type<Single<T, A>>{}, spec.n_networks);
+    return run(Type<Trainer<T, A>>{}, (spec.n_networks + kLanes<T> - 1) / kLanes<T>);
   });
 }

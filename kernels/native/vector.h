@@ -117,13 +117,14 @@ template <class T> inline T smallest(Vec<T> a) {
   return a[0];
 }
 
-// Rows become columns: lane j of vector i is lane i of vector j after it.
-template <class T> inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+// Rows become columns: lane j of vector i is lane i of vector j after it. Blocks of more than `From` rows and columns
+// are in place already.
+template <class T, int From = kLanes<T> / 2> inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
   constexpr int L = kLanes<T>;
   IntVec<T> lane;
   for (int l = 0; l < L; l++) lane[l] = l;
 #pragma GCC unroll 4
-  for (int apart = L / 2; apart; apart /= 2) {  // swaps blocks of so many rows and columns
+  for (int apart = From; apart; apart /= 2) {  // swaps blocks of so many rows and columns
     const IntVec<T> right = (lane & apart) != 0;
     const IntVec<T> of_low = right ? lane - apart + L : lane;
     const IntVec<T> of_high = right ? lane + L : lane + apart;
@@ -136,6 +137,27 @@ template <class T> inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
       rows[i + apart] = __builtin_shuffle(low, high, of_high);
     }
   }
+}
+
+// The columns of L rows of L numbers that begin `stride` numbers apart.
+template <class T> inline void columns_of(const T* rows, int64_t stride, Vec<T> (&columns)[kLanes<T>]) {
+  constexpr int L = kLanes<T>;
+#if defined(__AVX512F__) && defined(__AVX512DQ__)  // loads swap the halves
+  auto joined = [&](int i, int part) {
+    const double* low = reinterpret_cast<const double*>(rows + i * stride + part);
+    const double* high = reinterpret_cast<const double*>(rows + (i + L / 2) * stride + part);
+    return (Vec<T>)_mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(low)), _mm256_loadu_pd(high), 1);
+  };
+#pragma GCC unroll 8
+  for (int i = 0; i < L / 2; i++) {
+    columns[i] = joined(i, 0);
+    columns[i + L / 2] = joined(i, L / 2);
+  }
+  transpose<T, L / 4>(columns);
+#else
+  for (int i = 0; i < L; i++) std::memcpy(&columns[i], rows + i * stride, sizeof columns[i]);
+  transpose<T>(columns);
+#endif
 }
 
 // Horner's rule over coefficients from the highest power down
