@@ -1,4 +1,5 @@
-"""The CPU backend: one call trains an ensemble or evaluates its paths; a lane of a vector register is a network.
+"""The CPU backend: one call trains an ensemble or evaluates its paths; a lane of a vector register is a network, or a
+unit of a wide one.
 
 The C++ beside this file is compiled when the package is installed (by `setup.py`, for the machine's own instruction
 set) into one shared library with a plain C interface. `library` loads and calls it, `structures` mirrors what it takes,
