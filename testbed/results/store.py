@@ -61,6 +61,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._written: dict[str, str] = {}  # SHA-256 by name
+        self._sound: set[str] = set()  # shards that this store wrote, or held against their checksum
 
     def check(self, study: Study) -> None:
         """StudyError unless the folder is absent, empty, or of this very study."""
@@ -285,24 +286,33 @@ class Store:
 
     def write_tensors(self, name: str, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write a safetensors file, with what it is `about` and a checksum in its metadata."""
-        with self._hashed(f"{name}.safetensors") as partial:
+        file = f"{name}.safetensors"
+        is_shard = SHARD.fullmatch(file) is not None  # which no manifest names
+        with self._whole(file) if is_shard else self._hashed(file) as partial:
             sealed.write_tensors(partial, tensors, about)
+        if is_shard:
+            self._sound.add(file)
 
     def has_tensors(self, name: str) -> bool:
         """Whether a safetensors file is there."""
         return (self.folder / f"{name}.safetensors").is_file()
 
     def read_tensors(self, name: str, about: dict[str, Any]) -> dict[str, Tensor]:
-        """A safetensors file; Damaged if it is not as it was written, or about something else."""
-        content = self._bytes(f"{name}.safetensors")
-        if content is None:
-            raise self.damaged(f"{name}.safetensors", "is missing")
+        """A safetensors file, mapped; Damaged if it is not as it was written, or about something else.
+
+        A shard is held against its checksum once, one that this store wrote not at all.
+        """
+        file = f"{name}.safetensors"
+        if not self.has_tensors(name):
+            raise self.damaged(file, "is missing")
         try:
-            tensors, found = sealed.tensors_of(content)
+            tensors, found = sealed.tensors_of(self.folder / file, unchecked=file in self._sound)
         except ValueError:
-            raise self.damaged(f"{name}.safetensors") from None
+            raise self.damaged(file) from None
         if found != about:
-            raise self.damaged(f"{name}.safetensors", "is of another run")
+            raise self.damaged(file, "is of another run")
+        if SHARD.fullmatch(file):
+            self._sound.add(file)
         return tensors
 
     def drop_shards(self) -> None:
