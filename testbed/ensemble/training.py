@@ -30,9 +30,9 @@ class _Start:
 def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progress | None = None) -> dict[str, Tensor]:
     """Train these networks of a launch (rows of its table), those that are one network at several times once.
 
-    params `[n, n_parameters]` in the dtype of training, when the network is measured; losses float64 `[n, n_records]`,
-    of batches, NaN from then on; diverged_at and stopped_at int64 `[n]` (−1: never until then); train_loss float64
-    `[n]`: of the network on the whole training set (NaN if it diverged, or if training is online).
+    params `[n, n_parameters]` in the dtype of training, when the network is measured; losses `[n, n_records]`, of
+    batches, in that dtype, NaN from then on; diverged_at and stopped_at int64 `[n]` (−1: never until then); train_loss
+    float64 `[n]`: of the network on the whole training set (NaN if it diverged, or if training is online).
     """
     updates = launch.updates(networks)
     trained = networks.unique(["family", "sibling"], keep="first", maintain_order=True)
@@ -87,7 +87,7 @@ def _at(launch: Launch, run: kernels.Run, place: Tensor, updates: Tensor) -> dic
     return {
         "params": params,
         "stopped_at": torch.where(stopped_at < updates, stopped_at, -1),
-        "losses": torch.where(recorded, run.losses.double()[place], torch.nan),
+        "losses": torch.where(recorded, run.losses[place], torch.nan),
         "diverged_at": torch.where(diverged_at <= updates, diverged_at, -1),
     }
 

@@ -178,6 +178,7 @@ class Results:
         curves, losses = (store.scan_table(name) for name in ("curves", "losses"))
         if "family_a" not in pairs.collect_schema():  # of an earlier version
             pairs = with_families(pairs, networks)
+        losses = losses.cast({"loss": pl.Float64})  # the file has them as the networks were trained
         columns = store.read_json("columns.json")
         planes = store.read_table("planes") if study.measure.planes else None
         soups = store.read_table("soups") if study.measure.soups else None

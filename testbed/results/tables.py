@@ -57,7 +57,7 @@ class Tables:
         n_rows: int,
     ) -> LongTable:
         first = [_first_of(launch, of_launch) for launch, of_launch in enumerate(parts) if of_launch]
-        header = pl.concat([rows_of(piece).clear() for piece in first], how="diagonal")
+        header = pl.concat([rows_of(piece).clear() for piece in first], how="diagonal_relaxed")
         return LongTable(name, header, n_rows, map(rows_of, in_order(numbers, parts)))
 
     def networks_of(self, piece: Piece) -> pl.DataFrame:
@@ -176,10 +176,11 @@ def _barriers_on_grid(name: str, values: np.ndarray, alphas: np.ndarray) -> Arra
     row: Arrays = {}
     between = (alphas >= 0) & (alphas <= 1)
     good = np.isfinite(values).all(1)
+    alphas, values = alphas[between], values[np.ix_(good, between)]
     for definition in DEFINITIONS:
         if definition == "midpoint" and 0.5 not in alphas:
             continue
-        barrier = theory.barriers_on_grid(alphas[between], values[good][:, between], definition)
+        barrier = theory.barriers_on_grid(alphas, values, definition)
         row[columns.barrier(name, definition)] = _at_rows(barrier.value, good)
         if definition != "midpoint":
             row[columns.barrier_alpha(name, definition)] = _at_rows(barrier.argmax, good)
