@@ -95,7 +95,7 @@ def run_to_page(study: Study, out: str | Path, *, backend: str, progress: bool, 
     with store.begin(study):
         store.drop_shards()
         with console.status("figures and report") if progress and console.is_terminal else nullcontext():
-            return _page(store.folder)
+            return _page(store)
 
 
 def write_report(folder: str | Path) -> Path:
@@ -104,14 +104,14 @@ def write_report(folder: str | Path) -> Path:
     """
     from testbed.report import write_page
 
-    return write_page(folder).path
+    return write_page(Store(folder)).path
 
 
-def _page(folder: Path) -> Page:
+def _page(store: Store) -> Page:
     """The page of a finished run; what draws is imported only here, and measuring needs none of it."""
     from testbed.report import write_page
 
-    return write_page(folder)
+    return write_page(store)
 
 
 class _Runner:

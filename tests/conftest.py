@@ -6,7 +6,6 @@ Hypothesis repeats itself in CI and digs deeper on demand (`HYPOTHESIS_PROFILE=d
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -37,14 +36,14 @@ def figures_by_this_process(monkeypatch):
 def no_figures(monkeypatch):
     """Runs write an empty report: figures would only take time."""
 
-    def write_page(folder):
+    def write_page(store):
         from testbed.report import Page
         from testbed.report.blocks import blocks
         from testbed.results import Results
 
-        report = Path(folder) / "report.html"
+        report = store.folder / "report.html"
         report.write_bytes(b"")
-        results = Results.load(folder)
+        results = Results.of(store)
         return Page(report, results, blocks(results))
 
     monkeypatch.setattr("testbed.run._page", write_page)

@@ -25,8 +25,9 @@ class Report:
         """Write the report."""
         run_folder.check(self.folder)
         from testbed.report import write_page
+        from testbed.results.store import Store
 
-        summary(write_page(self.folder))
+        summary(write_page(Store(self.folder)))
 
 
 @dataclass(frozen=True)

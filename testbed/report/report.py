@@ -38,13 +38,12 @@ class Page:
     answer: list[Block]
 
 
-def write_page(folder: str | Path) -> Page:
+def write_page(store: Store) -> Page:
     """Draw the figures and write report.html of a finished run. StudyError if it is not finished."""
     with drawing(STYLE) as begin:
-        results = Results.load(folder)
+        results = Results.of(store)
         if results.counts["pairs"] > MANY_PAIRS:
             memory.give_back_at_once()
-        store = Store(folder)
         answer = blocks(results)
         begun = {}
         for name, drawn in draw(results, answer):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.measures.registry import PREDICTIONS
 from testbed.report.tables import grid_numbers
 from testbed.report.verdicts import NAMES, name_of
-from testbed.results.comparison import group_means, interval, nearest_alpha, number, z_summary
+from testbed.results.comparison import interval, nearest_alpha, number, z_summary
 from testbed.results.results import Results
 from testbed.results.tables import GAPS
 
@@ -26,10 +24,11 @@ def overall(results: Results, kind: str) -> list[str]:
         return []
     ends = columns.ends(f"{results.part}_loss")
     error = columns.barrier(f"{results.part}_error", "mean_endpoints")
-    pairs = results.pairs_with(barrier, ends, error, kind=kind)
-    at_ends = f"; mean {results.part} loss at the ends {_mean(pairs, ends)}" if results.has(ends) else ""
+    at_ends = f"; mean {results.part} loss at the ends {_mean(results, kind, ends)}" if results.has(ends) else ""
+    mean = _mean(results, kind, barrier)
+    pairs = results.pairs_with(error, kind=kind)
     said = [
-        f"The mean {name_of(barrier)} of {name} is {_mean(pairs, barrier)} "
+        f"The mean {name_of(barrier)} of {name} is {mean} "
         f"({results.unit}; {len(pairs):,} pairs, 95 % interval over families{at_ends})."
     ]
     if results.has(error):
@@ -64,8 +63,7 @@ def aligned_sentences(results: Results, kind: str) -> list[str]:
     for name, alignment in ALIGNMENTS.items():
         barrier = columns.barrier(f"{results.part}_loss", path=name)
         if results.has(barrier):
-            pairs = results.pairs_with(barrier, kind=kind)
-            by_mean.setdefault(_mean(pairs, barrier), []).append(alignment.phrase)
+            by_mean.setdefault(_mean(results, kind, barrier), []).append(alignment.phrase)
     said = [
         f"The mean {results.part} loss barrier of {NAMES[kind]}, {', '.join(phrases)}, is {mean}."
         for mean, phrases in by_mean.items()
@@ -83,7 +81,7 @@ def gap_sentences(results: Results, kind: str) -> list[str]:
             how = ALIGNMENTS[name].phrase.removeprefix("after ").capitalize()
             said.append(
                 f"{how} finds the best of all permutations for {found:.0%} of {NAMES[kind]}; "
-                f"its mean gap to it is {_mean(pairs, gap)}."
+                f"its mean gap to it is {_mean(results, kind, gap)}."
             )
     return said
 
@@ -94,7 +92,7 @@ def _permutation_sentences(results: Results) -> list[str]:
         return []
     return [
         f"The share of {NAMES[kind]} whose students ended in different permutations of the teacher's units is "
-        f"{_mean(results.pairs_with(column, kind=kind), column)}."
+        f"{_mean(results, kind, column)}."
         for kind in results.kinds
     ]
 
@@ -170,7 +168,7 @@ def count(results: Results) -> str:
     return f"{trained}; {counts['diverged']:,} diverged, and {left_out}."
 
 
-def _mean(pairs: pl.DataFrame, column: str) -> str:
+def _mean(results: Results, kind: str, column: str) -> str:
     """The mean of a column over pairs of one kind, with its interval."""
-    (row,) = group_means(pairs, ["kind"], column).to_dicts()
+    (row,) = results.means(kind, ["kind"], column).to_dicts()
     return interval(row)

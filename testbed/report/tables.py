@@ -13,7 +13,7 @@ from testbed.measures.registry import MEASURES
 from testbed.report.figures.marks import PAIRS
 from testbed.report.verdicts import name_of
 from testbed.results.claims import judge
-from testbed.results.comparison import effects, group_means, interval, mean_interval, nearest_alpha, number, z_summary
+from testbed.results.comparison import effects, interval, mean_interval, nearest_alpha, number, z_summary
 from testbed.results.results import Results
 from testbed.results.tables import GAPS, NUMBERS, PATHS
 from testbed.study.claim import Claim
@@ -69,7 +69,7 @@ def barrier_table(results: Results) -> dict[str, Any]:
     rows = []
     for kind in results.kinds:
         by = ["kind", *results.groups(kind)]
-        means = group_means(results.pairs_with(columns.barrier(main), kind=kind), by, columns.barrier(main))
+        means = results.means(kind, by, columns.barrier(main))
         pairs = results.all_pairs.filter(~pl.col("left_out")).filter(kind=kind)
         for name in [*ends, *barriers]:  # one at a time: all of a million pairs take hundreds of megabytes
             average = pairs.select(*by, name).collect().group_by(by).agg(pl.col(name).mean())

@@ -204,10 +204,11 @@ def mean_interval(pairs: pl.DataFrame, column: str, seed: int = 0) -> tuple[floa
     return mean, *_ends(means)
 
 
-def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame:
+def group_means(pairs: pl.DataFrame | pl.LazyFrame, by: list[str], column: str) -> pl.DataFrame:
     """Mean of a column over the pairs measured in each group: columns `by`, n, mean, low, high, sorted by the groups.
 
-    pairs: with family_a, family_b and left_out; rows that are left out, or null, are not measured.
+    pairs: with family_a, family_b and left_out; rows that are left out, or null, are not measured. Of a lazy table no
+    more is read than is needed.
 
     >>> pairs = pl.DataFrame({"kind": ["a", "a"], "left_out": [False, True], "family_a": [0, 1], "family_b": [1, 2],
     ...                       "barrier": [1.0, 9.0]})
@@ -215,24 +216,25 @@ def group_means(pairs: pl.DataFrame, by: list[str], column: str) -> pl.DataFrame
     [(1, 1.0)]
     """
     rows = []
+    schema = pairs.lazy().collect_schema()
     measured = pairs.lazy().filter(~pl.col("left_out") & pl.col(column).is_not_null())
     keys = measured.select(by).unique().sort(by).collect()
     if len(keys) == 1:  # a million pairs need no sorting then
-        found = measured.select(_needed(pairs, [], column)).collect()
+        found = measured.select(_needed(schema.names(), [], column)).collect()
         sizes = [len(found)]
     else:
-        found = measured.select(_needed(pairs, by, column)).sort(by, maintain_order=True).collect()
+        found = measured.select(_needed(schema.names(), by, column)).sort(by, maintain_order=True).collect()
         sizes = found.group_by(by, maintain_order=True).len()["len"].to_list()
     start = 0
     for key, n in zip(keys.iter_rows(), sizes, strict=True):
         rows.append((*key, n, *mean_interval(found.slice(start, n), column)))
         start += n
-    return pl.DataFrame(rows, schema=_schema(pairs, by), orient="row")
+    return pl.DataFrame(rows, schema=_schema(schema, by), orient="row")
 
 
-def _needed(pairs: pl.DataFrame, by: list[str], column: str) -> list[str]:
+def _needed(names: list[str], by: list[str], column: str) -> list[str]:
     """The columns that means of one in groups `by` are made of; groups are copies, and a million pairs have many."""
-    return [name for name in pairs.columns if name in {*by, column, "family_a", "family_b", "data.seed"}]
+    return [name for name in names if name in {*by, column, "family_a", "family_b", "data.seed"}]
 
 
 def difference_interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
@@ -256,14 +258,14 @@ def effects(pairs: pl.DataFrame, factor: str, column: str) -> pl.DataFrame:
     >>> effects(pairs, "width", "barrier").select("width", "mean").rows()
     [(4, -0.75)]
     """
-    needed = pairs.select(_needed(pairs, [factor], column))
+    needed = pairs.select(_needed(pairs.columns, [factor], column))
     groups = [needed.filter(pl.col(factor) == level) for level in pairs[factor].unique().sort()]
     drawn = [bootstrap_means(group, column, seed) for group, seed in zip(groups, draw_seeds(groups), strict=True)]
     first_mean, first_draws = drawn[0]
     rows = []
     for group, (mean, draws) in zip(groups[1:], drawn[1:], strict=True):
         rows.append((group[factor][0], len(group), mean - first_mean, *difference_interval(draws, first_draws)))
-    return pl.DataFrame(rows, schema=_schema(pairs, [factor]), orient="row")
+    return pl.DataFrame(rows, schema=_schema(pairs.schema, [factor]), orient="row")
 
 
 def number(value: float | None) -> str:
@@ -317,7 +319,7 @@ def _ends(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _schema(pairs: pl.DataFrame, by: list[str]) -> dict[str, pl.DataType]:
+def _schema(pairs: pl.Schema, by: list[str]) -> dict[str, pl.DataType]:
     """Of a table of means: the columns `by` as in the table of pairs, then n, mean, low, high."""
-    schema: dict[str, pl.DataType] = {name: pairs.schema[name] for name in by}
+    schema: dict[str, pl.DataType] = {name: pairs[name] for name in by}
     return schema | {"n": pl.Int64(), "mean": pl.Float64(), "low": pl.Float64(), "high": pl.Float64()}

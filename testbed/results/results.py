@@ -128,7 +128,7 @@ class Results:
             for path in ("", *ALIGNMENTS):
                 column = columns.barrier(quantity, definition, path)
                 if self.has(column):
-                    means = group_means(self.pairs_with(column, kind=kind), ["kind", *self.groups(kind)], column)
+                    means = self.means(kind, ["kind", *self.groups(kind)], column)
                     tables.append(means.with_columns(path=pl.lit(path or "straight")))
         table = pl.concat(tables, how="diagonal")
         factors = [key for key in self.factors if key in table.columns]
@@ -165,11 +165,15 @@ class Results:
         `results.pairs` is the table of pairs; the columns' meanings are in `results.columns["pairs"]`. An example is at
         `testbed.run_study`.
         """
-        run_folder.check(folder)
-        store = Store(folder)
+        return cls.of(Store(folder))
+
+    @classmethod
+    def of(cls, store: Store) -> Results:
+        """The same by a store of the folder: what it wrote itself is not held against checksums again."""
+        run_folder.check(store.folder)
         manifest = store.manifest() or {}
         if not manifest.get("finished"):
-            raise StudyError(f"The run in {folder} is not finished: {store.command} continues it.")
+            raise StudyError(f"The run in {store.folder} is not finished: {store.command} continues it.")
         try:
             study = Study.make(tomllib.loads(store.read("study.toml").decode()))
         except (StudyError, ValueError) as error:  # of a folder without checksums
@@ -205,6 +209,17 @@ class Results:
         pairs = pairs if kind is None else pairs.filter(kind=kind)
         pairs = pairs if only is None else pairs.filter(pl.col("pair").is_in(only.implode()))
         return pairs.select(name for name in self.pair_columns if name in asked).collect()
+
+    def means(self, kind: str, by: list[str], column: str) -> pl.DataFrame:
+        """`group_means` of the pairs of a kind, worked out once: the page says some of them at several places."""
+        asked = (kind, *by, column)
+        if asked not in self._means:
+            self._means[asked] = group_means(self.all_pairs.filter(kind=kind), by, column)
+        return self._means[asked]
+
+    @cached_property
+    def _means(self) -> dict[tuple[str, ...], pl.DataFrame]:
+        return {}
 
     @cached_property
     def pair_columns(self) -> list[str]:

@@ -2,8 +2,8 @@
 
 Every file is written under a temporary name, brought to the disk and renamed. While a study runs, its shards lie in
 `shards/`, a safetensors file each, with a checksum of its own; at the end they become the tables and parameter files,
-`manifest.json` names all of them with their SHA-256, and the shards go. What is read is held against these. Only files
-of the names that a run has are ever overwritten or removed.
+`manifest.json` names all of them with their SHA-256, and the shards go. What is read is held against these, once by a
+process, but for what it wrote itself. Only files of the names that a run has are ever overwritten or removed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Store:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._written: dict[str, str] = {}  # SHA-256 by name
-        self._sound: set[str] = set()  # shards that this store wrote, or held against their checksum
+        self._sound: set[str] = set()  # files that this store wrote, or held against their checksum
 
     def check(self, study: Study) -> None:
         """StudyError unless the folder is absent, empty, or of this very study."""
@@ -144,6 +144,7 @@ class Store:
                 raise
             written = sha256_of(partial)
         self._written[name] = written
+        self._sound.add(name)
 
     def read(self, name: str) -> bytes:
         """A file of the folder, as it was written; Damaged if it is another, or not there."""
@@ -211,11 +212,14 @@ class Store:
             is_lost = any(OWN.fullmatch(name) and name != "study.toml" for name in others)
             return {"manifest.json": self.damaged("manifest.json", "is missing")} if is_lost else {}
         found = {}
-        for name in manifest.get("files", ()):
-            try:
-                self.read(name)
-            except Damaged as error:
-                found[name] = error
+        for name, expected in manifest.get("files", {}).items():
+            path = self.folder / name
+            if not path.is_file():
+                found[name] = self.damaged(name, "is missing")
+            elif sha256_of(path) != expected:
+                found[name] = self.damaged(name)
+            else:
+                self._sound.add(name)
         return found
 
     def write_json(self, name: str, value: Any) -> None:
@@ -254,9 +258,7 @@ class Store:
             return
         source = register_io_source(lambda *_: parts, schema=table.columns.schema)
         with self._hashed(f"{table.name}.parquet") as partial:
-            source.sink_parquet(
-                partial, compression_level=COMPRESSION, row_group_size=ROW_GROUP, maintain_order=True
-            )
+            source.sink_parquet(partial, compression_level=COMPRESSION, row_group_size=ROW_GROUP, maintain_order=True)
 
     def scan_table(self, name: str) -> pl.LazyFrame:
         """A Parquet table, to be read as far as it is asked for; Damaged if it is not as it was written."""
@@ -265,8 +267,9 @@ class Store:
         if not path.is_file():
             raise self.damaged(file, "is missing")
         hashes = (self.manifest() or {}).get("files")
-        if hashes is not None and hashes.get(file) != sha256_of(path):
+        if file not in self._sound and hashes is not None and hashes.get(file) != sha256_of(path):
             raise self.damaged(file)
+        self._sound.add(file)
         found = pl.scan_parquet(path)
         try:
             found.collect_schema()
@@ -293,18 +296,14 @@ class Store:
         is_shard = SHARD.fullmatch(file) is not None  # which no manifest names
         with self._whole(file) if is_shard else self._hashed(file) as partial:
             sealed.write_tensors(partial, tensors, about)
-        if is_shard:
-            self._sound.add(file)
+        self._sound.add(file)
 
     def has_tensors(self, name: str) -> bool:
         """Whether a safetensors file is there."""
         return (self.folder / f"{name}.safetensors").is_file()
 
     def read_tensors(self, name: str, about: dict[str, Any]) -> dict[str, Tensor]:
-        """A safetensors file, mapped; Damaged if it is not as it was written, or about something else.
-
-        A shard is held against its checksum once, one that this store wrote not at all.
-        """
+        """A safetensors file, mapped; Damaged if it is not as it was written, or about something else."""
         file = f"{name}.safetensors"
         if not self.has_tensors(name):
             raise self.damaged(file, "is missing")
@@ -314,8 +313,7 @@ class Store:
             raise self.damaged(file) from None
         if found != about:
             raise self.damaged(file, "is of another run")
-        if SHARD.fullmatch(file):
-            self._sound.add(file)
+        self._sound.add(file)
         return tensors
 
     def drop_shards(self) -> None:

@@ -16,6 +16,7 @@ from testbed import Study
 from testbed.cli import main
 from testbed.ensemble import crew, shards
 from testbed.results import sealed
+from testbed.results.store import Store
 
 SETTINGS = {  # a few shards of networks and of pairs, in half a second
     "vary": {"architecture.hidden": [[2], [3]]},
@@ -41,11 +42,10 @@ KINDS = {  # of files in a run folder, each by a pattern
 def small_run(raw: dict[str, Any], out: Path) -> None:
     """Run a study without figures, in many shards."""
 
-    def write_page(folder: Path) -> SimpleNamespace:
-        store = testbed.run.Store(folder)
+    def write_page(store: Store) -> SimpleNamespace:
         store.write("report.html", b"<html></html>")
         store.add_drawn()
-        return SimpleNamespace(path=folder / "report.html")
+        return SimpleNamespace(path=store.folder / "report.html")
 
     testbed.run._page = write_page
     shards.SHARD_WORK = SHARD_WORK

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from testbed import columns
 from testbed.report.figures.marks import MARKERS, PAIRS, color_of, plain
-from testbed.results.comparison import group_means
 from testbed.results.results import Results
 
 CAPTION = (
@@ -46,7 +45,7 @@ def _shares(ax: mpl.axes.Axes, results: Results, kind: str) -> None:
     split = others[0] if others else None
     by = [key] if split is None else [split, key]
     different = columns.DIFFERENT_PERMUTATION
-    shares = group_means(results.pairs_with(different, kind=kind), by, different)
+    shares = results.means(kind, by, different)
     levels = shares[key].unique().sort().to_list()
     series: list[Any] = [None] if split is None else shares[split].unique().sort().to_list()
     for i, level in enumerate(series):
