@@ -25,6 +25,7 @@ CURVES = (*MEASURED, "test_standard_error", "test_skewness", *PREDICTED, "z")
 GAPS = {name: columns.gap(name) for name, alignment in ALIGNMENTS.items() if alignment.bounded}
 MEASURE_COLUMNS = tuple(column.name for measure in MEASURES.values() for column in measure.columns)
 NUMBERS = (columns.DIFFERENT_PERMUTATION, *(columns.distance(path) for path in PATHS), *MEASURE_COLUMNS)  # one a pair
+IN_CACHE = 2**11  # curves whose barriers are found at a time
 Arrays = dict[str, np.ndarray]
 
 
@@ -173,17 +174,22 @@ def _pair_columns(found: Arrays, alphas: np.ndarray, pairs: pl.DataFrame) -> Arr
 
 def _barriers_on_grid(name: str, values: np.ndarray, alphas: np.ndarray) -> Arrays:
     """Barriers of a measured curve `[n_pairs, n_alphas]` at the alphas from 0 to 1; the midpoint's if there is one."""
-    row: Arrays = {}
     between = (alphas >= 0) & (alphas <= 1)
-    good = np.isfinite(values).all(1)
-    alphas, values = alphas[between], values[np.ix_(good, between)]
-    for definition in DEFINITIONS:
-        if definition == "midpoint" and 0.5 not in alphas:
-            continue
-        barrier = theory.barriers_on_grid(alphas, values, definition)
-        row[columns.barrier(name, definition)] = _at_rows(barrier.value, good)
+    definitions = [definition for definition in DEFINITIONS if definition != "midpoint" or 0.5 in alphas]
+    row: Arrays = {}
+    for definition in definitions:
+        row[columns.barrier(name, definition)] = np.full(len(values), np.nan)
         if definition != "midpoint":
-            row[columns.barrier_alpha(name, definition)] = _at_rows(barrier.argmax, good)
+            row[columns.barrier_alpha(name, definition)] = np.full(len(values), np.nan)
+    for start in range(0, len(values), IN_CACHE):
+        some = values[start : start + IN_CACHE]
+        good = np.isfinite(some).all(1)
+        curves, rows = some[np.ix_(good, between)], start + np.flatnonzero(good)
+        for definition in definitions:
+            barrier = theory.barriers_on_grid(alphas[between], curves, definition)
+            row[columns.barrier(name, definition)][rows] = barrier.value
+            if definition != "midpoint":
+                row[columns.barrier_alpha(name, definition)][rows] = barrier.argmax
     return row
 
 
@@ -209,10 +215,3 @@ def _gaps(row: Arrays, pairs: pl.DataFrame) -> Arrays:
         for gap, barrier in barriers.items()
         if barrier in row
     }
-
-
-def _at_rows(values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """`values` at the rows where `good`, NaN elsewhere."""
-    whole = np.full(len(good), np.nan)
-    whole[good] = values
-    return whole
