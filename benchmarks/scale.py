@@ -85,7 +85,7 @@ def in_the_folder(n: int, n_timed: int) -> list[Row]:
     start = time.perf_counter()
     plan(small)
     planned = time.perf_counter() - start
-    testbed.run._page = lambda folder: SimpleNamespace(path=folder)  # type: ignore[assignment,return-value]
+    testbed.run._page = lambda store: SimpleNamespace(path=store.folder)  # type: ignore[assignment,return-value]
     with tempfile.TemporaryDirectory() as folder:
         run_study(small, folder, backend="native")
         tables = json.loads((Path(folder) / "timings.json").read_text())["tables"]

@@ -135,7 +135,7 @@ def _peak(raw, out, found):
     study = Study.make(raw)
     import testbed.run
 
-    testbed.run._page = lambda folder: SimpleNamespace(path=folder)  # type: ignore[assignment,return-value]
+    testbed.run._page = lambda store: SimpleNamespace(path=store.folder)  # type: ignore[assignment,return-value]
     before = _high_water()
     run_study(study, out)
     found.put(_high_water() - before)

@@ -103,10 +103,10 @@ def test_20_workers_are_killed(client, study, expected, tmp_path):
     raise AssertionError(f"20 runs ended in the same bytes, but only {killed} workers were killed in them")
 
 
-def without_page(folder: Path) -> SimpleNamespace:
+def without_page(store: Store) -> SimpleNamespace:
     """An empty page; figures would only take time."""
-    Store(folder).write("report.html", b"")
-    return SimpleNamespace(path=folder / "report.html")
+    store.write("report.html", b"")
+    return SimpleNamespace(path=store.folder / "report.html")
 
 
 @pytest.mark.slow

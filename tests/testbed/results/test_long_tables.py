@@ -79,4 +79,8 @@ def test_the_losses_of_some_networks_are_drawn_and_the_caption_says_so(study, tm
     (first, second) = drawn.axes[0].lines
     some = results.losses.filter(pl.col("network").is_in([0, 1]))
     assert first.get_ydata()[0] == pytest.approx(some.filter(step=0)["loss"].median())
+    levels = results.networks.filter(pl.col("architecture.hidden") == 5)["network"].head(2)
+    some = results.losses.filter(pl.col("network").is_in(levels.implode()))
+    at_last = some.filter(pl.col("step") == pl.col("step").max())  # siblings differ by then
+    assert second.get_ydata()[-1] == pytest.approx(at_last["loss"].median())
     assert len(second.get_ydata()) == len(first.get_ydata())
