@@ -31,6 +31,7 @@ from torch import Tensor
 
 import kernels
 from kernels import SGD, Architecture, Training, path_losses, train
+from kernels.cores import cores
 from kernels.native import fma_peak
 from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, loss_of_one
 
@@ -312,8 +313,7 @@ def main(
     """
     if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
-    if busy:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1 if busy else cores())  # the peers', whatever OMP_NUM_THREADS says
     rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9, busy)]
     machine = {
         "cpu": platform.processor() or platform.machine(),
