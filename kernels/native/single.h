@@ -204,7 +204,8 @@ template <class T, Activation A> struct Single : Networks<T> {
 
   // Fills `out` from the last hidden layer, whose units come out of a transposition: a sum runs over them in order.
   template <int N> void outputs() {
-    constexpr int kTogether = N > 1 ? 2 : 1;  // vectors of samples: one's sums wait less for another's transposition
+    constexpr int kTogether = 2;  // vectors of samples: one's sums wait less for another's transposition
+    static_assert(N % kTogether == 0, "whole pairs");
     const int64_t units = layers.back().units;
     const T* h = numbers(layers.back().h);
     const T* v = numbers(params + last);
