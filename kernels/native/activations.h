@@ -34,7 +34,7 @@ template <class T> struct Unit<T, kIdentity> {
 template <class T> struct Unit<T, kRelu> {
   static constexpr bool keeps_z = false;
   static Vec<T> value(Vec<T> z, T) { return positive_part(z); }
-  static Vec<T> times_derivative(Vec<T> d, Vec<T> h, T) { return h > 0 ? d : Vec<T>{}; }
+  static Vec<T> times_derivative(Vec<T> d, Vec<T> h, T) { return h == 0 ? Vec<T>{} : d; }
 };
 
 template <class T> struct Unit<T, kLeakyRelu> {  // the slope is not negative: h has the sign of z

@@ -31,7 +31,7 @@ template <> struct Gated<float, kRelu> {
   using V = Vec<float>;
   V e;
   __mmask16 active;
-  Gated(V e, V h, float) : e(e), active(_mm512_cmp_ps_mask((__m512)h, _mm512_setzero_ps(), _CMP_GT_OQ)) {}
+  Gated(V e, V h, float) : e(e), active(_mm512_cmp_ps_mask((__m512)h, _mm512_setzero_ps(), _CMP_NEQ_UQ)) {}
   V add_to(V sum) const { return (V)_mm512_mask_add_ps((__m512)sum, active, (__m512)sum, (__m512)e); }
   V add_to(V sum, V x) const { return (V)_mm512_mask3_fmadd_ps((__m512)e, (__m512)x, (__m512)sum, active); }
 };
@@ -39,7 +39,7 @@ template <> struct Gated<double, kRelu> {
   using V = Vec<double>;
   V e;
   __mmask8 active;
-  Gated(V e, V h, double) : e(e), active(_mm512_cmp_pd_mask((__m512d)h, _mm512_setzero_pd(), _CMP_GT_OQ)) {}
+  Gated(V e, V h, double) : e(e), active(_mm512_cmp_pd_mask((__m512d)h, _mm512_setzero_pd(), _CMP_NEQ_UQ)) {}
   V add_to(V sum) const { return (V)_mm512_mask_add_pd((__m512d)sum, active, (__m512d)sum, (__m512d)e); }
   V add_to(V sum, V x) const { return (V)_mm512_mask3_fmadd_pd((__m512d)e, (__m512d)x, (__m512d)sum, active); }
 };

@@ -34,15 +34,18 @@ template <int Most, class F> inline void in_even_blocks(int64_t n, const F& f) {
   if (fuller < blocks) with_count<Most>(rows - 1, [&](auto count) { f(count, fuller * rows, blocks - fuller); });
 }
 
-// What a sum becomes before it is stored where `old` is.
+// What a sum becomes where `old` is, and how it is put there.
 struct Unchanged {
   template <class V> static V of(V sum, V) { return sum; }
+  template <class V> static void put(V sum, V& to) { to = sum; }
 };
 struct Rectified {
   template <class V> static V of(V sum, V) { return positive_part(sum); }
+  template <class V> static void put(V sum, V& to) { to = positive_part(sum); }
 };
 struct WhereActive {  // old: what a unit of relu put out
-  template <class V> static V of(V sum, V old) { return old > 0 ? sum : V{}; }
+  template <class V> static V of(V sum, V old) { return old == 0 ? V{} : sum; }
+  template <class V> static void put(V sum, V& to) { replace_nonzero(to, sum); }
 };
 
 // Numbers that are broadcast: number q of row r is at[r · stride + q], or at[q · stride + r] where Across. Known is the
@@ -51,7 +54,15 @@ template <class T, bool Across, int Known = 0> struct Numbers {
   const T* at;
   int64_t given;
   int64_t stride() const { return Known ? Known : given; }
+  T operator()(int64_t r, int64_t q) const { return Across ? at[q * stride() + r] : at[r * stride() + q]; }
   Numbers from_row(int64_t r) const { return {at + (Across ? r : r * stride()), given}; }
+};
+
+// What sums start from where there are no biases: like a pointer to zeros, which a compiler sees (registers that are set
+// to 0 cost nothing, those that are loaded a twentieth of a block).
+template <class V> struct Nothing {
+  V operator[](int64_t) const { return V{}; }
+  Nothing operator+(int64_t) const { return {}; }
 };
 
 // Rows of vectors.
@@ -92,26 +103,40 @@ template <class T> struct Products {
   }
 
   // out(r, n) = Finish of start[n] + Σ_q a(r, q) b(q, n), for `blocks` blocks of R rows.
-  template <class Finish, int R, int N, bool Across, int K, int W>
+  template <class Finish, int R, int N, class Start, bool Across, int K, int W>
   __attribute__((noinline)) static void fill(int64_t blocks, Numbers<T, Across, K> a, Rows<const V, W> b, int64_t terms,
-                                             const V* start, Rows<V, W> out) {
+                                             Start start, Rows<V, W> out) {
+    if constexpr (K && !Across) terms = K;
+    const int64_t last = terms - 1;
     for (; blocks > 0; blocks--) {
       V sum[R][N];
       for (int r = 0; r < R; r++)
         for (int n = 0; n < N; n++) sum[r][n] = start[n];
-      add_terms<false>(sum, a, b, terms);
-#pragma GCC unroll 24
-      for (int r = 0; r < R; r++)
+      add_terms<false>(sum, a, b, last);
+      // The last term row by row, each put away while the next is summed: all rows put away at the end would keep the
+      // next block's multiply-adds from beginning.
+      V y[N];
+      for (int n = 0; n < N; n++) y[n] = b(last, n);
+#pragma GCC unroll 25
+      for (int r = 0; r <= R; r++) {
+        if (r < R) {
+          const V x = splat<T>(a(r, last));
 #pragma GCC unroll 4
-        for (int n = 0; n < N; n++) out(r, n) = Finish::of(sum[r][n], out(r, n));
+          for (int n = 0; n < N; n++) sum[r][n] = fma(x, y[n], sum[r][n]);
+        }
+        asm volatile("" ::: "memory");  // or else the compiler sorts them
+        if (r == 0) continue;
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) Finish::put(sum[r - 1][n], out(r - 1, n));
+      }
       a = a.from_row(R);
       out = out.from_row(R);
     }
   }
 
   // The same for n rows and F terms, a(r, q) = a[r · F + q], one row after the other with b in registers.
-  template <class Finish, int F, int N>
-  __attribute__((noinline)) static void fill_few(int64_t n, const T* a, Rows<const V> b, const V* start, Rows<V> out) {
+  template <class Finish, int F, int N, class Start>
+  __attribute__((noinline)) static void fill_few(int64_t n, const T* a, Rows<const V> b, Start start, Rows<V> out) {
     V y[F][N];
     V first[N];
     for (int i = 0; i < N; i++) first[i] = start[i];
@@ -159,13 +184,13 @@ template <class T> struct Products {
     });
   }
 
-  // out(r, n) = Finish of start[n] + Σ_q a(r, q) b(q, n) over `terms` q, for n rows of `vectors` vectors.
-  template <class Finish, bool Across>
-  __attribute__((noinline)) static void fill_rows(int64_t n, int64_t vectors, Numbers<T, Across> a,
-                                                  const V* b, int64_t terms, const V* start,
-                                                  V* out) {
+  // out(r, n) = Finish of start[n] + Σ_q a(r, q) b(q, n) over `terms` q, for n rows of `vectors` vectors. Rows of a lie one
+  // after the other, unless Across.
+  template <class Finish, class Start, bool Across>
+  __attribute__((noinline)) static void fill_rows(int64_t n, int64_t vectors, Numbers<T, Across> a, const V* b,
+                                                  int64_t terms, Start start, V* out) {
     if constexpr (!Across)
-      if (terms == a.given && (terms == 1 || terms == 2 || terms == 4))
+      if (terms == 1 || terms == 2 || terms == 4)
         return in_panels(vectors, [&](auto width, int64_t v) {
           constexpr int N = decltype(width)::value;
           const Rows<const V> from{b + v, vectors};

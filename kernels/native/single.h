@@ -154,31 +154,35 @@ template <class T, Activation A> struct Single : Networks<T> {
     return !lanes_of<T>(sum != 0);
   }
 
+  // Fills y with the labels of m samples, of which s is number sample(s) of all data sets' samples.
+  template <int N, class Sample> void labels(int64_t m, const Sample& sample) {
+    const int64_t outputs = net.outputs();
+    T* to = numbers(y);
+    if (spec.loss == kMse) {
+      const T* targets = static_cast<const T*>(spec.samples.y);
+      for (int64_t o = 0; o < outputs; o++)
+        for (int64_t s = 0; s < m; s++) to[o * N * L + s] = targets[sample(s) * outputs + o];
+    } else {
+      const int64_t* classes = static_cast<const int64_t*>(spec.samples.y);
+      for (int64_t s = 0; s < m; s++) to[s] = T(classes[sample(s)]);
+    }
+  }
+
   // Passes m samples from position `begin` of the step's batch on, which fill at most N vectors.
   template <int N> void tile(int64_t step, int64_t start, int64_t begin, int64_t m, T scale) {
     const SamplesSpec& samples = spec.samples;
     const int64_t base = samples.dataset[network[0]] * samples.n_samples;
     const int64_t inputs = net.inputs();
     const T* table = static_cast<const T*>(samples.x) + base * inputs;
-    int64_t index[N * L];
     Numbers<T, false> in{table + begin * inputs, inputs};
     if (spec.sampling == kFull) {
-      std::iota(index, index + m, begin);
+      labels<N>(m, [&](int64_t s) { return base + begin + s; });
     } else {
+      int64_t index[N * L];
       this->choose(step, start, begin, index);
       for (int64_t s = 0; s < m; s++) std::copy_n(table + index[s] * inputs, inputs, numbers(x) + s * inputs);
       in.at = numbers(x);
-    }
-    const int64_t labels = spec.loss == kMse ? net.outputs() : 1;
-    for (int64_t o = 0; o < labels; o++) {
-      T* to = numbers(y) + o * N * L;
-      if (spec.loss == kMse) {
-        const T* targets = static_cast<const T*>(samples.y) + base * labels + o;
-        for (int64_t s = 0; s < m; s++) to[s] = targets[index[s] * labels];
-      } else {
-        const int64_t* classes = static_cast<const int64_t*>(samples.y) + base;
-        for (int64_t s = 0; s < m; s++) to[s] = T(classes[index[s]]);
-      }
+      labels<N>(m, [&](int64_t s) { return base + index[s]; });
     }
     hidden_layers(in, m);
     outputs<N>();
@@ -204,8 +208,6 @@ template <class T, Activation A> struct Single : Networks<T> {
 
   // Fills `out` from the last hidden layer, whose units come out of a transposition: a sum runs over them in order.
   template <int N> void outputs() {
-    constexpr int kTogether = 2;  // vectors of samples: one's sums wait less for another's transposition
-    static_assert(N % kTogether == 0, "whole pairs");
     const int64_t units = layers.back().units;
     const T* h = numbers(layers.back().h);
     const T* v = numbers(params + last);
@@ -213,18 +215,14 @@ template <class T, Activation A> struct Single : Networks<T> {
     for (int64_t o = 0; o < net.outputs(); o++)
       for (int i = 0; i < N; i++) out[o * N + i] = net.biases ? splat<T>(b[o]) : V{};
     for (int64_t c = 0; c < units; c += L)
-      for (int i = 0; i < N; i += kTogether) {
-        V column[kTogether][L];
-        for (int q = 0; q < kTogether; q++) columns_of(h + (i + q) * L * units + c, units, column[q]);
+      for (int i = 0; i < N; i++) {
+        V column[L];
+        columns_of(h + i * L * units + c, units, column);
         for (int64_t o = 0; o < net.outputs(); o++) {
-          V* sum = out + o * N + i;
-          V total[kTogether];
-          for (int q = 0; q < kTogether; q++) total[q] = sum[q];
+          V sum = out[o * N + i];
 #pragma GCC unroll 16
-          for (int k = 0; k < L; k++)
-            for (int q = 0; q < kTogether; q++)
-              total[q] = fma(splat<T>(v[o * units + c + k]), column[q][k], total[q]);
-          for (int q = 0; q < kTogether; q++) sum[q] = total[q];
+          for (int k = 0; k < L; k++) sum = fma(splat<T>(v[o * units + c + k]), column[k], sum);
+          out[o * N + i] = sum;
         }
       }
   }
@@ -254,7 +252,7 @@ template <class T, Activation A> struct Single : Networks<T> {
         if (l + 1 == layers.size()) return last_layer<N, Finish>(m, to);
         Hidden& above = layers[l + 1];
         P::template fill_rows<Finish>(m, layer.vectors, Numbers<T, false>{numbers(above.h), above.units}, above.back,
-                                      above.units, zero, to);
+                                      above.units, Nothing<V>{}, to);
       };
       if constexpr (A == kRelu) {
         sums_of(WhereActive{}, layer.h);
@@ -284,7 +282,7 @@ template <class T, Activation A> struct Single : Networks<T> {
       for (int64_t o = 0; net.biases && o < outputs; o++)
         bias[o] = std::accumulate(errors + o * row, errors + o * row + m, bias[o]);
       P::add_rows(outputs, below.vectors, Numbers<T, false>{errors, row}, below.h, m, g, false);
-      return P::template fill_rows<Finish>(m, below.vectors, Numbers<T, true>{errors, row}, w, outputs, zero, to);
+      return P::template fill_rows<Finish>(m, below.vectors, Numbers<T, true>{errors, row}, w, outputs, Nothing<V>{}, to);
     }
     in_panels(below.vectors, [&](auto width, int64_t v) {
       constexpr int W = decltype(width)::value;

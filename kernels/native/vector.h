@@ -49,7 +49,8 @@ template <class To, class From> inline To bits(From from) {
   return to;
 }
 
-// fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN. One table a kind of machine.
+// fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN; replace_nonzero: where `to` is not 0, it becomes
+// a. One table a kind of machine.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -61,6 +62,14 @@ inline Vec<float> sqrt(Vec<float> a) { return (Vec<float>)_mm512_sqrt_ps((__m512
 inline Vec<double> sqrt(Vec<double> a) { return (Vec<double>)_mm512_sqrt_pd((__m512d)a); }
 inline Vec<float> positive_part(Vec<float> a) { return (Vec<float>)_mm512_max_ps(_mm512_setzero_ps(), (__m512)a); }
 inline Vec<double> positive_part(Vec<double> a) { return (Vec<double>)_mm512_max_pd(_mm512_setzero_pd(), (__m512d)a); }
+inline void replace_nonzero(Vec<float>& to, Vec<float> a) {
+  const __mmask16 nonzero = _mm512_cmp_ps_mask((__m512)to, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  _mm512_mask_store_ps(&to, nonzero, (__m512)a);
+}
+inline void replace_nonzero(Vec<double>& to, Vec<double> a) {
+  const __mmask8 nonzero = _mm512_cmp_pd_mask((__m512d)to, _mm512_setzero_pd(), _CMP_NEQ_UQ);
+  _mm512_mask_store_pd(&to, nonzero, (__m512d)a);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
@@ -90,6 +99,9 @@ template <class V> inline V sqrt(V a) {
   for (unsigned i = 0; i < sizeof(a) / sizeof(a[0]); i++) a[i] = std::sqrt(a[i]);
   return a;
 }
+#endif
+#if !defined(__AVX512F__) || !defined(__AVX512DQ__)
+template <class V> inline void replace_nonzero(V& to, V a) { to = to != 0 ? a : to; }
 #endif
 
 // The lanes in which a comparison holds, as bits.

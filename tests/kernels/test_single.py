@@ -88,6 +88,24 @@ def test_a_network_that_diverges_does_so_in_either_layout(wide_vectors, dtype):
     assert (found >= 0).tolist() == [False, True, True, False, True]
 
 
+@pytest.mark.parametrize("widths", [(2, 32, 32, 1), (2, 32, 32, 2), (2, 16, 16, 1)])
+def test_a_unit_of_relu_that_is_not_a_number_passes_nan_on(native_backend, widths):
+    """As torch's relu does. Two units of the first layer are ∞ on one sample, where some above are ∞ − ∞."""
+    architecture = Architecture(widths, biases=False)
+    params = architecture.initial(5, 1)
+    params[:, :4] = 3e38
+    x = torch.full((40, 2), 0.1)
+    x[7] = 10
+    source = (x, torch.zeros(40, widths[-1]))
+    assert_same_bits(architecture, params, source, Training(1, SGD(0.1)))
+    (first, _), (second, _), _ = architecture.layers(params)
+    hidden = (first @ x[7]).relu()
+    above = (second @ hidden[..., None]).squeeze(-1)
+    assert above.isnan().any()
+    trained = train(architecture, params, source, Training(1, SGD(0.1)), backend="native").params
+    assert architecture.layers(trained)[1][0][above.isnan()].isnan().all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_parameters_that_the_last_step_makes_infinite_are_seen(wide_vectors, dtype):
     architecture = Architecture((2, 32, 32, 1))
