@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import triton
 from torch import Tensor
+from triton.runtime.errors import OutOfResources
 
 from kernels.gpu import on
 from kernels.gpu.calls import Call, TrainingState, path_call
@@ -32,6 +33,7 @@ MEMORY_SLOWER = 20  # times, with parameters in device memory
 SCRATCH = 2**31  # bytes of device memory for sums and values of the memory layout
 LAUNCH_SECONDS = 0.5
 MOST_PLACES = 2**31 - 1  # the kernels count parameters in 32 bits
+NOT_HERE = "more shared memory than this GPU has"
 
 
 def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained:
@@ -42,7 +44,10 @@ def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained
     home = problem.params.device
     problem = _moved(problem, problem.params.device)
     with on(problem.params.device):
-        trained = _train(problem, chosen, progress)
+        try:
+            trained = _train(problem, chosen, progress)
+        except OutOfResources:  # said before the first launch
+            trained = _train(problem, plan(problem, special=NOT_HERE), progress)
     return Trained(**{entry.name: getattr(trained, entry.name).to(home) for entry in dataclasses.fields(trained)})
 
 
@@ -86,16 +91,25 @@ def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathM
     chosen = plan(problem)
     home = problem.params_a.device
     problem = _moved(problem, problem.params_a.device)
+    with on(problem.params_a.device):
+        try:
+            results = _path_losses(problem, chosen, progress)
+        except OutOfResources:  # said before the first launch
+            results = _path_losses(problem, plan(problem, special=NOT_HERE), progress)
+        results = results.to(home)
+    return PathMoments(**_named(results))
+
+
+def _path_losses(problem: PathProblem, chosen: Plan, progress: Progress | None) -> Tensor:
+    """The four results `[4, n_pairs, n_alphas]`, on the device where the problem is."""
     device = problem.params_a.device
     n_pairs = len(problem.params_a)
     n_alphas = len(problem.alphas)
     results = torch.full((4, n_pairs, n_alphas), torch.nan, dtype=torch.float64, device=device)
-    with on(device):
-        for piece in _pieces(n_pairs, most_pairs(problem, chosen)):
-            path_call(problem, chosen, piece, _named(results[:, piece])).launch()
-            _tell(progress, piece.stop * n_alphas, n_pairs * n_alphas, device)
-        results = results.to(home)
-    return PathMoments(**_named(results))
+    for piece in _pieces(n_pairs, most_pairs(problem, chosen)):
+        path_call(problem, chosen, piece, _named(results[:, piece])).launch()
+        _tell(progress, piece.stop * n_alphas, n_pairs * n_alphas, device)
+    return results
 
 
 def _named(results: Tensor) -> dict[str, Tensor]:
@@ -103,12 +117,13 @@ def _named(results: Tensor) -> dict[str, Tensor]:
     return dict(zip(("mean", "standard_error", "skewness", "error"), results, strict=True))
 
 
-def first_call(problem: TrainingProblem | PathProblem, backend: str = "") -> Call:
+def first_call(problem: TrainingProblem | PathProblem, backend: str = "", special: str = "") -> Call:
     """The first launch of a run, not launched: what compiling its kernel takes.
 
-    backend: "cuda" or "hip", empty for this torch's own. The problem stays on the device where it is.
+    backend: "cuda" or "hip", empty for this torch's own; special: as `plan` has it. The problem stays on the device
+    where it is.
     """
-    chosen = plan(problem, backend)
+    chosen = plan(problem, backend, special)
     if isinstance(problem, TrainingProblem):
         piece = slice(0, min(len(problem.params), most_networks(problem, chosen)))
         state = TrainingState.begin(problem, chosen, piece, initial(problem)[piece], schedule_of(problem))

@@ -62,10 +62,11 @@ class Plan:
     optimizer: Optimizer | None = None
 
 
-def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
+def plan(problem: TrainingProblem | PathProblem, device: str = "", special: str = "") -> Plan:
     """What the kernel is compiled for; ValueError, naming the backend that can, for what it cannot run.
 
-    device: "cuda" or "hip", as `explain_layout` has it; empty for this torch's own.
+    device: "cuda" or "hip", as `explain_layout` has it; empty for this torch's own. special: why registers will not do,
+    where something else than the problem says so.
     """
     if unknown := _unknown(problem):
         raise ValueError(f"backend 'gpu' does not know {unknown} yet; backends 'native' and 'reference' do.")
@@ -85,7 +86,7 @@ def plan(problem: TrainingProblem | PathProblem, device: str = "") -> Plan:
             "backend 'gpu' counts 3 × steps, samples and batch_size × n_inputs / 4 below 2^31; "
             "backend 'reference' counts further."
         )
-    layout = explain_layout(problem.architecture, settings, device or kind(), dtype, _special(problem))
+    layout = explain_layout(problem.architecture, settings, device or kind(), dtype, special or _special(problem))
     shape = _net(problem.architecture, layout)
     if isinstance(problem, TrainingProblem):
         clamps = dtype is torch.float32 and (device or kind()) == "cuda" and problem.samples.teacher is None

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from tests.kernels.gpu.cases import CASES, make
+from tests.kernels.problems import paths
 
 compiler = pytest.importorskip("kernels.gpu.compile", reason="Triton is not installed")
 
@@ -44,6 +45,14 @@ def test_every_kernel_goes_down_the_launch_path(case, target):
     wide = target.startswith("gfx") and "wide" in case  # tiles of as many inputs are tensor cores' alone
     assert plan.layout.name == ("memory" if wide else case.split(",")[0])
     assert kernel.asm["hsaco" if target.startswith("gfx") else "cubin"]
+
+
+@pytest.mark.parametrize(("target", "layout"), [("sm_80", "tiles"), ("sm_89", "memory"), ("gfx942", "memory")])
+def test_what_asks_for_more_shared_memory_than_there_is_is_compiled_otherwise(target, layout):
+    """A matrix of 128 × 128 numbers of float64 is 128 KiB."""
+    kernel, plan = compiler.compile_kernel(paths((2, 128, 128, 1), dtype=torch.float64, n_samples=5), target)
+    assert plan.layout.name == layout
+    assert (kernel.metadata.shared > 2**17) == (layout == "tiles")
 
 
 @pytest.mark.parametrize("target", TARGETS)
