@@ -128,7 +128,7 @@ def seeds_on(device: torch.device, seed: int | Sequence[int] | np.ndarray | Tens
 
 
 def drawn_by_kernels(device: torch.device) -> bool:
-    """Whether numbers on `device` are drawn there: on GPUs for which Triton is installed.
+    """Whether numbers on `device` are drawn there: on GPUs on which the kernels run.
 
     >>> import torch
     >>> drawn_by_kernels(torch.device("cpu"))
@@ -138,7 +138,7 @@ def drawn_by_kernels(device: torch.device) -> bool:
         return False
     from kernels import gpu
 
-    return not gpu.unfit_triton()
+    return not gpu.missing()
 
 
 def derived_seeds(seeds: np.ndarray, n: int, first: int = 0) -> np.ndarray:

@@ -67,8 +67,13 @@ def examine_gpu(console: Console, minutes: float = 8.0, out: Path | None = None)
         return True
     from kernels.gpu import doctor
 
-    agrees = doctor.examine(doctor.teller(out, console.print), minutes)
-    console.print(
-        "All agree with the reference." if agrees else "NOT ALL AGREE with the reference: please report this."
-    )
+    rows: list[doctor.Row] = []
+    tell = doctor.teller(out, console.print)
+
+    def tell_and_keep(row: doctor.Row) -> None:
+        rows.append(row)
+        tell(row)
+
+    agrees = doctor.examine(tell_and_keep, minutes)
+    console.print(doctor.verdict(rows))
     return agrees

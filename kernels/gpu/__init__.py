@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ __all__ = ["missing", "path_losses", "refusal", "train"]
 Progress = Callable[[int, int], None]
 
 TRITON = ("3.5", "3.10")  # from this one on, and below that one: setup.py reads this line
+LEAST_CAPABILITY = (8, 0)  # since it, GPUs have tensor cores for tf32, and maxima of a warp in one instruction
+LANES_OF_AMD = 64
 
 
 def missing() -> str:
@@ -30,9 +33,56 @@ def missing() -> str:
 
     if why := unfit_triton():
         return why
-    if os.environ.get("TRITON_INTERPRET", "0") == "1" or torch.cuda.is_available():
+    if interpreted():
         return ""
-    return "torch sees no GPU on this machine (TRITON_INTERPRET=1 runs the kernels, slowly, on the CPU)."
+    if not torch.cuda.is_available():
+        return "torch sees no GPU on this machine (TRITON_INTERPRET=1 runs the kernels, slowly, on the CPU)."
+    return _unfit_gpu(torch.cuda.current_device())
+
+
+def interpreted() -> bool:
+    """Whether Triton interprets its kernels, as it is told by the environment before it is imported."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
+
+
+def present() -> bool:
+    """Whether torch sees a GPU, and kernels are launched on it."""
+    import torch
+
+    return torch.cuda.is_available() and not interpreted()
+
+
+@cache
+def _unfit_gpu(device: int) -> str:
+    """Why nothing can be launched on the GPU of this number, the current one, in a sentence; empty where it can.
+
+    Triton's own driver is loaded, which it compiles where it runs for the first time.
+    """
+    import torch
+    import triton
+    from triton.runtime.driver import driver
+
+    if torch.version.hip:
+        lanes = getattr(torch.cuda.get_device_properties(device), "warp_size", LANES_OF_AMD)
+        if lanes != LANES_OF_AMD:
+            return (
+                f"{torch.cuda.get_device_name(device)} has warps of {lanes} lanes, "
+                f"and of AMD's GPUs the kernels run on those with {LANES_OF_AMD} (Instinct)."
+            )
+    elif (capability := torch.cuda.get_device_capability(device)) < LEAST_CAPABILITY:
+        return (
+            f"{torch.cuda.get_device_name(device)} has compute capability {capability[0]}.{capability[1]}, "
+            f"and the kernels need {LEAST_CAPABILITY[0]}.{LEAST_CAPABILITY[1]} or later."
+        )
+    try:
+        _ = driver.active
+    except Exception as error:  # of a compiler, of files, of what Triton asserts
+        said = " ".join(str(error).split()) or type(error).__name__
+        return (
+            f"Triton cannot launch kernels here: {said.rstrip('.')}. It compiles its launcher, with gcc or clang and "
+            f"Python's headers, and keeps it in {triton.knobs.cache.dir} (TRITON_CACHE_DIR is another folder)."
+        )
+    return ""
 
 
 def unfit_triton() -> str:
@@ -59,7 +109,7 @@ def name() -> str:
     """
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none, interpreted"
+    return torch.cuda.get_device_name() if present() else "none, interpreted"
 
 
 def on(device: torch.device) -> contextlib.AbstractContextManager:

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kernels import native, reference
 from kernels.cores import cores
-from kernels.gpu import missing, path_losses, rates, train
-from kernels.gpu.cost import gpu_named
+from kernels.gpu import missing, path_losses, present, rates, train
+from kernels.gpu.cost import Gpu, gpu_named
 from kernels.gpu.rates import Row, data, name
 from kernels.network import Architecture
 from kernels.problem import PathProblem, TrainingProblem, path_problem, training_problem
@@ -80,11 +82,13 @@ def checks() -> Iterator[tuple[Row, TrainingProblem | PathProblem]]:
     for dtype in (torch.float32, torch.float64):
         for batch in BATCHES:
             for widths in CHECKED if dtype is torch.float32 else CHECKED[:4]:
-                row = {"network": name(widths), "batch": batch, "dtype": str(dtype).removeprefix("torch.")}
+                precision = str(dtype).removeprefix("torch.")
+                row: Row = {"kind": "check", "network": name(widths), "batch": batch, "dtype": precision}
                 yield row, training(widths, batch, dtype)
         if dtype is torch.float32:
             for widths in CHECKED:
-                yield {"network": name(widths), "paths": True, "dtype": "float64"}, paths(widths)
+                row = {"kind": "check", "network": name(widths), "paths": True, "dtype": "float64"}
+                yield row, paths(widths)
 
 
 def check(row: Row, problem: TrainingProblem | PathProblem) -> Row:
@@ -100,11 +104,11 @@ def check(row: Row, problem: TrainingProblem | PathProblem) -> Row:
         found, expected = path_losses(problem).mean, reference.path_losses(problem).mean
         alike, tolerance = True, TOLERANCE[torch.float64]
     error = ((found.double() - expected.double()).norm() / expected.double().norm()).item()
-    return {"kind": "check", **row, "error": error, "tolerance": tolerance, "agrees": alike and error < tolerance}
+    return row | {"error": error, "tolerance": tolerance, "agrees": alike and error < tolerance}
 
 
-def check_assignment(m: int) -> Row:
-    """Assignments of N_CHECKED matrices of m columns, half of them of few whole numbers, most of whose choices are
+def check_assignment(row: Row, m: int) -> Row:
+    """Of assignments of N_CHECKED matrices of m columns, half of them of few whole numbers, most of whose choices are
     between equals: `error` is the largest gain that exchanging columns still has, over the largest score.
 
     Where the native kernel is, permutations must be its own.
@@ -113,13 +117,13 @@ def check_assignment(m: int) -> Row:
 
     scores = torch.randn(N_CHECKED, m, m, dtype=torch.float64, generator=torch.Generator().manual_seed(m))
     scores[::2] = scores[::2].round()
-    there = scores.to(rates.DEVICE) if torch.cuda.is_available() else scores
+    there = scores.to(rates.DEVICE) if present() else scores
     columns = matching.assign(there)
     error = (gain_of_exchanges(there, columns) / there.abs().max()).item()
     columns = columns.cpu()
     tolerance = TOLERANCE[torch.float64]
     agrees = error < tolerance and torch.equal(columns.sort(1).values, torch.arange(m).expand_as(columns))
-    row: Row = {"kind": "assignment", "columns": m, "error": error, "tolerance": tolerance}
+    row = row | {"error": error, "tolerance": tolerance}
     if not native.missing():
         row["as_the_cpu"] = bool((columns.numpy() == native.assign(scores.numpy())).all())
         agrees = agrees and row["as_the_cpu"]
@@ -142,55 +146,82 @@ def gain_of_exchanges(scores: Tensor, columns: Tensor) -> Tensor:
 
 
 def examine(tell: Tell, minutes: float = 8.0, processes: int | None = None) -> bool:
-    """Tell row after row, for at most about `minutes`; whether every check agreed.
+    """Tell row after row, for at most about `minutes`; whether every check agreed that was made.
 
-    Under Triton's interpreter only the checks are made. What did not fit into the time is told as the last row.
+    What raises an error is told with it, and the rest goes on. Under Triton's interpreter only the checks are made.
+    What did not fit into the time is told as the last row.
     """
     deadline = time.monotonic() + 60 * minutes
-    on_gpu = torch.cuda.is_available()
-    known = None
+    on_gpu = present()
     tell(machine())
     problems = list(checks())
     if on_gpu:
-        properties = torch.cuda.get_device_properties(0)
-        capability = torch.cuda.get_device_capability(0)
-        clock = getattr(properties, "clock_rate", 0) / 1e6
-        known = gpu_named(torch.cuda.get_device_name(0), capability, properties.multi_processor_count, clock)
-        from kernels.gpu.compile import compile_ahead, target_here
-
-        compiled = [problem for _, problem in problems]
-        compiled += [rates.timed(widths, 2, 10, "cpu") for widths in rates.TIMED]
-        start = time.perf_counter()
-        kernels = compile_ahead(compiled, target_here(), processes=processes)
-        tell({"kind": "compile", "kernels": kernels, "seconds": time.perf_counter() - start})
+        tell(_tried({"kind": "compile"}, partial(_compile, [problem for _, problem in problems], processes)))
+    todo = [(row, partial(check, row, problem)) for row, problem in problems]
+    for m in ASSIGNED:
+        if on_gpu or m <= MOST_INTERPRETED:
+            row = {"kind": "assignment", "columns": m}
+            todo.append((row, partial(check_assignment, row, m)))
     agrees = True
-    todo = [partial(check, row, problem) for row, problem in problems]
-    todo += [partial(check_assignment, m) for m in ASSIGNED if on_gpu or m <= MOST_INTERPRETED]
-    for k, make_check in enumerate(todo):
+    for k, (row, make_check) in enumerate(todo):
         if time.monotonic() > deadline:
             tell({"kind": "out of time", "left": f"{len(todo) - k} checks, all rates and peers"})
             return agrees
-        told = make_check()
+        told = _tried(row | {"agrees": False}, make_check)
         agrees = agrees and told["agrees"]
         tell(told)
-    if not on_gpu:
-        return agrees
-    measurements: list[Callable[[], Iterable[Row]]] = []
+    if on_gpu:
+        _measure(tell, deadline)
+    return agrees
+
+
+def _compile(problems: list[TrainingProblem | PathProblem], processes: int | None) -> Row:
+    """Compile all that is launched later."""
+    from kernels.gpu.compile import compile_ahead, target_here
+
+    timed = [rates.timed(widths, 2, 10, "cpu") for widths in rates.TIMED]
+    start = time.perf_counter()
+    kernels = compile_ahead([*problems, *timed], target_here(), processes=processes)
+    return {"kind": "compile", "kernels": kernels, "seconds": time.perf_counter() - start}
+
+
+def _measure(tell: Tell, deadline: float) -> None:
+    """Tell all rates, until time is up."""
+    known = gpu_here()
+    measurements: list[tuple[Row, Callable[[], Iterable[Row]]]] = []
     for widths in rates.TIMED:
-        measurements.append(partial(rates.training_rates, widths, known))
+        row = {"kind": "training", "network": name(widths)}
+        measurements.append((row, partial(rates.training_rates, widths, known)))
     for widths in rates.TIMED[:2]:
-        measurements.append(partial(rates.peer_rates, widths))
+        measurements.append(({"kind": "peer", "network": name(widths)}, partial(rates.peer_rates, widths)))
         for dtype in (torch.float64, torch.float32):
-            measurements.append(partial(rates.path_rates, widths, dtype))
+            row = {"kind": "paths", "network": name(widths)}
+            measurements.append((row, partial(rates.path_rates, widths, dtype)))
     for m in (16, 64):
-        measurements.append(partial(rates.assignment_rates, m))
-    for k, measure in enumerate(measurements):
-        for told in measure():
+        measurements.append(({"kind": "assignment", "columns": m}, partial(rates.assignment_rates, m)))
+    for k, (row, measure) in enumerate(measurements):
+        rows = iter(measure())
+        while told := _tried(row, partial(next, rows, {})):
             if time.monotonic() > deadline:
                 tell({"kind": "out of time", "left": f"{len(measurements) - k} of {len(measurements)} measurements"})
-                return agrees
+                return
             tell(told)
-    return agrees
+
+
+def _tried(row: Row, make: Callable[[], Row]) -> Row:
+    """What `make` returns; where it raises an error, `row` with that."""
+    try:
+        return make()
+    except Exception as error:  # whatever compilers, drivers and GPUs raise
+        return row | {"raised": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+
+
+def gpu_here() -> Gpu | None:
+    """What is known of the current GPU."""
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    clock = getattr(properties, "clock_rate", 0) / 1e6
+    capability = torch.cuda.get_device_capability()
+    return gpu_named(torch.cuda.get_device_name(), capability, properties.multi_processor_count, clock)
 
 
 def machine() -> Row:
@@ -203,8 +234,8 @@ def machine() -> Row:
         "triton": triton.__version__,
         "cores": cores(),
     }
-    if torch.cuda.is_available():
-        row |= {"gpu": torch.cuda.get_device_name(0), "capability": list(torch.cuda.get_device_capability(0))}
+    if present():
+        row |= {"gpu": torch.cuda.get_device_name(), "capability": list(torch.cuda.get_device_capability())}
     return row
 
 
@@ -218,9 +249,31 @@ def teller(out: Path | None, say: Callable[[str], None] = print) -> Tell:
         say(sentence(row))
         if out is not None:
             with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps({key: _in_json(value) for key, value in row.items()}) + "\n")
 
     return tell
+
+
+def _in_json(value: Any) -> Any:
+    """JSON has no infinity and no NaN: their names."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def verdict(rows: list[Row]) -> str:
+    """What the checks among these rows say, in a sentence.
+
+    >>> verdict([{"kind": "check", "agrees": True}])
+    'All agree with the reference.'
+    >>> verdict([{"kind": "check", "agrees": True}, {"kind": "out of time", "left": "3 checks, all rates and peers"}])
+    'Time was up after 1 check: what was checked agrees with the reference.'
+    """
+    made = [row["agrees"] for row in rows if "agrees" in row]
+    if not all(made):
+        return f"NOT ALL AGREE with the reference ({made.count(False)} of {len(made)}): please report this."
+    if any("checks" in row.get("left", "") for row in rows):
+        checks = f"{len(made)} check{'s' * (len(made) != 1)}"
+        return f"Time was up after {checks}: what was checked agrees with the reference."
+    return "All agree with the reference."
 
 
 def sentence(row: Row) -> str:

@@ -95,10 +95,10 @@ def training_rates(widths: tuple[int, ...], known: Gpu | None) -> Iterator[Row]:
         "kernel_per_s": state.n * last / alone,
         "clock_ghz": clock,
     }
-    if known is not None and chosen.layout.name != "memory":
+    at_this_clock = known if known is None or clock is None else dataclasses.replace(known, clock=clock)
+    if at_this_clock is not None and at_this_clock.clock and chosen.layout.name != "memory":
         from kernels.gpu.compile import training_cost
 
-        at_this_clock = known if clock is None else dataclasses.replace(known, clock=clock)
         cost = training_cost(problem, at_this_clock)[0]
         row |= {
             "issue_bound": cost.issue_bound,
@@ -195,8 +195,8 @@ def quiet() -> Iterator[None]:
 def sm_clock() -> float | None:
     """The clock of the multiprocessors at this moment, GHz, as the driver says it; None where it says nothing."""
     try:
-        return torch.cuda.clock_rate() / 1e3
-    except (ImportError, RuntimeError, AttributeError):  # it needs nvidia-ml-py
+        return torch.cuda.clock_rate() / 1e3 or None
+    except Exception:  # it needs nvidia-ml-py, whose own errors name no class of Python's (of a MIG slice, say)
         return None
 
 

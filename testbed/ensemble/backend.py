@@ -113,7 +113,7 @@ def prepared(plan: Plan, progress: Progress | None = None) -> list[dict[str, str
                     layouts[network, layout.reason] = row
                 yield problem
 
-    if torch.cuda.is_available():
+    if kernels.gpu.present():
         from kernels.gpu.compile import compile_ahead, target_here
 
         compile_ahead(all_problems(), target_here(), progress, pool=processes)

@@ -161,7 +161,7 @@ class Launch:
         """Initial parameters of these networks, `[n_networks, n_parameters]` in the dtype of training, on the CPU; for
         the backend "gpu" drawn on the GPU.
         """
-        device = "cuda" if backend == "gpu" and torch.cuda.is_available() else "cpu"
+        device = "cuda" if backend == "gpu" and kernels.gpu.present() else "cpu"
         params = torch.empty(len(networks), self.architecture.n_parameters, dtype=self.dtype)
         for (cell,), some in networks.with_row_index("place").group_by("cell", maintain_order=True):
             params[torch.from_numpy(some["place"].to_numpy().astype(np.int64))] = self._initial_of_cell(

@@ -26,6 +26,7 @@ def seeming_gpu(monkeypatch):
     properties = SimpleNamespace(multi_processor_count=132, clock_rate=1_980_000)
     for name, answer in {
         "is_available": lambda: True,
+        "current_device": lambda: 0,
         "get_device_name": lambda device=0: "NVIDIA H200",
         "get_device_capability": lambda device=0: (9, 0),
         "get_device_properties": lambda device=0: properties,
@@ -86,3 +87,59 @@ def test_a_run_that_is_cut_off_has_written_what_it_found(seeming_gpu, monkeypatc
         doctor.examine(doctor.teller(tmp_path / "gpu.jsonl"), minutes=20)
     rows = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
     assert len(rows) == 2 + 2 * 2 * 4 + 2 + 2 and rows[-1]["kind"] == "assignment"
+
+
+class NVMLError(Exception):
+    """As nvidia-ml-py has it: no error of Python's own."""
+
+
+def raising(error):
+    def raise_it(*arguments, **more):
+        raise error
+
+    return raise_it
+
+
+def test_what_raises_is_told_and_the_rest_goes_on(seeming_gpu, monkeypatch, tmp_path, capsys):
+    """Compiling, one of the checks, one of the rates; and each line is JSON, which has no NaN."""
+    from kernels.gpu import compile
+
+    def train(problem):
+        if len(problem.architecture.widths) == 4:
+            raise RuntimeError("CUDA error: an illegal memory access [was] encountered")
+        trained = reference.train(problem)
+        trained.params[:] = torch.nan
+        return trained
+
+    monkeypatch.setattr(compile, "target_here", raising(NVMLError("no compiler")))
+    monkeypatch.setattr(doctor, "train", train)
+    monkeypatch.setattr(doctor, "BATCHES", ("full",))
+    monkeypatch.setattr(rates, "timed", raising(torch.OutOfMemoryError("CUDA out of memory.")))
+    monkeypatch.setattr(rates, "peer_rates", lambda widths: [])
+    rows = []
+    assert not doctor.examine(lambda row: (rows.append(row), doctor.teller(tmp_path / "one.jsonl")(row)), minutes=20)
+    assert rows[1]["kind"] == "compile" and rows[1]["raised"]
+    trained = [row for row in rows if row["kind"] == "check" and "batch" in row]
+    assert [row["agrees"] for row in trained] == [False] * 4
+    assert ["illegal memory access [was]" in row.get("raised", "") for row in trained] == [False, True] * 2
+    assert sum(row["kind"] == "training" and "OutOfMemoryError" in row["raised"] for row in rows) == len(rates.TIMED)
+    assert all(row["agrees"] for row in rows if row.get("paths") and "agrees" in row)
+    assert rows[-1]["kind"] == "peer" or rows[-1]["per_s"] > 0
+    assert doctor.verdict(rows).startswith("NOT ALL AGREE with the reference (4 of ")
+    assert "DOES NOT AGREE" in capsys.readouterr().out
+    tell = doctor.teller(tmp_path / "all.jsonl")
+    for row in rows:
+        tell(row)
+    for line in (tmp_path / "all.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=raising(AssertionError("no JSON")))
+
+
+@pytest.mark.parametrize("found", [None, NVMLError("Not Supported"), 0])
+def test_a_clock_that_the_driver_does_not_say_leaves_out_what_depends_on_it(seeming_gpu, monkeypatch, found):
+    """As of a slice of a GPU, or where torch's properties of a device name no clock."""
+    from kernels.gpu.cost import gpu_named
+
+    answer = raising(found or ModuleNotFoundError("pynvml")) if found != 0 else lambda: 0
+    monkeypatch.setattr(torch.cuda, "clock_rate", answer)
+    (row,) = rates.training_rates((2, 3, 1), gpu_named("another", (8, 6), 84, 0.0))
+    assert row["clock_ghz"] is None and row["kernel_per_s"] > 0 and "roofline" not in row

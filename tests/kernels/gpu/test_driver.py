@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from kernels import gpu, native, reference, streams
+from kernels import chosen, gpu, native, reference, streams
 from tests.kernels.gpu.cases import PATHS, make
 from tests.kernels.problems import relative_error
 
@@ -67,3 +68,39 @@ def test_a_gpu_of_little_shared_memory_keeps_parameters_in_device_memory(case):
         error = error_of(problem)
     assert not found.errors and error < 1e-6
     assert [kernel.metadata.shared <= 5000 for kernel in found.kernels] == [True]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CC", "/nowhere/cc", "/nowhere/cc"),
+        ("CC", "false", "returned non-zero exit status"),
+        ("TRITON_LIBCUDA_PATH", "/nowhere", "returned non-zero exit status"),
+        ("TRITON_CACHE_DIR", "/proc/nowhere", "/proc/nowhere"),
+    ],
+)
+def test_a_machine_on_which_triton_cannot_launch_is_told_so(monkeypatch, tmp_path, variable, value, said):
+    """No compiler, one that compiles nothing (no headers), no library of the driver, no place for the launcher."""
+    with driver.gpu(), monkeypatch.context() as patch:
+        patch.setenv("TRITON_CACHE_DIR", str(tmp_path))  # where the launcher is not yet
+        patch.setenv(variable, value)
+        assert "Triton cannot launch kernels here" in gpu.missing() and said in gpu.missing()
+        with pytest.raises(ValueError, match="backend 'gpu' is not available: Triton cannot launch"):
+            chosen("gpu", make("lanes, full", n=1))
+    with driver.gpu():
+        assert not gpu.missing()
+
+
+def test_gpus_that_the_kernels_are_not_for_are_told_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Tesla T4")
+    with driver.gpu(capability=(7, 5)):
+        assert gpu.missing() == "Tesla T4 has compute capability 7.5, and the kernels need 8.0 or later."
+        assert not streams.drawn_by_kernels(torch.device("cuda"))
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "Radeon RX 7900 XTX")
+    for lanes in (32, 64):
+        monkeypatch.setattr(
+            torch.cuda, "get_device_properties", lambda device, lanes=lanes: SimpleNamespace(warp_size=lanes)
+        )
+        with driver.gpu():
+            assert ("Radeon RX 7900 XTX has warps of 32 lanes" in gpu.missing()) == (lanes == 32)

@@ -60,23 +60,39 @@ def test_an_assignment_that_is_not_the_best_does_not_agree(monkeypatch, by_hand)
     right = matching.assign
     if by_hand:
         monkeypatch.setattr(gpu_doctor.native, "missing", lambda: "it is not built")
-    row = gpu_doctor.check_assignment(4)
+    row = gpu_doctor.check_assignment({}, 4)
     assert row["agrees"] and row["error"] < 1e-15 and ("as_the_cpu" in row) is not by_hand
     monkeypatch.setattr(matching, "assign", lambda scores: right(scores).roll(1, 1))
-    row = gpu_doctor.check_assignment(4)
+    row = gpu_doctor.check_assignment({}, 4)
     assert not row["agrees"] and row["error"] > 0.01
     monkeypatch.setattr(matching, "assign", lambda scores: right(scores).clamp(max=2))
-    assert not gpu_doctor.check_assignment(4)["agrees"]
+    assert not gpu_doctor.check_assignment({}, 4)["agrees"]
     monkeypatch.setattr(torch, "randn", lambda *shape, **options: torch.ones(shape, dtype=torch.float64))
     monkeypatch.setattr(matching, "assign", lambda scores: right(scores).flip(1))
-    row = gpu_doctor.check_assignment(4)
+    row = gpu_doctor.check_assignment({}, 4)
     assert row["error"] == 0 and row["agrees"] is by_hand
 
 
-def test_time_that_is_up_is_said(monkeypatch):
+def test_time_that_is_up_is_said():
+    """And nothing agrees that was not checked."""
     rows = []
     assert gpu_doctor.examine(rows.append, minutes=0.0)
     assert [row["kind"] for row in rows] == ["machine", "out of time"] and "checks" in rows[-1]["left"]
+    console = Console(record=True, width=120)
+    assert doctor.examine_gpu(console, minutes=0.0)
+    said = console.export_text()
+    assert "Time was up after 0 checks" in said and "All agree" not in said
+
+
+def test_a_gpu_that_is_there_is_not_asked(monkeypatch, tmp_path):
+    """Interpreted kernels are not compiled for it, and nothing is timed."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu_doctor, "CHECKED", ((2, 3, 1),))
+    monkeypatch.setattr(gpu_doctor, "BATCHES", ("full",))
+    monkeypatch.setattr(gpu_doctor, "ASSIGNED", (3,))
+    rows = []
+    assert gpu_doctor.examine(rows.append)
+    assert [row["kind"] for row in rows] == ["machine", "check", "check", "check", "assignment"]
 
 
 def test_it_needs_nothing_but_torch_triton_numpy_and_jaxtyping():
