@@ -19,6 +19,7 @@ from triton.runtime.errors import OutOfResources
 
 from kernels.gpu import on
 from kernels.gpu.calls import Call, TrainingState, path_call
+from kernels.gpu.cost import CAPABILITIES
 from kernels.gpu.plan import Plan, plan
 from kernels.gpu.shapes import multiply_adds
 from kernels.problem import PathMoments, PathProblem, Samples, Trained, TrainingProblem, bias_corrections
@@ -32,7 +33,7 @@ SAFE_RATE = (
 MEMORY_SLOWER = 20  # times, with parameters in device memory
 SCRATCH = 2**31  # bytes of device memory for sums and values of the memory layout
 LAUNCH_SECONDS = 0.5
-MOST_PLACES = 2**31 - 1  # the kernels count parameters in 32 bits
+MOST_PLACES = 2**31 - 1  # the kernels count parameters, and places on paths, in 32 bits
 NOT_HERE = "more shared memory than this GPU has"
 
 
@@ -162,8 +163,8 @@ def most_pairs(problem: PathProblem, chosen: Plan) -> int:
     """
     n_parameters = problem.architecture.n_parameters
     n_alphas = len(problem.alphas)
-    work = n_alphas * problem.samples.n_samples * multiply_adds(problem.architecture, training=False)
-    most = MOST_PLACES // (2 * n_parameters)
+    work = n_alphas * problem.samples.n_samples * sample_work(problem)
+    most = min(MOST_PLACES // (2 * n_parameters), MOST_PLACES // n_alphas)
     if chosen.layout.name == "memory":
         work *= MEMORY_SLOWER
         numbers = n_alphas * (chosen.batch.values + n_parameters)
@@ -173,9 +174,27 @@ def most_pairs(problem: PathProblem, chosen: Plan) -> int:
 
 def steps_a_launch(problem: TrainingProblem, chosen: Plan, n: int) -> int:
     """Steps of n networks that take about LAUNCH_SECONDS even on a small GPU."""
-    work = n * (problem.batch_size * multiply_adds(problem.architecture) + 10 * problem.architecture.n_parameters)
+    work = n * (problem.batch_size * sample_work(problem) + 10 * problem.architecture.n_parameters)
     work *= MEMORY_SLOWER if chosen.layout.name == "memory" else 1
     return max(1, int(SAFE_RATE * LAUNCH_SECONDS / work))
+
+
+def sample_work(problem: TrainingProblem | PathProblem) -> int:
+    """Multiply-adds that a network, and its teacher, take for one sample; in float64 the float32 ones of that time."""
+    training = isinstance(problem, TrainingProblem)
+    params = problem.params if isinstance(problem, TrainingProblem) else problem.params_a
+    work = multiply_adds(problem.architecture, training)
+    if problem.samples.teacher is not None:
+        work += multiply_adds(problem.samples.teacher, training=False)
+    return work * (slower_doubles(params.device) if params.dtype is torch.float64 else 1)
+
+
+def slower_doubles(device: torch.device) -> int:
+    """How many multiply-adds in float32 a GPU makes in the time of one in float64: 64 on most of NVIDIA's."""
+    if device.type != "cuda" or torch.version.hip:
+        return 1
+    lanes, double_lanes = CAPABILITIES.get(torch.cuda.get_device_capability(device), (128, 2))[:2]
+    return lanes // double_lanes
 
 
 def _tell(progress: Progress | None, done: int, total: int, device: torch.device) -> None:

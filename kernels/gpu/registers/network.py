@@ -102,6 +102,12 @@ def places(network, n_networks, NET: tl.constexpr):
 
 
 @triton.jit
+def teacher_places(data_set, n_datasets, TEACHER: tl.constexpr):
+    """`places` of the teachers of these data sets, in 64 bits: there may be as many as networks in all launches."""
+    return places(data_set, n_datasets.to(tl.int64), TEACHER)
+
+
+@triton.jit
 def load(pointer, where, exists):
     """Numbers at `where`, a tuple; zero where none exists."""
     values = ()

@@ -16,7 +16,7 @@ from kernels.gpu.common.losses import largest, sample_loss, unit
 from kernels.gpu.common.streams import seed_key
 from kernels.gpu.registers.axes import as_outputs, at_items, at_samples
 from kernels.gpu.registers.exchange import kept_inputs, parked
-from kernels.gpu.registers.network import forward, load, places
+from kernels.gpu.registers.network import forward, load, places, teacher_places
 from kernels.gpu.registers.samples import fresh, positions, table
 from kernels.gpu.registers.training import block_of
 
@@ -57,7 +57,7 @@ def path_losses(
     teacher = ()
     if BATCH.sampling == "online":
         TEACHER: tl.constexpr = BATCH.teacher
-        teacher_where, teacher_exists = places(data_set, n_datasets, TEACHER)
+        teacher_where, teacher_exists = teacher_places(data_set, n_datasets, TEACHER)
         teacher = parked(load(teacher_parameters, teacher_where, teacher_exists), TEACHER)
 
     first = at_samples(tl.zeros_like(alpha).to(tl.float64), NET)

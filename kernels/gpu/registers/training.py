@@ -18,7 +18,7 @@ from kernels.gpu.common.streams import seed_key
 from kernels.gpu.registers.axes import at_samples, item_axis
 from kernels.gpu.registers.exchange import at_units, kept_inputs, parked, unparked
 from kernels.gpu.registers.gradients import backward, gradient, lost
-from kernels.gpu.registers.network import forward, load, places, store, zeros
+from kernels.gpu.registers.network import forward, load, places, store, teacher_places, zeros
 from kernels.gpu.registers.samples import chosen, epoch_keys, fresh, positions, table
 
 
@@ -113,7 +113,7 @@ def train(
     teacher = ()
     if BATCH.sampling == "online":
         TEACHER: tl.constexpr = BATCH.teacher
-        teacher_where, teacher_exists = places(data_set, n_datasets, TEACHER)
+        teacher_where, teacher_exists = teacher_places(data_set, n_datasets, TEACHER)
         teacher = parked(load(teacher_parameters, teacher_where, teacher_exists), TEACHER)
 
     record = first_record + 0

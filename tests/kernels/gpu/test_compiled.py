@@ -139,6 +139,22 @@ def test_without_fused_multiply_adds_it_is_as_right():
     compare(make("lanes, full"), enable_fp_fusion=False)
 
 
+def test_places_of_teachers_are_counted_in_64_bits():
+    """In lanes, where teachers lie side by side: 2²⁸ of 17 parameters are more than 2³¹ of them."""
+    from kernels import Architecture
+    from kernels.gpu.shapes import net
+    from tests.kernels.gpu.places_kernel import last_bias
+
+    dataset, found = torch.arange(32) + 2**27, torch.zeros(32, dtype=torch.int64)
+    given = {"dataset": dataset, "out": found, "n_datasets": 2**28}
+    teacher = net(Architecture((2, 4, 1)), lanes=True, block=32)
+    assert teacher.n_parameters == 17
+    with compiler.standing_in(TARGET):
+        kernel = last_bias.warmup(grid=(1,), **given, TEACHER=teacher, num_warps=1)
+    ptx.run(kernel.asm["ptx"], [dataset.numpy(), found.numpy(), 2**28], 1)
+    assert torch.equal(found, 16 * 2**28 + dataset)
+
+
 class TestTheMachine:
     """The numpy machine itself, on PTX written for it."""
 
