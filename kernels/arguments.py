@@ -43,7 +43,8 @@ def alpha_grid(alphas: Alphas) -> Tensor:
     tensor([0.0000, 0.5000, 1.0000], dtype=torch.float64)
     """
     if isinstance(alphas, Integral) and not isinstance(alphas, bool):
-        return torch.linspace(0, 1, whole("alphas, as a count,", alphas, least=2), dtype=torch.float64)
+        count = whole("alphas, as a count,", alphas, least=2)
+        return torch.linspace(0, 1, count, dtype=torch.float64, device="cpu")
     grid = numbers("alphas", alphas).to(torch.float64).contiguous()
     if grid.ndim != 1 or not len(grid) or not all_finite(grid):
         raise ValueError(f"alphas must be a list of finite numbers, or a count of them, not {described(alphas)}.")

@@ -270,7 +270,7 @@ def per_network(field: str, value: Any, n_networks: int, dtype: torch.dtype) -> 
     import torch
 
     if isinstance(value, float) and dtype.is_floating_point:
-        return torch.full((n_networks,), value, dtype=torch.float64).to(dtype)
+        return torch.full((n_networks,), value, dtype=torch.float64, device="cpu").to(dtype)
     tensor = numbers(field, value).cpu()
     if not dtype.is_floating_point and (tensor.is_floating_point() or tensor.dtype is torch.bool):
         raise ValueError(f"{field} must be whole numbers, not {tensor.dtype}.")

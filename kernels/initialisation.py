@@ -66,7 +66,7 @@ def drawn_by_numpy(seeds: Tensor, deviation: np.ndarray, uniform: bool, dtype: t
     torch.Size([2, 3])
     """
     n_parameters = len(deviation)
-    initial = torch.empty(len(seeds), n_parameters, dtype=dtype)
+    initial = torch.empty(len(seeds), n_parameters, dtype=dtype, device="cpu")
 
     def draw(part: tuple[Tensor, Tensor]) -> None:
         rows, numbers = part[0], part[1].numpy()

@@ -159,7 +159,7 @@ def training_problem(
         raise ValueError("spawn_steps and spawn_seeds go together: give both or neither.")
     seeds = item_seeds("data_seeds", data_seeds, n, device)
     if spawn_steps is None or spawn_seeds is None:
-        steps = torch.full((n,), training.steps)
+        steps = torch.full((n,), training.steps, device=device)
         spawned = seeds
     else:
         steps = per_network("spawn_steps", spawn_steps, n, torch.int64)

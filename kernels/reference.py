@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -166,7 +167,7 @@ def batch(problem: TrainingProblem, step: int) -> tuple[Tensor, Tensor]:
         steps_per_epoch = -(-samples.n_samples // size)
         epoch = step // steps_per_epoch
         start = step % steps_per_epoch * size
-        positions = torch.arange(start, min(start + size, samples.n_samples)).numpy()
+        positions = np.arange(start, min(start + size, samples.n_samples))
         chosen = streams.permutation(seeds.cpu().numpy(), epoch, positions, samples.n_samples)
     index = torch.from_numpy(chosen).to(problem.params.device)
     return samples.x[samples.dataset[:, None], index], samples.y[samples.dataset[:, None], index]

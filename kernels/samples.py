@@ -124,7 +124,7 @@ def _dataset(dataset: Datasets, n_items: int, n_datasets: int, items: str) -> Te
             raise ValueError(
                 f"dataset must say which of the {n_datasets} data sets each of the {n_items} {items} sees."
             )
-        return torch.zeros(n_items, dtype=torch.int64)
+        return torch.zeros(n_items, dtype=torch.int64, device="cpu")
     index = per_network("dataset", dataset, n_items, torch.int64)
     if bool((index < 0).any()) or bool((index >= n_datasets).any()):
         raise ValueError(f"dataset must lie in 0 … {n_datasets - 1}.")

@@ -231,7 +231,7 @@ def settings(problem: TrainingProblem, like: Tensor) -> Tensor:
         "clip_norm": problem.training.clip_norm or 0.0,
         "stop_below": problem.training.stop_below or 0.0,
     }
-    return torch.tensor([numbers[name] for name in SETTINGS], dtype=torch.float64).to(like)
+    return torch.tensor([numbers[name] for name in SETTINGS], dtype=torch.float64, device="cpu").to(like)
 
 
 def ties(tied: Tensor | None, theta: Tensor) -> dict[str, Tensor]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import torch
@@ -141,8 +143,9 @@ def compile_ahead(
     folder = Path(triton.knobs.cache.dir)
     todo = {key: problem for key, problem in wanted.items() if not (folder / key).exists()}
     for done, key in enumerate(_compiled(todo, target, processes, pool or _spawned), 1):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / key).touch()
+        with contextlib.suppress(OSError):  # a cache that may only be read, with kernels that launches compiled
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / key).touch()
         if progress is not None:
             progress(done, len(todo))
     return len(wanted)
@@ -175,9 +178,17 @@ def _spawned(processes: int) -> Executor:
 
 
 def _quiet() -> None:
-    """A process that only compiles: one thread, and Ctrl-C is its parent's business."""
+    """A process that only compiles: one thread, Ctrl-C is its parent's business, and it ends when that is killed."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_without_parent, daemon=True).start()
+
+
+def _leave_without_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _compile(problem: bytes, target: str) -> None:

@@ -6,6 +6,7 @@ State stays in device memory between launches, so that the results do not depend
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
@@ -37,6 +38,17 @@ MOST_PLACES = 2**31 - 1  # the kernels count parameters, and places on paths, in
 NOT_HERE = "more shared memory than this GPU has"
 
 
+@contextlib.contextmanager
+def memory_said() -> Iterator[None]:
+    """MemoryError with a sentence where the GPU's memory does not hold what a call needs, as on the CPU."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        said = " ".join(str(error).split())
+        raise MemoryError(f"the gpu backend ran out of memory; take fewer networks at a time. {said}") from error
+
+
+@memory_said()
 def train(problem: TrainingProblem, progress: Progress | None = None) -> Trained:
     """What `kernels.reference.train` returns, computed on the device of the parameters if that is a GPU, else on the
     current GPU.
@@ -87,6 +99,7 @@ def _train(problem: TrainingProblem, chosen: Plan, progress: Progress | None) ->
     )
 
 
+@memory_said()
 def path_losses(problem: PathProblem, progress: Progress | None = None) -> PathMoments:
     """What `kernels.reference.path_losses` returns, computed by the path kernel."""
     chosen = plan(problem)

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import torch
 
+from kernels.checks import numbers
 from kernels.gpu.shapes import MOST_ENDS, TURN, Net, net
 from kernels.network import Architecture
 from kernels.training import SGD, Training
@@ -97,7 +98,9 @@ def explain_layout(
     moments = 0
     if training is not None:
         optimizer = training.optimizer
-        moments = 2 if not isinstance(optimizer, SGD) else int(bool((torch.as_tensor(optimizer.momentum) > 0).any()))
+        moments = 2
+        if isinstance(optimizer, SGD):
+            moments = int(bool((numbers("momentum", optimizer.momentum) > 0).any()))
         sums = parameters - shape.padded[-2] if shape.factored and shape.degree else parameters
         live += words * (sums + moments * parameters)
     group = 1

@@ -242,7 +242,7 @@ def stream_samples(
     seeds = np.ascontiguousarray(seeds, np.int64)
     integer = np.empty(len(seeds), np.uint32)
     permuted = np.empty(len(seeds), np.uint32)
-    normal = torch.empty(len(seeds), dtype=dtype)
+    normal = torch.empty(len(seeds), dtype=dtype, device="cpu")
     loaded().lmc_streams(
         c_int32(dtype is torch.float64),
         c_int64(len(seeds)),

@@ -10,6 +10,9 @@ import dataclasses
 import itertools
 import os
 import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,6 +126,44 @@ def test_compiling_ahead(monkeypatch, tmp_path):
     monkeypatch.setattr(compile, "compile_kernel", None)
     assert compile.compile_ahead(problems, "sm_90", lambda *done: seen.append(done)) == 3
     assert len(seen) == 3
+
+
+def test_a_cache_that_may_only_be_read_is_read(monkeypatch, tmp_path):
+    """Its kernels are those that launches compiled, and nothing says so that compiling ahead looks for."""
+    from kernels.gpu import compile
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    compile.compile_kernel(problem(n=5), "sm_90")
+    for name in ("touch", "mkdir", "write_text", "write_bytes"):
+        monkeypatch.setattr(Path, name, refused)
+    monkeypatch.setattr("os.makedirs", lambda *arguments, exist_ok: None)
+    assert compile.compile_ahead([problem(n=5)], "sm_90") == 1
+
+
+def refused(*arguments, **more):
+    raise PermissionError(13, "Read-only file system")
+
+
+@pytest.mark.slow
+def test_processes_that_compile_end_when_their_parent_is_killed(tmp_path):
+    """A scheduler's SIGKILL, say: they would wait for ever for what to compile next."""
+    import psutil  # type: ignore[import-untyped]
+
+    program = (
+        "from kernels.gpu import compile, doctor\n"
+        "if __name__ == '__main__':\n"
+        "    problems = [problem for _, problem in doctor.checks()]\n"
+        "    compile.compile_ahead(problems, 'sm_90', lambda *done: print(*done, flush=True), processes=2)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout.readline().startswith("1 ")
+        children = psutil.Process(parent.pid).children()
+        parent.kill()
+    assert len(children) == 3  # two that compile, and one of multiprocessing's own
+    assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 def test_kernels_that_park_no_weights_have_all_registers():

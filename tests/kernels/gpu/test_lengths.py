@@ -41,6 +41,20 @@ def test_a_large_teacher_makes_launches_shorter():
     assert steps[0] > 20 * steps[1] > 0
 
 
+@pytest.mark.parametrize("when", ["_moved", "_pieces"])
+def test_memory_of_the_gpu_that_is_full_is_said(monkeypatch, when):
+    """As it is on the CPU; when arrays are copied to it, or when they are made there."""
+
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(launch, "_moved", lambda problem, device: problem)
+    monkeypatch.setattr(launch, when, full)
+    for call in (lambda: launch.train(online(STUDENT)), lambda: launch.path_losses(paths(3))):
+        with pytest.raises(MemoryError, match=r"gpu backend ran out of memory; .* memory\. Tried to allocate 20"):
+            call()
+
+
 @pytest.mark.parametrize(("capability", "times"), [((8, 0), 2), ((8, 9), 64), ((9, 0), 2), ((12, 1), 64)])
 def test_float64_makes_launches_shorter(monkeypatch, capability, times):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
