@@ -212,7 +212,7 @@ def _kernels(layout: Layout, dtype: torch.dtype, backend: str) -> tuple[Any, Any
 
 def laid(params: Tensor, layout: Layout) -> Tensor:
     """`[n, n_parameters]` as the kernel reads it: in lanes, networks lie side by side."""
-    return params.T.contiguous() if layout.lanes else params.clone()
+    return params.T.contiguous() if layout.lanes else params.clone(memory_format=torch.contiguous_format)
 
 
 def settings(problem: TrainingProblem, like: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kernels.gpu.sass import Instruction, disassemble, loops
@@ -72,17 +72,19 @@ CAPABILITIES = {
 
 
 def gpu_named(name: str, capability: tuple[int, int], processors: int, clock: float) -> Gpu | None:
-    """What is known of a GPU: by its name, else by its compute capability, with its own multiprocessors and clock
-    (GHz); None for neither.
+    """What is known of a GPU: by its name, else by its compute capability, with its own clock (GHz); None for neither.
+    The multiprocessors are its own, fewer than its name says on a slice of a GPU, or on a smaller card of that name.
 
     >>> gpu_named("NVIDIA H200", (9, 0), 132, 1.98).clock
     1.98
+    >>> gpu_named("NVIDIA H200 MIG 1g.18gb", (9, 0), 16, 1.98).processors
+    16
     >>> gpu_named("Another GPU", (8, 6), 84, 1.7).lanes
     128
     """
     for known, gpu in GPUS.items():
         if known in name:
-            return gpu
+            return replace(gpu, processors=processors)
     if capability not in CAPABILITIES:
         return None
     return Gpu(f"sm_{capability[0]}{capability[1]}", processors, clock, *CAPABILITIES[capability])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,6 +59,31 @@ def test_draws_and_assignments_arrive_as_they_were_made(native_backend):
     assert np.array_equal(seeds, streams.network_seeds(2**62, 5))
     assert np.array_equal(params, 2 * streams.uniforms(streams.INITIAL, seeds.numpy(), 0, 13) - 1)
     assert np.array_equal(columns, native.assign(scores))
+
+
+def test_launches_are_made_with_the_gpu_of_their_tensors_as_the_current_one(monkeypatch):
+    """Triton launches on the current one, and on its stream."""
+    from kernels.gpu import draws, launch, matching
+
+    current, seen = [], []
+
+    @contextmanager
+    def on(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    for module in (draws, launch, matching):
+        monkeypatch.setattr(module, "on", on)
+    with driver.gpu() as found:
+        monkeypatch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda device: seen.append(list(current)) or 7)
+        gpu.train(make("lanes, full", n=3, steps=3))
+        gpu.path_losses(make("lanes, paths, float64", n=3))
+        seeds = draws.network_seeds(1, 5, torch.device("cpu"))
+        draws.initial_parameters(seeds, torch.ones(13, dtype=torch.float64), True, torch.float64)
+        matching.assign(torch.zeros(1, 3, 3, dtype=torch.float64))
+    assert not found.errors and [stream for *_, stream in found.launches] == [7] * 5
+    assert seen and all(devices == [torch.device("cpu")] for devices in seen)
 
 
 @pytest.mark.parametrize("case", ["tiles, one turn", "tiles, wide, paths"])

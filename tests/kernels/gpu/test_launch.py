@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import torch
 
+from kernels import SGD, Architecture, Teacher, Training
+from kernels.problem import path_problem, training_problem
 from tests.kernels.gpu.cases import CASES, make
 from tests.kernels.problems import paths
 
@@ -87,6 +89,37 @@ def test_a_call_gives_each_argument_by_its_name():
         call = launch.first_call(make(case), "cuda")
         given = {*call.arguments, *call.constants}
         assert given == set(inspect.signature(call.kernel.fn).parameters), case
+
+
+def strided(tensor):
+    """The same numbers, which do not lie side by side."""
+    return tensor.T.contiguous().T if tensor.ndim == 2 else torch.stack([tensor, tensor], 1)[:, 0]
+
+
+@pytest.mark.parametrize("widths", [(2, 3, 1), (2, 20, 17, 1), (40, 3, 33)])
+def test_what_a_kernel_is_given_lies_side_by_side(widths):
+    """Whatever strides a user's tensors have, and whether they want a gradient: kernels read addresses."""
+    from kernels.gpu import calls, launch
+
+    architecture, n = Architecture(widths), 5
+    x, y = strided(torch.randn(7, widths[0])).requires_grad_(), strided(torch.randn(7, widths[-1]))
+    a, b = (strided(architecture.initial(n, seed)).requires_grad_() for seed in (1, 2))
+    numbers, places = strided(torch.linspace(0, 1, n)), strided(torch.arange(n))
+    mask, optimizer = strided(a > 0), SGD(lr=numbers, momentum=numbers / 2, weight_decay=numbers)
+    given = {"data_seeds": places, "spawn_steps": places, "spawn_seeds": places, "dataset": places.clamp(max=0)}
+    teacher = Teacher(architecture, strided(architecture.initial(2)))
+    problems = [
+        training_problem(architecture, a, (x, y), Training(3, optimizer), mask=mask, **given),
+        path_problem(architecture, a, b, numbers, (x, y)),
+        path_problem(architecture, a, b, numbers, teacher, n_samples=5, seeds=places, dataset=places.clamp(max=1)),
+    ]
+    assert not any(tensor.is_contiguous() for tensor in (a, b, x, numbers, places, mask, teacher.params))
+    for problem in problems:
+        call = launch.first_call(problem, "cuda")
+        tensors = {name: value for name, value in call.arguments.items() if isinstance(value, torch.Tensor)}
+        assert [name for name, value in tensors.items() if not value.is_contiguous() or value.requires_grad] == []
+        apart = strided(torch.arange(6.0).reshape(2, 3))
+        assert not apart.is_contiguous() and calls.laid(apart, call.plan.layout).is_contiguous()
 
 
 def test_the_tests_reach_both_precisions_all_layouts_batches_and_options():
