@@ -178,10 +178,15 @@ def _spawned(processes: int) -> Executor:
 
 
 def _quiet() -> None:
-    """A process that only compiles: one thread, Ctrl-C is its parent's business, and it ends when that is killed."""
-    torch.set_num_threads(1)
+    """A process that only compiles: Ctrl-C is its parent's business, and it ends when that is killed."""
+    one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_without_parent, daemon=True).start()
+
+
+def one_thread() -> None:
+    """What a process of another pool calls first, which has then imported all that compiles."""
+    torch.set_num_threads(1)
 
 
 def _leave_without_parent() -> None:

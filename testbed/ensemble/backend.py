@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -114,9 +115,10 @@ def prepared(plan: Plan, progress: Progress | None = None) -> list[dict[str, str
                 yield problem
 
     if kernels.gpu.present():
-        from kernels.gpu.compile import compile_ahead, target_here
+        from kernels.gpu.compile import compile_ahead, one_thread, target_here
 
-        compile_ahead(all_problems(), target_here(), progress, pool=processes)
+        # ready: a process that grew by the compiler only after its start, by 300 MB, would be started anew
+        compile_ahead(all_problems(), target_here(), progress, pool=partial(processes, ready=one_thread))
     else:  # interpreted: nothing is compiled
         for _ in all_problems():
             pass

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,26 @@ def test_a_cache_that_may_only_be_read_is_read(monkeypatch, tmp_path):
         monkeypatch.setattr(Path, name, refused)
     monkeypatch.setattr("os.makedirs", lambda *arguments, exist_ok: None)
     assert compile.compile_ahead([problem(n=5)], "sm_90") == 1
+
+
+@pytest.mark.slow
+def test_processes_of_a_study_compile_without_being_started_anew(monkeypatch, tmp_path):
+    """loky starts those anew that grow, which takes seconds, and warns of it."""
+    from kernels import gpu
+    from kernels.gpu import compile
+    from testbed.ensemble import backend
+    from testbed.ensemble.plan import plan
+    from testbed.study import Study
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(gpu, "present", lambda: True)
+    monkeypatch.setattr(compile, "target_here", lambda: "sm_90")
+    seen = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        backend.prepared(plan(Study.load("teacher_student", quick=True)), lambda *done: seen.append(done))
+    assert seen[-1] == (len(seen), len(seen)) and len(seen) >= compile.WORTH_A_POOL
+    assert not [str(warning.message) for warning in warned if "restarted" in str(warning.message)]
 
 
 def refused(*arguments, **more):
