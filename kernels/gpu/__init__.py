@@ -79,8 +79,9 @@ def _unfit_gpu(device: int) -> str:
     except Exception as error:  # of a compiler, of files, of what Triton asserts
         said = " ".join(str(error).split()) or type(error).__name__
         return (
-            f"Triton cannot launch kernels here: {said.rstrip('.')}. It compiles its launcher, with gcc or clang and "
-            f"Python's headers, and keeps it in {triton.knobs.cache.dir} (TRITON_CACHE_DIR is another folder)."
+            f"Triton cannot launch kernels here: {said.rstrip('.')}. It compiles its launcher, with a compiler of C "
+            f"or C++ and Python's headers, and keeps it in {triton.knobs.cache.dir} "
+            "(TRITON_CACHE_DIR names another folder)."
         )
     return ""
 

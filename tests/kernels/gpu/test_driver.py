@@ -110,6 +110,8 @@ def test_a_machine_on_which_triton_cannot_launch_is_told_so(monkeypatch, tmp_pat
     with driver.gpu(), monkeypatch.context() as patch:
         patch.setenv("TRITON_CACHE_DIR", str(tmp_path))  # where the launcher is not yet
         patch.setenv(variable, value)
+        if variable == "CC":
+            patch.setenv("CXX", value)  # with which Triton compiles it from 3.8 on
         assert "Triton cannot launch kernels here" in gpu.missing() and said in gpu.missing()
         with pytest.raises(ValueError, match="backend 'gpu' is not available: Triton cannot launch"):
             chosen("gpu", make("lanes, full", n=1))

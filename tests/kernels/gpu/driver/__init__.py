@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from triton.backends.nvidia import driver as nvidia
 from triton.compiler import CompiledKernel
+from triton.runtime import build
 from triton.runtime.driver import driver as drivers
 
 from tests.kernels.gpu import ptx
@@ -90,8 +91,7 @@ def gpu(capability: tuple[int, int] = (8, 0), shared: int = 163 * 1024) -> Itera
         loaded.set_attribute(which, value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_LIBCUDA_PATH", str(folder))
-        nvidia.libcuda_dirs.cache_clear()
-        nvidia.library_dirs.cache_clear()
+        _forget()
         patch.setattr(CompiledKernel, "__init__", init)
         patch.setattr(nvidia.CudaLauncher, "__call__", call)
         patch.setattr(Call, "options", property(lambda call: real_options.fget(call) | {"num_stages": 1}))
@@ -103,8 +103,14 @@ def gpu(capability: tuple[int, int] = (8, 0), shared: int = 163 * 1024) -> Itera
         patch.setattr(drivers, "_active", None)
         patch.setattr(drivers, "_default", None)
         yield found
-    nvidia.libcuda_dirs.cache_clear()
-    nvidia.library_dirs.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    """What Triton remembers of the environment."""
+    for remembered in (nvidia.libcuda_dirs, nvidia.library_dirs, getattr(build, "_find_compiler", None)):
+        if hasattr(remembered, "cache_clear"):
+            remembered.cache_clear()
 
 
 def _run(kernel: CompiledKernel, programs: int, parameters: Any, given: tuple[Any, ...]) -> None:
