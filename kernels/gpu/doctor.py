@@ -131,12 +131,12 @@ def check_assignment(row: Row, m: int) -> Row:
 
 
 def gain_of_exchanges(scores: Tensor, columns: Tensor) -> Tensor:
-    """The most that rows of a matrix can gain by giving their columns round in a circle; 0 where an assignment
-    `[n, m]` of scores `[n, m, m]` is the best (Klein 1967).
+    """What rows of a matrix can gain by giving their columns round in a circle, several times perhaps; 0 where an
+    assignment `[n, m]` of scores `[n, m, m]` is the best (Klein 1967).
 
-    >>> scores = torch.tensor([[[1.0, 9.0], [2.0, 3.0]]])
+    >>> scores = torch.tensor([[[1.0, 9.0], [2.0, 3.0]]])  # 1 + 3 < 9 + 2, a gain of 7
     >>> gain_of_exchanges(scores, torch.tensor([[0, 1]])), gain_of_exchanges(scores, torch.tensor([[1, 0]]))
-    (tensor(7.), tensor(0.))
+    (tensor(14.), tensor(0.))
     """
     own = scores.gather(2, columns[:, :, None])
     gain = scores.gather(2, columns[:, None].expand_as(scores)) - own  # of row i, by taking the column of row j
