@@ -1,4 +1,4 @@
-"""Networks as lists of layers, and the checks of arguments that all results share.
+"""Networks as lists of layers.
 
 A batch of networks of one architecture is `Layers`: a sequence of pairs (W, b), first layer first, which stands for
 f(x) = W_L σ(… σ(W_1 x + b_1) …) + b_L, with
@@ -11,65 +11,18 @@ A single network may leave out the leading axis. Beside a batch it is paired wit
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from theory.arguments import SYMMETRY_TOLERANCE, Array, check_symmetric, finite
+
 Layers = Sequence[tuple[Any, Any]]
 CheckedLayers = list[tuple[Array, "Array | None"]]  # as `check_layers` returns them: float64, with a network axis
-
-SYMMETRY_TOLERANCE = 1e-12  # of the largest entry: what a product X Xᵀ may be asymmetric by through rounding
-
-
-def finite(name: str, value: ArrayLike) -> Array:
-    """`value` as a float64 array that holds finite numbers only.
-
-    Args:
-        name: what the caller calls the value, for the error message.
-        value: numbers of any shape.
-
-    Raises:
-        ValueError: `value` holds a NaN or an infinity.
-
-    Example:
-        >>> finite("x", [1, 2])
-        array([1., 2.])
-        >>> finite("x", [1, float("nan")])
-        Traceback (most recent call last):
-        ValueError: x holds 1 non-finite numbers of 2; drop diverged networks first
-    """
-    array = np.asarray(value, dtype=np.float64)
-    if not np.isfinite(array).all():
-        n_bad = int(np.size(array) - np.isfinite(array).sum())
-        raise ValueError(f"{name} holds {n_bad} non-finite numbers of {array.size}; drop diverged networks first")
-    return array
-
-
-def known(kind: str, name: str, names: Iterable[str]) -> str:
-    """`name`, if it is one of `names`.
-
-    Raises:
-        ValueError: it is not; the message names the nearest known name, and all of them.
-
-    Example:
-        >>> known("loss", "mse", ("mse", "cross_entropy"))
-        'mse'
-        >>> known("loss", "mze", ("mse", "cross_entropy"))
-        Traceback (most recent call last):
-        ValueError: loss 'mze' is not known; did you mean 'mse'? known are 'mse', 'cross_entropy'
-    """
-    names = list(names)
-    if name in names:
-        return name
-    nearest = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise ValueError(f"{kind} {name!r} is not known; {hint}known are {', '.join(map(repr, names))}")
 
 
 def check_layers(layers: Layers, name: str, depth: int | None = None) -> CheckedLayers:
@@ -113,9 +66,11 @@ def check_layers(layers: Layers, name: str, depth: int | None = None) -> Checked
 def _check_weight(name: str, weight: ArrayLike) -> Array:
     """The weight matrices of a layer as [n_networks, fan_out, fan_in]."""
     array = finite(name, weight)
-    if array.ndim not in (2, 3):
-        raise ValueError(f"{name} has shape {array.shape}; give [n_networks, fan_out, fan_in] or [fan_out, fan_in]")
-    return array.reshape((-1, *array.shape[-2:]))
+    if array.ndim not in (2, 3) or 0 in array.shape[-2:]:
+        raise ValueError(
+            f"{name} has shape {array.shape}; give [n_networks, fan_out, fan_in] or [fan_out, fan_in], both at least 1"
+        )
+    return array[None] if array.ndim == 2 else array
 
 
 def _check_bias(name: str, bias: ArrayLike, name_of_weight: str, weight: Array) -> Array:
@@ -127,17 +82,18 @@ def _check_bias(name: str, bias: ArrayLike, name_of_weight: str, weight: Array) 
             f"{name} has shape {array.shape}; {name_of_weight} has shape {weight.shape} (networks first), "
             f"so give [n_networks, {fan_out}]"
         )
-    return array.reshape((-1, fan_out))
+    return array[None] if array.ndim == 1 else array
 
 
 def n_networks(layers: CheckedLayers) -> int:
-    """How many networks a checked batch holds (1 for a single network).
+    """How many networks a checked batch holds (1 for a single network, 0 for a batch of none).
 
     Example:
         >>> n_networks(check_layers([(np.ones((5, 2, 3)), np.zeros(2))], "a"))
         5
     """
-    return max(part.shape[0] for layer in layers for part in layer if part is not None)
+    counts = {part.shape[0] for layer in layers for part in layer if part is not None}
+    return max(counts - {1}, default=1)
 
 
 def check_pairs(a: Layers, b: Layers, depth: int | None = None) -> tuple[CheckedLayers, CheckedLayers, int]:
@@ -165,7 +121,7 @@ def check_pairs(a: Layers, b: Layers, depth: int | None = None) -> tuple[Checked
     n_a, n_b = n_networks(checked_a), n_networks(checked_b)
     if n_a != n_b and 1 not in (n_a, n_b):
         raise ValueError(f"a holds {n_a} networks and b {n_b}; give equally many, or one")
-    n_pairs = max(n_a, n_b)
+    n_pairs = n_b if n_a == 1 else n_a
     first = [_as_batch(own, other, n_pairs) for own, other in zip(checked_a, checked_b, strict=True)]
     second = [_as_batch(own, other, n_pairs) for own, other in zip(checked_b, checked_a, strict=True)]
     return first, second, n_pairs
@@ -215,15 +171,9 @@ def covariance_factor(covariance: ArrayLike | None, n_inputs: int) -> Array:
         raise ValueError(
             f"covariance has shape {sigma.shape}; the networks take {n_inputs} inputs, so give [{n_inputs}, {n_inputs}]"
         )
-    scale = np.abs(sigma).max()
-    asymmetry = np.abs(sigma - sigma.T).max()
-    if asymmetry > SYMMETRY_TOLERANCE * scale:
-        raise ValueError(
-            f"covariance is not symmetric: its largest |Σ - Σᵀ| is {asymmetry:.3g}; "
-            "give a symmetric positive semidefinite matrix"
-        )
+    check_symmetric("covariance", sigma)
     values, vectors = np.linalg.eigh((sigma + sigma.T) / 2)
-    if values[0] < -SYMMETRY_TOLERANCE * scale:
+    if values[0] < -SYMMETRY_TOLERANCE * np.abs(sigma).max():
         raise ValueError(f"covariance has the eigenvalue {values[0]:.3g}; a covariance has none below zero")
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.layers import known
+from theory.arguments import known
 
 
 @dataclass(frozen=True)

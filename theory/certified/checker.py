@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf, logsumexp, ndtr
 
+from theory.arguments import Array
 from theory.certified.enclosure import Proof
-from theory.layers import Array, Layers, check_layers
+from theory.layers import Layers, check_layers
 
 MOST_PARTS = 20_000  # of pieces that are halved before a proof counts as not confirmed
 NARROWEST_PART = 1e-14

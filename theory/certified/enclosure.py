@@ -17,10 +17,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from theory.arguments import Array, known
 from theory.certified.path_jets import Bound, PathProblem
 from theory.certified.search import Search
 from theory.curves.curve import BARRIER_DEFINITIONS, Barrier, Curve
-from theory.layers import Array, Layers, known
+from theory.layers import Layers
 from theory.shown import Short
 
 

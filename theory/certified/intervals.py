@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, ndtr
 
-from theory.layers import Array, known
+from theory.arguments import Array, known
 
 UNIT = 2.0**-53
 TINY = 1e-300

@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array, classes, finite, known, number
 from theory.certified.intervals import FUNCTION_ERROR, UNIT, Ball, activation_named
-from theory.layers import Array, Layers, check_pairs, finite, known
+from theory.layers import Layers, check_pairs
 
 LOSSES = ("mse", "cross_entropy")
 CHUNK = 2**18  # elements of a hidden layer's balls at a time
@@ -92,7 +93,7 @@ class PathProblem:
     ) -> None:
         self.a, self.b, self.n_pairs = check_pairs(a, b)
         self.loss = known("loss", loss, LOSSES)
-        self.activation = activation_named(activation, float(finite("negative_slope", negative_slope)))
+        self.activation = activation_named(activation, number("negative_slope", negative_slope))
         self.x, self.y = finite("x", x), finite("y", y)
         n_inputs, n_outputs = self.a[0][0].shape[2], self.a[-1][0].shape[1]
         if self.x.ndim != 2 or self.x.shape[1] != n_inputs or len(self.x) == 0:
@@ -108,16 +109,13 @@ class PathProblem:
         if loss == "cross_entropy":
             if self.y.shape != (len(self.x),):
                 raise ValueError(f"y has shape {self.y.shape}; cross-entropy takes one class a sample, [{len(self.x)}]")
-            if (self.y != np.floor(self.y)).any() or self.y.min() < 0 or self.y.max() >= n_outputs:
-                raise ValueError(
-                    f"y holds classes that are not whole numbers from 0 to {n_outputs - 1}, the networks' outputs"
-                )
+            classes("y", self.y, n_outputs)
         widest = max(weight.shape[1] for weight, _ in self.a) * (n_outputs if loss == "cross_entropy" else 1)
         self.pieces_per_chunk = max(1, CHUNK // (len(self.x) * widest))
 
     def bounds(self, pair: NDArray[np.int64], left: Array, right: Array) -> Bound:
         """Bounds on the pieces [left, right] [n] of the paths `pair` [n]; each field [n]."""
-        starts = range(0, len(pair), self.pieces_per_chunk)
+        starts = range(0, max(1, len(pair)), self.pieces_per_chunk)
         chunks = [slice(start, start + self.pieces_per_chunk) for start in starts]
         parts = [self._bound(pair[rows], left[rows], right[rows]) for rows in chunks]
         value = _joined([part.value for part in parts])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from theory.arguments import Array
 from theory.certified.intervals import UNIT
 from theory.certified.path_jets import Bound, PathProblem, half_width
-from theory.layers import Array
 
 FIRST_PIECES = 16
 MOST_HALVINGS = 46  # a piece is then 2⁻⁵⁰ wide
@@ -78,7 +78,7 @@ class Search:
             value = bound.value.low - tilted
             value -= 4 * UNIT * (np.abs(bound.value.low) + np.abs(tilted))
             order = np.lexsort((value, pair))
-            last = order[np.append(np.diff(pair[order]) > 0, True)]  # the best of each pair
+            last = order[np.append(np.diff(pair[order]) > 0, True)[: pair.size]]  # the best of each pair
             better = last[value[last] > self.low[pair[last], column]]
             self.low[pair[better], column] = value[better]
             self.witness[pair[better], column] = alpha[better]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.layers import Array
+from theory.arguments import Array
 
 
 def cubic_value(value_0: Array, value_1: Array, slope_0: Array, slope_1: Array, t: Array | float) -> Array:

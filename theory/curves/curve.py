@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.layers import Array, finite, known
+from theory.arguments import Array, finite, known, real
 from theory.shown import Short
 
 BARRIER_DEFINITIONS = ("linear", "mean_endpoints", "max_endpoint", "midpoint")
@@ -94,6 +94,8 @@ class Curve(ABC):
     @cached_property
     def _maxima(self) -> tuple[Array, Array, Array | None]:
         """Maxima of L (column 0) and of L − (L(1) − L(0)) α (column 1)."""
+        if not self.n_pairs:
+            return np.empty((0, 2)), np.empty((0, 2)), None
         rise = self.endpoints[:, 1] - self.endpoints[:, 0]
         return self.tilted_maxima(np.stack([np.zeros(self.n_pairs), rise], axis=1))
 
@@ -134,7 +136,7 @@ class Curve(ABC):
         array = np.atleast_1d(finite("alphas", alphas))
         if array.ndim > 2 or (array.ndim == 2 and array.shape[0] not in (1, self.n_pairs)):
             raise ValueError(f"alphas has shape {array.shape}; give [n_alphas] or [{self.n_pairs}, n_alphas]")
-        _check_range(array)
+        check_range(array)
         return np.atleast_2d(array)
 
 
@@ -156,7 +158,14 @@ def level_of_ends(definition: str, start: Array, end: Array) -> Array:
     raise ValueError(f"the barrier {definition!r} has no one level; mean_endpoints and max_endpoint do")
 
 
-def _check_range(alphas: Array) -> None:
+def check_range(alphas: Array) -> None:
+    """ValueError unless all alphas are in [0, 1].
+
+    Example:
+        >>> check_range(np.array([0.5, 2.0]))
+        Traceback (most recent call last):
+        ValueError: alphas span [0.5, 2]; a path is defined on [0, 1]
+    """
     if alphas.size and (alphas.min() < 0 or alphas.max() > 1):
         raise ValueError(f"alphas span [{alphas.min():g}, {alphas.max():g}]; a path is defined on [0, 1]")
 
@@ -184,7 +193,8 @@ def barriers_on_grid(alphas: ArrayLike, losses: ArrayLike, definition: str = "li
         definition: one of `BARRIER_DEFINITIONS`.
 
     Returns:
-        The barriers, NaN for a pair whose curve holds a NaN (a diverged network); other pairs are not disturbed.
+        The barriers, NaN for a pair whose curve holds a NaN or ends in an infinity (a diverged network); other pairs
+        are not disturbed.
 
     Raises:
         ValueError: the definition is unknown, shapes do not fit, or the grid lacks an α that the definition needs.
@@ -196,14 +206,16 @@ def barriers_on_grid(alphas: ArrayLike, losses: ArrayLike, definition: str = "li
     """
     known("barrier definition", definition, BARRIER_DEFINITIONS)
     grid = finite("alphas", alphas)
-    values = np.asarray(losses, dtype=np.float64)
+    values = real("losses", losses)
     if grid.ndim != 1 or values.ndim != 2 or values.shape[1] != grid.size:
         raise ValueError(
             f"alphas has shape {grid.shape} and losses {values.shape}; give [n_alphas] and [n_pairs, n_alphas]"
         )
     first, last = _index_of(0.0, grid, definition), _index_of(1.0, grid, definition)
     middle = _index_of(0.5, grid, definition) if definition == "midpoint" else None
-    _check_range(grid)
+    check_range(grid)
+    # a diverged network's loss may be infinite: its barrier is NaN, without a warning
+    values = np.where(np.isinf(values[:, [first, last]]).any(axis=1, keepdims=True), np.nan, values)
     start, end = values[:, first], values[:, last]
     if middle is not None:
         return Barrier(definition, values[:, middle] - (start + end) / 2, np.full(len(values), 0.5))

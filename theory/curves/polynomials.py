@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array, finite
 from theory.curves.curve import Curve
-from theory.layers import Array, finite
 
 MOST_STEPS = 60  # of Newton or bisection; only a multiple root, near which p is flat, may be left at 1e-10
 
@@ -170,23 +170,24 @@ class PiecewisePolynomialCurve(Curve):
     def __init__(self, starts: ArrayLike, coefficients: ArrayLike, offsets: ArrayLike) -> None:
         self.starts = finite("starts", starts)
         self.coefficients = finite("coefficients", coefficients)
-        self.offsets = np.asarray(offsets, dtype=np.int64)
-        if self.starts.ndim != 1 or self.coefficients.shape[:-1] != self.starts.shape:
+        self.offsets = np.atleast_1d(np.asarray(offsets)).astype(np.int64)
+        fits = self.starts.ndim == 1 and self.coefficients.shape[:-1] == self.starts.shape
+        if not fits or not self.coefficients.shape[-1]:
             raise ValueError(
                 f"starts has shape {self.starts.shape} and coefficients {self.coefficients.shape}; "
                 "give [n_pieces] and [n_pieces, degree + 1]"
             )
         counts = np.diff(self.offsets)
-        if self.offsets[0] != 0 or self.offsets[-1] != self.starts.size or (counts < 1).any():
+        if not self.offsets.size or self.offsets[0] != 0 or self.offsets[-1] != self.starts.size or (counts < 1).any():
             raise ValueError(
                 "offsets must rise from 0 to n_pieces, with at least one piece for each pair; "
-                f"got {self.offsets[0]} to {self.offsets[-1]} for {self.starts.size} pieces"
+                f"got {self.offsets.tolist()[:1]} to {self.offsets.tolist()[-1:]} for {self.starts.size} pieces"
             )
         first = self.offsets[:-1]
         descends = np.diff(self.starts) < 0
         descends[first[1:] - 1] = False
-        if (self.starts[first] != 0).any() or descends.any():
-            raise ValueError("starts must begin at 0 for each pair and ascend within it")
+        if (self.starts[first] != 0).any() or descends.any() or (self.starts > 1).any():
+            raise ValueError("starts must begin at 0 for each pair and ascend within it, up to 1")
         self.n_pairs = counts.size
 
     @property

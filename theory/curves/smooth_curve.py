@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array
 from theory.curves.cubics import cubic_top, cubic_value
 from theory.curves.curve import Curve
-from theory.layers import Array
 
 QUARTERS = np.linspace(0.0, 1.0, 5)  # a piece that is not ruled out is cut into four
 MOST_PIECES = 1024  # evaluations of a pair's curve that the search for other hills may take

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array
 from theory.curves.polynomials import PiecewisePolynomialCurve, polynomial_value, sign_changes
 from theory.finite_data.pieces import (
     Pieces,
@@ -23,7 +24,7 @@ from theory.finite_data.pieces import (
     stream_curve,
     sum_jumps,
 )
-from theory.layers import Array, Layers, check_pairs, take_pairs
+from theory.layers import Layers, check_pairs, take_pairs
 
 CHUNK = 2**13  # (pair, sample, unit) triples at a time: regions multiply them
 

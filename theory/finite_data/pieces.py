@@ -12,9 +12,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array, finite, number
 from theory.curves.curve import BARRIER_DEFINITIONS, Barrier
 from theory.curves.polynomials import PiecewisePolynomialCurve
-from theory.layers import Array, CheckedLayers, finite, map_chunks
+from theory.layers import CheckedLayers, map_chunks
 from theory.shown import Short
 
 
@@ -102,6 +103,8 @@ def stream_curve(problem: PieceMaker, n_threads: int | None) -> PiecewisePolynom
         parts[rows.start] = problem.pieces(rows)
 
     map_chunks(chunk, problem.n_pairs, problem.pairs_per_chunk, n_threads)
+    if not parts:  # no pairs
+        return PiecewisePolynomialCurve([], np.empty((0, 1)), [0])
     in_order = (parts[start] for start in sorted(parts))
     return Pieces(*(np.concatenate(arrays) for arrays in zip(*in_order, strict=True))).curve()
 
@@ -207,4 +210,4 @@ def check_data(
         raise ValueError(f"x holds {len(inputs)} data sets for {n_pairs} pairs; give one, or one for each")
     if inputs.shape[-2] == 0:
         raise ValueError("x holds no samples; the mean loss needs one at least")
-    return inputs, targets, float(finite("negative_slope", negative_slope))
+    return inputs, targets, number("negative_slope", negative_slope)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array
 from theory.curves.polynomials import PiecewisePolynomialCurve
 from theory.finite_data.pieces import (
     Pieces,
@@ -25,7 +26,7 @@ from theory.finite_data.pieces import (
     stream_curve,
     sum_jumps,
 )
-from theory.layers import Array, CheckedLayers, Layers, check_pairs, take_pairs
+from theory.layers import CheckedLayers, Layers, check_pairs, take_pairs
 
 CHUNK = 2**16  # (pair, sample, unit) triples at a time: about 15 MB of temporaries
 

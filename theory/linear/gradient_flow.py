@@ -34,7 +34,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.layers import Array, Layers, check_layers, finite
+from theory.arguments import Array, finite
+from theory.layers import Layers, check_layers
 from theory.linear.networks import SecondMoments
 
 LARGEST_EXPONENT = 600.0  # of e^{2st}, below the 709 where float64 overflows
@@ -152,18 +153,18 @@ def aligned_flow(
     cross = _whitened_cross(second_moments)
     rank = min(cross.shape)
     basis = finite("hidden_basis", hidden_basis)
-    basis = basis.reshape((-1, *basis.shape[-2:]))
     u0 = finite("strengths", strengths)
     t = _times(times)
-    if basis.shape[2] != rank or basis.shape[1] < rank:
+    if basis.ndim not in (2, 3) or basis.shape[-1] != rank or basis.shape[-2] < rank:
         raise ValueError(
             f"hidden_basis has shape {basis.shape}; give [n_networks, width, {rank}] with a width of at least {rank}"
         )
-    if np.abs(basis.swapaxes(1, 2) @ basis - np.eye(rank)).max() > 1e-10:
+    basis = basis.reshape((-1, *basis.shape[-2:]))
+    if np.abs(basis.swapaxes(1, 2) @ basis - np.eye(rank)).max(initial=0.0) > 1e-10:
         raise ValueError("hidden_basis has columns that are not orthonormal; the modes decouple only where they are")
     if u0.shape not in ((rank,), (len(basis), rank)) or (u0 <= 0).any():
         raise ValueError(
-            f"strengths has shape {u0.shape} and minimum {u0.min():.3g}; "
+            f"strengths has shape {u0.shape} and minimum {u0.min(initial=np.inf):.3g}; "
             f"give [{rank}] or [{len(basis)}, {rank}], above 0"
         )
     left, s, right = np.linalg.svd(cross, full_matrices=False)
@@ -206,7 +207,7 @@ def flow_barriers(
     aligned_flow(second_moments, strengths, b, t[:1])  # refuses what is no basis
     a, b = (basis.reshape((-1, *basis.shape[-2:])) for basis in (a, b))
     _, s, right = np.linalg.svd(_whitened_cross(second_moments), full_matrices=False)
-    u = ((first @ right.T) ** 2).sum(axis=1).reshape(len(first) // len(t), len(t), len(s))
+    u = ((first @ right.T) ** 2).sum(axis=1).reshape(len(a), len(t), len(s))
     overlap = a.swapaxes(1, 2) @ b
     k = 2 * np.eye(len(s)) - overlap - overlap.swapaxes(1, 2)
     curvature = ((s - u) * u * np.diagonal(k, axis1=1, axis2=2)[:, None]).sum(axis=2) / 4

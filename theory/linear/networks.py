@@ -15,18 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from theory.arguments import Array, check_symmetric, finite
 from theory.curves.polynomials import PolynomialCurve
-from theory.layers import (
-    SYMMETRY_TOLERANCE,
-    Array,
-    CheckedLayers,
-    Layers,
-    check_layers,
-    check_pairs,
-    covariance_factor,
-    finite,
-    n_networks,
-)
+from theory.layers import CheckedLayers, Layers, check_layers, check_pairs, covariance_factor, n_networks
 from theory.shown import Short
 
 
@@ -68,8 +59,7 @@ class SecondMoments(Short):
                     f"with {d} inputs (x_mean) and {o} outputs (y_mean) give {list(shape)}"
                 )
         for name, matrix in (("xx", self.xx), ("yy", self.yy)):
-            if np.abs(matrix - matrix.T).max(initial=0) > SYMMETRY_TOLERANCE * np.abs(matrix).max(initial=0):
-                raise ValueError(f"{name} is not symmetric; a second moment is")
+            check_symmetric(name, matrix)
 
     @classmethod
     def from_data(cls, x: ArrayLike, y: ArrayLike) -> SecondMoments:
@@ -244,14 +234,13 @@ def gradient_descent_solution(
     """
     start, target = finite("w0", w0), finite("w_star", w_star)
     h = finite("hessian", hessian)
-    d = start.shape[-1]
-    if h.shape != (d, d) or target.shape[-1] != d:
+    d = start.shape[-1] if start.ndim else 1
+    if not start.ndim or h.shape != (d, d) or target.shape[-1:] != (d,):
         raise ValueError(
             f"hessian has shape {h.shape} and w_star {target.shape}; "
             f"with w0 {start.shape} give [{d}, {d}] and [..., {d}]"
         )
-    if np.abs(h - h.T).max() > SYMMETRY_TOLERANCE * np.abs(h).max():
-        raise ValueError("hessian is not symmetric; give H = E x xᵀ")
+    check_symmetric("hessian", h)
     t = finite("steps", steps)
     if (t < 0).any() or (t != np.floor(t)).any() or t.ndim > 1:
         raise ValueError("steps must be whole numbers of at least 0, one or [n_steps]")

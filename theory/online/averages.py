@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.layers import Array
+from theory.arguments import Array
 
 
 def three_point(c11: Array, c12: Array, c13: Array, c23: Array, c33: Array) -> Array:

@@ -33,7 +33,8 @@ from scipy.linalg import expm
 from scipy.optimize import brentq
 from scipy.special import erf
 
-from theory.layers import Array, Layers
+from theory.arguments import Array
+from theory.layers import Layers
 from theory.online.fluctuations import (
     Fluctuations,
     noise_points,

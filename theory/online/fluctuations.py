@@ -35,8 +35,9 @@ from scipy.linalg import expm
 from scipy.special import erf
 from scipy.stats import norm, qmc
 
-from theory.layers import Array, Layers
-from theory.online.order_parameters import TwinStudents, _rates, twin_students
+from theory.arguments import Array, number
+from theory.layers import Layers
+from theory.online.order_parameters import TwinStudents, _rates, check_times, twin_students
 from theory.online.orders import different_order_probability
 from theory.shown import Short
 
@@ -147,7 +148,7 @@ def twin_fluctuations(
         step: of time, in which V is moved on by the matrix exponential of J at its middle.
 
     Raises:
-        ValueError: as `twin_students`, or there are several pairs.
+        ValueError: as `twin_students`, there are several pairs, or step or start_scale is out of its range.
 
     Example:
         >>> teacher = [(np.eye(2, 6), None), (np.ones((1, 2)), None)]
@@ -158,7 +159,10 @@ def twin_fluctuations(
         >>> parted.different_order().round(2)  # by t = 20, at any number of inputs
         array([0.06])
     """
-    grid = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    grid = check_times(times)
+    if not number("step", step) > 0 or number("start_scale", start_scale) < 0:
+        raise ValueError(f"step {step} must be above 0 and start_scale {start_scale} at least 0")
+    spawn_time = number("spawn_time", spawn_time)
     edges = _edges(grid, spawn_time, step)
     middles = (edges[1:] + edges[:-1]) / 2
     along = twin_students(

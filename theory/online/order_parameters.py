@@ -26,13 +26,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
+from theory.arguments import Array, finite, number
 from theory.curves.smooth_curve import SmoothCurve
-from theory.layers import Array, CheckedLayers, Layers, check_layers, check_pairs, finite
+from theory.layers import CheckedLayers, Layers, check_layers, check_pairs
 from theory.online.averages import four_point, three_point
 from theory.population.bivariate_normal import GaussianPair
 from theory.population.erf_moments import erf_moment
 from theory.population.loss import population_path
 from theory.shown import Short
+
+SMALLEST_TOLERANCE = 3e-14  # scipy's integrators take no smaller one
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,12 +136,23 @@ def twin_students(
         raise ValueError(
             f"teacher takes {target[0][0].shape[2]} inputs and the students {first[0][0].shape[2]}; they must be equal"
         )
-    grid = finite("times", times)
-    if grid.ndim != 1 or len(grid) == 0 or grid[0] < 0 or (np.diff(grid) <= 0).any():
-        raise ValueError("times must be an increasing list of numbers ≥ 0")
+    grid = check_times(times)
+    learning_rate, output_rate, spawn_time, tolerance = (
+        number(name, value)
+        for name, value in (
+            ("learning_rate", learning_rate),
+            ("output_rate", output_rate),
+            ("spawn_time", spawn_time),
+            ("tolerance", tolerance),
+        )
+    )
     for name, value in (("learning_rate", learning_rate), ("output_rate", output_rate), ("spawn_time", spawn_time)):
-        if not np.isfinite(value) or value < 0:
+        if value < 0:
             raise ValueError(f"{name} is {value}; give a finite number ≥ 0")
+    if not SMALLEST_TOLERANCE <= tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance}; give a number from {SMALLEST_TOLERANCE:g} to below 1")
+    if not n_pairs:
+        raise ValueError("a and b hold no networks; give one pair at least")
 
     # siblings are one student until they part; said outright, since rounding would grow where the student is unstable
     siblings = all(np.array_equal(one, other) for (one, _), (other, _) in zip(first, second, strict=True))
@@ -148,6 +162,19 @@ def twin_students(
     equations = _Equations(outputs.shape, rows.shape[1], target[1][0][0, 0], learning_rate, output_rate, siblings)
     solution = equations.solve(rows @ rows.swapaxes(1, 2), outputs, grid, spawn_time, tolerance)
     return TwinStudents(grid, *equations.unpack(solution), equations.teacher_outputs)
+
+
+def check_times(times: ArrayLike) -> Array:
+    """`times` as an array; ValueError unless they are an increasing list of numbers ≥ 0.
+
+    Example:
+        >>> check_times([0, 1])
+        array([0., 1.])
+    """
+    grid = finite("times", times)
+    if grid.ndim != 1 or len(grid) == 0 or grid[0] < 0 or (np.diff(grid) <= 0).any():
+        raise ValueError("times must be an increasing list of numbers ≥ 0")
+    return grid
 
 
 def _check_committee(name: str, layers: CheckedLayers) -> None:

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm, qmc
 
-from theory.layers import Array, finite
+from theory.arguments import Array, finite
 
 POINTS = {3: 2**14, 4: 2**12}  # of a scrambled Sobol sequence, by the number of units
 SECTORS = {(2, 2): 2, (2, 3): 6, (3, 2): 6}  # of orders that are sectors of a line or a plane

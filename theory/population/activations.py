@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from theory.layers import Array, finite, known
+from theory.arguments import Array, finite, known
 
 CLOSED_FORM_ACTIVATIONS = ("identity", "relu", "leaky_relu", "erf", "square")  # their Gaussian moments have formulas
 SERIES_ACTIVATIONS = (*CLOSED_FORM_ACTIVATIONS, "tanh", "gelu")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, owens_t
 
-from theory.layers import Array
+from theory.arguments import Array
 
 SPLITTER = 134217729.0  # 2²⁷ + 1
 

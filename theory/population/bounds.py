@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gamma, ndtr
 
+from theory.arguments import Array, known
 from theory.curves.smooth_curve import Bend
-from theory.layers import Array, known
 from theory.population.activations import Activation, as_polynomial, degree
 from theory.population.moments import Moments
 from theory.population.whitened import Whitened
@@ -84,7 +84,8 @@ def derivative_norm(order: int, activation: Activation, moments: Moments, units:
     if polynomial is not None:
         derivative = np.abs(np.polynomial.polynomial.polyder(polynomial.coefficients, order))
         p = 4 if order else 2
-        total = derivative[0] + sum(size * units.norm(p * k) ** k for k, size in enumerate(derivative[1:], 1))
+        total = np.full_like(units.mean, derivative[0])
+        total += sum(size * units.norm(p * k) ** k for k, size in enumerate(derivative[1:], 1))
         return np.asarray(total * (rates.norm(4 * order) ** order if order else 1.0))
     suprema = _suprema(str(activation), moments)
     if order == 0:

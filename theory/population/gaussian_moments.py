@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.layers import Array, finite, known
+from theory.arguments import Array, finite, known, number, together
 from theory.population.activations import CLOSED_FORM_ACTIVATIONS
 from theory.population.bivariate_normal import GaussianPair, Moment
 from theory.population.erf_moments import erf_moment
@@ -50,8 +50,8 @@ def first_moment(activation: str, mean: ArrayLike, variance: ArrayLike, *, negat
         0.398942
     """
     known("activation", activation, CLOSED_FORM_ACTIVATIONS)
-    mu, c = np.broadcast_arrays(finite("mean", mean), variances("variance", variance))
-    return smoothed(activation, mu, c, 0, negative_slope)[0]
+    mu, c = together(mean=finite("mean", mean), variance=variances("variance", variance))
+    return smoothed(activation, mu, c, 0, number("negative_slope", negative_slope))[0]
 
 
 def second_moment(
@@ -91,15 +91,16 @@ def second_moment(
         known("activation", name, CLOSED_FORM_ACTIVATIONS)
     if (mean_u is None) != (mean_w is None):
         raise ValueError("give both means, or None for both")
-    arrays = [variances("c11", c11), finite("c12", c12), variances("c22", c22)]
+    arrays = {"c11": variances("c11", c11), "c12": finite("c12", c12), "c22": variances("c22", c22)}
     if mean_u is not None and mean_w is not None:
-        arrays += [finite("mean_u", mean_u), finite("mean_w", mean_w)]
-    c11, c12, c22, *means = np.broadcast_arrays(*(np.atleast_1d(array) for array in arrays))
+        arrays |= {"mean_u": finite("mean_u", mean_u), "mean_w": finite("mean_w", mean_w)}
+    c11, c12, c22, *means = together(**{name: np.atleast_1d(array) for name, array in arrays.items()})
     check_covariance(c11, c12, c22)
     mu_u, mu_w = means if means else (None, None)
     pair = GaussianPair(mu_u, mu_w, c11, c12, c22)
-    moment = pair_moment(activation_u, activation_w, pair, negative_slope=negative_slope, gradient=False)
-    return moment.value.reshape(np.broadcast_shapes(*(array.shape for array in arrays)))
+    slope = number("negative_slope", negative_slope)
+    moment = pair_moment(activation_u, activation_w, pair, negative_slope=slope, gradient=False)
+    return moment.value.reshape(np.broadcast_shapes(*(array.shape for array in arrays.values())))
 
 
 def variances(name: str, value: ArrayLike) -> Array:

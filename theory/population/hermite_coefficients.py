@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from theory.layers import Array
+from theory.arguments import Array
 from theory.population.activations import (
     Activation,
     Polynomial,

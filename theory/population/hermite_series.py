@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.layers import Array, finite
+from theory.arguments import Array, finite, number, together
 from theory.population.activations import Activation, degree, known_activation
 from theory.population.bivariate_normal import Moment
 from theory.population.gaussian_moments import check_covariance, variances
@@ -134,13 +134,16 @@ def series_moment(
     """
     for activation in (activation_u, activation_w):
         known_activation(activation)
-    mu_u, mu_w, c11, c12, c22 = np.broadcast_arrays(
-        finite("mean_u", mean_u),
-        finite("mean_w", mean_w),
-        variances("c11", c11),
-        finite("c12", c12),
-        variances("c22", c22),
+    mu_u, mu_w, c11, c12, c22 = together(
+        mean_u=finite("mean_u", mean_u),
+        mean_w=finite("mean_w", mean_w),
+        c11=variances("c11", c11),
+        c12=finite("c12", c12),
+        c22=variances("c22", c22),
     )
+    negative_slope = number("negative_slope", negative_slope)
+    if n_terms < 1:
+        raise ValueError(f"n_terms is {n_terms}; a series has one term at least")
     check_covariance(c11, c12, c22)
     n = terms_needed(activation_u, activation_w, n_terms)
     a = coefficients(activation_u, mu_u, c11, n + 2, negative_slope)

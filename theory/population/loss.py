@@ -18,8 +18,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from theory.arguments import Array
 from theory.curves.smooth_curve import SmoothCurve
-from theory.layers import Array, Layers
+from theory.layers import Layers
 from theory.population.activations import Activation
 from theory.population.problem import PopulationProblem
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.layers import Array
+from theory.arguments import Array
 from theory.population.activations import Activation
 from theory.population.bivariate_normal import GaussianPair, Moment
 from theory.population.gaussian_moments import has_closed_form, pair_moment

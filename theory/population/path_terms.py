@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.layers import Array
+from theory.arguments import Array
 from theory.population.moments import Units
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array, finite, number
 from theory.curves.smooth_curve import Bend
-from theory.layers import Array, Layers, check_layers, check_pairs, covariance_factor, finite, map_chunks, n_networks
+from theory.layers import Layers, check_layers, check_pairs, covariance_factor, map_chunks, n_networks
 from theory.population.activations import Activation, known_activation
 from theory.population.bounds import bend
 from theory.population.hermite_series import tail
@@ -85,7 +86,7 @@ class PopulationProblem:
             raise ValueError(f"mean has shape {centre.shape}; give [{n_inputs}]")
 
         centred = layers_a[0][1] is None and layers_teacher[0][1] is None and not centre.any()
-        slope = float(finite("negative_slope", negative_slope))
+        slope = number("negative_slope", negative_slope)
         self.moments = Moments(activation, teacher_activation, slope, centred)
         self.start = whitened(layers_a, factor, centre)
         self.change = whitened(layers_b, factor, centre).minus(self.start)
@@ -170,5 +171,5 @@ class PopulationProblem:
             start, change = self.start.take(rows[part]), self.change.take(rows[part])
             out[:, part] = bend(start, change, self.teacher_of(rows[part]), self.moments, pieces[part], losses[part])
 
-        map_chunks(chunk, len(rows), BLOCK // self.start.weight[0].size, n_threads=1)
+        map_chunks(chunk, len(rows), BLOCK // int(np.prod(self.start.weight.shape[1:])), n_threads=1)
         return Bend(*out)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from theory.layers import Array
+from theory.arguments import Array
 from theory.population.bivariate_normal import (
     GaussianPair,
     Moment,

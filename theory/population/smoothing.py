@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr
 
-from theory.layers import Array, known
+from theory.arguments import Array, known
 from theory.population.bivariate_normal import normal_density, ratio
 
 HIGHEST_ORDER = 4

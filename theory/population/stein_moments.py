@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.layers import Array, known
+from theory.arguments import Array, known
 from theory.population.bivariate_normal import GaussianPair, Moment
 from theory.population.smoothing import smoothed
 

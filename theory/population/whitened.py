@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.layers import Array, CheckedLayers
+from theory.arguments import Array
+from theory.layers import CheckedLayers
+
+SMALLEST = 1e-140  # numbers below it are zero: their squares underflow, and what is divided by them overflows
 
 
 class Whitened(NamedTuple):
@@ -56,4 +59,5 @@ def whitened(layers: CheckedLayers, factor: Array, centre: Array) -> Whitened:
     mean = weight @ centre
     if bias is not None:
         mean = mean + bias
-    return Whitened(weight @ factor, mean, output, np.zeros(output.shape[:2]) if output_bias is None else output_bias)
+    parts = weight @ factor, mean, output, np.zeros(output.shape[:2]) if output_bias is None else output_bias
+    return Whitened(*(np.where(np.abs(part) < SMALLEST, 0.0, part) for part in parts))

@@ -24,7 +24,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.layers import Array
+from theory.arguments import Array, finite
 from theory.structure.sphere_teacher import neuron_types
 
 MOST_PLACEMENTS = 5000
@@ -61,8 +61,8 @@ def centre_probability(n_units: int, n_teacher: int, n_minima: int = 2) -> Fract
         Fraction(1, 4)
     """
     m, axes = _sizes(n_units, n_teacher)
-    if n_minima < 1:
-        raise ValueError(f"n_minima must be at least 1, not {n_minima}")
+    if n_minima < 1 or n_minima != int(n_minima):
+        raise ValueError(f"n_minima must be whole and at least 1, not {n_minima}")
     good = sum((-1) ** k * math.comb(axes, k) * (axes**n_minima - k) ** m for k in range(axes + 1))
     return Fraction(good, assignments(m, axes) ** n_minima)
 
@@ -86,9 +86,9 @@ def common_centre(minima: ArrayLike, n_teacher: int, *, tolerance: float = 1e-9)
         >>> common_centre([[one, other]], 2)[0].tolist()
         [[1.0, 0.0], [0.0, 0.5], [0.0, 0.5]]
     """
-    w = np.asarray(minima, dtype=np.float64)
-    if w.ndim != 4:
-        raise ValueError(f"minima has shape {w.shape}; give [n_sets, n_minima, width, n_inputs]")
+    w = finite("minima", minima)
+    if w.ndim != 4 or not w.shape[1]:
+        raise ValueError(f"minima has shape {w.shape}; give [n_sets, n_minima, width, n_inputs], one minimum at least")
     n_sets, _, width, n_inputs = w.shape
     types = neuron_types(w.reshape(-1, width, n_inputs), n_teacher, tolerance=tolerance).reshape(w.shape[:3])
     centres = np.zeros((n_sets, width, n_inputs))
@@ -122,11 +122,13 @@ def least_segments(types_a: ArrayLike, types_b: ArrayLike, n_teacher: int) -> ND
         >>> least_segments(a[:2], b[:2], 2), least_segments(a[2:], b[2:], 2)  # a spare unit lets them change places
         (array([1, 0]), array([4]))
     """
-    first, second = np.atleast_2d(np.asarray(types_a)), np.atleast_2d(np.asarray(types_b))
-    if first.shape != second.shape:
-        raise ValueError(f"types_a holds (pairs, units) {first.shape} and types_b {second.shape}; they must agree")
+    first, second = np.atleast_2d(finite("types_a", types_a)), np.atleast_2d(finite("types_b", types_b))
+    if first.ndim != 2 or first.shape != second.shape:
+        raise ValueError(f"types_a has shape {first.shape} and types_b {second.shape}; give two of [n_pairs, width]")
     width, axes = _sizes(first.shape[1], n_teacher)
-    for types in (first, second):
+    for name, types in (("types_a", first), ("types_b", second)):
+        if ((types != np.floor(types)) | (types < -1) | (types >= axes)).any():
+            raise ValueError(f"{name} must hold whole numbers from -1 to {axes - 1}, the last of the axes")
         if any((types == axis).any(1).sum() < len(types) for axis in range(axes)):
             raise ValueError("a network has an axis without a unit, and is no minimum")
     if math.perm(width, axes) > MOST_PLACEMENTS:
@@ -167,6 +169,6 @@ def _serves(types: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sizes(n_units: int, n_teacher: int) -> tuple[int, int]:
-    if not 1 <= n_teacher <= n_units:
-        raise ValueError(f"n_units {n_units} must be at least n_teacher {n_teacher}, and that at least 1")
+    if not 1 <= n_teacher <= n_units or n_units != int(n_units) or n_teacher != int(n_teacher):
+        raise ValueError(f"n_units {n_units} must be at least n_teacher {n_teacher}, that at least 1, and both whole")
     return int(n_units), int(n_teacher)

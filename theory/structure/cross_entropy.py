@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from theory.layers import Array, finite
+from theory.arguments import Array, classes, finite
 
 
 class CrossEntropyParts(NamedTuple):
@@ -67,18 +67,19 @@ def cross_entropy_parts(alphas: ArrayLike, logits: ArrayLike, labels: ArrayLike)
     alpha = finite("alphas", alphas)
     z = finite("logits", logits)
     y = finite("labels", labels)
-    if alpha.ndim != 1 or alpha.size < 2 or alpha[0] != 0 or alpha[-1] != 1:
+    if alpha.ndim != 1 or alpha.size < 2 or alpha[0] != 0 or alpha[-1] != 1 or alpha.min() < 0 or alpha.max() > 1:
         raise ValueError(
-            "alphas must be [n_alphas], beginning with 0 and ending with 1: the endpoints' logits are those there"
+            "alphas must be [n_alphas] in [0, 1], beginning with 0 and ending with 1: the endpoints' logits are "
+            "those there"
         )
     if z.ndim != 4 or z.shape[1] != alpha.size or y.shape not in (z.shape[2:3], (z.shape[0], z.shape[2])):
         raise ValueError(
             f"logits has shape {z.shape} and labels {y.shape}; "
             f"give [n_pairs, {alpha.size}, n_samples, n_classes] and [n_samples]"
         )
-    if (y != np.floor(y)).any() or y.min() < 0 or y.max() >= z.shape[3]:
-        raise ValueError(f"labels holds numbers that are no class; logits have {z.shape[3]} classes, numbered from 0")
-    label = np.broadcast_to(y.astype(np.int64), (z.shape[0], z.shape[2]))[:, None, :, None]
+    if z.shape[2] == 0:
+        raise ValueError("logits holds no samples; a mean over them needs one at least")
+    label = np.broadcast_to(classes("labels", y, z.shape[3]), (z.shape[0], z.shape[2]))[:, None, :, None]
 
     def of_label(logits: Array) -> Array:
         """The label's logit of each sample, [n_pairs, n_alphas, n_samples]."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from theory.arguments import Array
 from theory.curves.polynomials import (
     PiecewisePolynomialCurve,
     PolynomialCurve,
@@ -23,7 +24,6 @@ from theory.curves.polynomials import (
     polynomial_value,
 )
 from theory.curves.smooth_curve import SmoothCurve
-from theory.layers import Array
 
 
 class CurvatureBound(NamedTuple):
@@ -63,6 +63,8 @@ def curvature_bound(curve: PolynomialCurve | PiecewisePolynomialCurve | SmoothCu
         >>> curvature_bound(quartic).bound.tolist(), quartic.barrier().value.tolist()
         ([0.125], [0.0625])
     """
+    if not curve.n_pairs:
+        return CurvatureBound(np.empty(0), np.empty(0), np.empty(0))
     if isinstance(curve, SmoothCurve) and curve.bend_is_known:
         return _of_smooth_curve(curve)
     if isinstance(curve, PolynomialCurve):

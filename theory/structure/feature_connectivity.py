@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf, expit, ndtr
 
-from theory.layers import Array, Layers, check_pairs, finite, known
+from theory.arguments import Array, finite, known, number
+from theory.curves.curve import check_range
+from theory.layers import Layers, check_pairs
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda u: u,
@@ -76,7 +78,7 @@ def feature_residuals(
         b: the same architecture.
         x: [n_samples, n_inputs] or [n_pairs, n_samples, n_inputs].
         activation: identity, square, relu, leaky_relu, erf (erf(u/√2)), tanh, gelu (u Φ(u)) or silu (u/(1 + e⁻ᵘ)).
-        alphas: [n_alphas].
+        alphas: [n_alphas] in [0, 1].
         negative_slope: that of leaky relu.
 
     Raises:
@@ -91,16 +93,17 @@ def feature_residuals(
         [0.0, 0.04]
     """
     known("activation", activation, (*FUNCTIONS, "leaky_relu"))
-    slope = float(finite("negative_slope", negative_slope))
+    slope = number("negative_slope", negative_slope)
     sigma = FUNCTIONS[activation] if activation != "leaky_relu" else lambda u: np.where(u > 0, u, slope * u)
     first, second, _ = check_pairs(a, b)
     inputs = finite("x", x)
     alpha = np.atleast_1d(finite("alphas", alphas))
+    check_range(alpha)
     fits = inputs.ndim == 2 or (inputs.ndim == 3 and len(inputs) == len(first[0][0]))
-    if not fits or inputs.shape[-1] != first[0][0].shape[2] or alpha.ndim != 1:
+    if not fits or inputs.shape[-1] != first[0][0].shape[2] or alpha.ndim != 1 or not inputs.shape[-2]:
         raise ValueError(
             f"x has shape {inputs.shape} and alphas {alpha.shape}; "
-            f"give [n_samples, {first[0][0].shape[2]}] and [n_alphas]"
+            f"give [n_samples, {first[0][0].shape[2]}], one sample at least, and [n_alphas]"
         )
     place = np.concatenate([[0.0, 1.0], alpha])[:, None, None]  # endpoints first
     t = alpha[:, None, None]

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf, ndtr
 
-from theory.layers import Array, Layers, check_pairs, finite, known
+from theory.arguments import Array, classes, finite, known
+from theory.layers import Layers, check_pairs
 
 ORDER = 4
 AT_A_TIME = 2**20  # numbers of a hidden layer's series held at a time
@@ -92,12 +93,15 @@ def loss_derivatives(
     of_outputs = {"mse": _mse, "cross_entropy": _cross_entropy}[known("loss", loss, ("mse", "cross_entropy"))]
     inputs, target = finite("x", x), finite("y", y)
     n_inputs, n_outputs = centre[0][0].shape[2], centre[-1][0].shape[1]
-    shape_of_y = (len(inputs), n_outputs) if loss == "mse" else (len(inputs),)
-    if inputs.ndim != 2 or inputs.shape[1] != n_inputs or target.shape != shape_of_y:
+    of_sample = (n_outputs,) if loss == "mse" else ()
+    fits = inputs.ndim == 2 and inputs.shape[1] == n_inputs and target.shape == (len(inputs), *of_sample)
+    if not fits or not len(inputs):
         raise ValueError(
-            f"x has shape {inputs.shape} and y {target.shape}; "
-            f"give [n_samples, {n_inputs}] and {list(shape_of_y)} with the same samples"
+            f"x has shape {inputs.shape} and y {target.shape}; give [n_samples, {n_inputs}] and "
+            f"[{', '.join(['n_samples', *map(str, of_sample)])}] with the same samples, one at least"
         )
+    if loss == "cross_entropy":
+        classes("y", target, n_outputs)
     size = max(1, AT_A_TIME // (len(inputs) * max(weight.shape[1] for weight, _ in centre)))
     factorials = np.array([math.factorial(k) for k in range(ORDER + 1)])
     found = np.empty((n, ORDER + 1))

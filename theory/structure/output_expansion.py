@@ -22,8 +22,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from theory.arguments import Array, finite, known
 from theory.curves.polynomials import PolynomialCurve
-from theory.layers import Array, Layers, check_pairs, finite, known
+from theory.layers import Layers, check_pairs
 
 PAIRS_AT_A_TIME = 2**22  # numbers of a hidden layer held at a time
 
@@ -82,14 +83,15 @@ def expanded_path(a: Layers, b: Layers, x: ArrayLike, y: ArrayLike, activation: 
         raise ValueError(f"order must be 1 (lazy) or 2 (quadratic), not {order}")
     inputs, targets = finite("x", x), finite("y", y)
     n_inputs, n_outputs = first[0][0].shape[2], first[-1][0].shape[1]
-    if inputs.ndim != 2 or inputs.shape[1] != n_inputs or targets.shape != (len(inputs), n_outputs):
+    fits = inputs.ndim == 2 and inputs.shape[1] == n_inputs and targets.shape == (len(inputs), n_outputs)
+    if not fits or not len(inputs):
         raise ValueError(
             f"x has shape {inputs.shape} and y {targets.shape}; "
-            f"give [n_samples, {n_inputs}] and [n_samples, {n_outputs}] with the same samples"
+            f"give [n_samples, {n_inputs}] and [n_samples, {n_outputs}] with the same samples, one at least"
         )
     size = max(1, PAIRS_AT_A_TIME // (len(inputs) * max(weight.shape[1] for weight, _ in first)))
     parts = []
-    for start in range(0, n_pairs, size):
+    for start in range(0, max(1, n_pairs), size):
         rows = slice(start, start + size)
         one, other = ([_with_bias(weight[rows], bias, rows) for weight, bias in ends] for ends in (first, second))
         at_a = _derivatives_along(one, one, inputs, derivatives)[0]

@@ -29,7 +29,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
-from theory.layers import Array, Layers, check_pairs, finite, known
+from theory.arguments import Array, classes, finite, known, number
+from theory.curves.curve import check_range
+from theory.layers import Layers, check_pairs
 from theory.shown import Short
 from theory.structure.feature_connectivity import FUNCTIONS
 
@@ -112,11 +114,7 @@ class RandomOrder(Short):
         n_samples, n_classes = self.mean.shape[1:]
         if label.shape != (n_samples,):
             raise ValueError(f"labels has shape {label.shape}; give [n_samples], ({n_samples},)")
-        if (label != np.floor(label)).any() or label.min() < 0 or label.max() >= n_classes:
-            raise ValueError(
-                f"labels holds numbers that are no class; outputs have {n_classes} classes, numbered from 0"
-            )
-        return label.astype(np.int64)
+        return classes("labels", label, n_classes)
 
 
 def random_order(
@@ -144,12 +142,14 @@ def random_order(
         (0.75, 0.0625)
     """
     first, second, n_pairs = check_pairs(a, b, depth=2)
-    inputs = finite("x", x)
+    inputs, alpha = finite("x", x), number("alpha", alpha)
+    check_range(np.array([alpha]))
+    slope = number("negative_slope", negative_slope)
     n_outputs, n_units = first[1][0].shape[1:]
-    functions = FUNCTIONS | {"leaky_relu": lambda u: np.where(u > 0, u, negative_slope * u)}
+    functions = FUNCTIONS | {"leaky_relu": lambda u: np.where(u > 0, u, slope * u)}
     function = functions[known("activation", activation, tuple(functions))]
-    if inputs.ndim != 2 or inputs.shape[1] != first[0][0].shape[2]:
-        raise ValueError(f"x has shape {inputs.shape}; give [n_samples, {first[0][0].shape[2]}]")
+    if inputs.ndim != 2 or inputs.shape[1] != first[0][0].shape[2] or not len(inputs):
+        raise ValueError(f"x has shape {inputs.shape}; give [n_samples, {first[0][0].shape[2]}], one sample at least")
     if n_units < 2:
         raise ValueError("there is one hidden unit, and one order; give networks of at least 2")
     mean = np.empty((n_pairs, len(inputs), n_outputs))

@@ -19,7 +19,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.layers import Array
+from theory.arguments import Array
 
 Network = list[tuple[Array, None]]
 
@@ -38,11 +38,16 @@ SOLUTION_B: Network = [
 def counterexample_data(n: int) -> tuple[Array, NDArray[np.int64]]:
     """x [4 n², 2] at the centres of 2n × 2n equal cells of [−1, 1]², and y [4 n²], 0 or 1.
 
+    Raises:
+        ValueError: n is not a whole number of at least 1.
+
     Example:
         >>> x, y = counterexample_data(1)
         >>> x.tolist(), y.tolist()
         ([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]], [0, 1, 0, 0])
     """
+    if n < 1 or n != int(n):
+        raise ValueError(f"n must be whole and at least 1, not {n}")
     ticks = (np.arange(2 * n) - n + 0.5) / n
     x = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
     return x, ((x[:, 0] < 0) & (x[:, 1] > 0)).astype(np.int64)

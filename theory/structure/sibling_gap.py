@@ -27,8 +27,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from theory.arguments import Array, check_symmetric, finite, number, together
 from theory.curves.polynomials import PolynomialCurve
-from theory.layers import Array, finite
 
 
 def sibling_gap(
@@ -54,7 +54,8 @@ def sibling_gap(
     c2, f22 = finite("curvature", curvature), finite("fourth", fourth)
     c3 = finite("skewness", skewness)
     m4 = 3 * f22 if fourth_moment is None else finite("fourth_moment", fourth_moment)
-    c2, f22, c3, m4 = np.broadcast_arrays(*(np.atleast_1d(part) for part in (c2, f22, c3, m4)))
+    c2, f22, c3, m4 = together(curvature=c2, fourth=f22, skewness=c3, fourth_moment=m4)
+    c2, f22, c3, m4 = (np.atleast_1d(part) for part in (c2, f22, c3, m4))
     if c2.ndim != 1:
         raise ValueError(f"curvature, fourth and the others must be numbers or [n]; together they have {c2.shape}")
     of_u = -c2 - c3 / 2 - m4 / 6
@@ -77,7 +78,8 @@ def quadratic_spread(
         momentum: β of the heavy ball, v ← βv + gradient, θ ← θ − ηv.
 
     Raises:
-        ValueError: shapes do not fit, or a number is out of its range.
+        ValueError: shapes do not fit, a matrix is not symmetric, or a number is out of its range.
+        OverflowError: the steps run away beyond what float64 holds (a rate beyond the stable ones).
 
     Example:
         >>> quadratic_spread([[0.0]], [[1.0]], learning_rate=0.1, steps=50).round(9)  # diffusion: 50 · 0.01
@@ -89,16 +91,24 @@ def quadratic_spread(
     h, c = finite("hessian", hessian), finite("noise", noise)
     if h.ndim != 2 or h.shape[0] != h.shape[1] or c.shape != h.shape:
         raise ValueError(f"hessian has shape {h.shape} and noise {c.shape}; give two of [n_parameters, n_parameters]")
-    if not learning_rate > 0 or not 0 <= momentum < 1 or steps < 0:
+    for name, matrix in (("hessian", h), ("noise", c)):
+        check_symmetric(name, matrix)
+    rate, beta = number("learning_rate", learning_rate), number("momentum", momentum)
+    if not rate > 0 or not 0 <= beta < 1 or steps < 0 or steps != int(steps):
         raise ValueError(
-            f"learning_rate {learning_rate} must be above 0, momentum {momentum} in [0, 1) and steps {steps} at least 0"
+            f"learning_rate {rate} must be above 0, momentum {beta} in [0, 1) and steps {steps} whole, at least 0"
         )
+    steps = int(steps)
     rates, basis = np.linalg.eigh((h + h.T) / 2)
     responses = np.empty((steps, len(rates)))
     response, velocity = np.zeros(len(rates)), np.ones(len(rates))  # a unit of noise enters the velocity
-    for k in range(steps):
-        response = response - learning_rate * velocity
-        responses[k] = response
-        velocity = momentum * velocity + rates * response
-    gain = responses.T @ responses
-    return np.asarray(basis @ (basis.T @ c @ basis * gain) @ basis.T)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(steps):
+            response = response - rate * velocity
+            responses[k] = response
+            velocity = beta * velocity + rates * response
+        gain = responses.T @ responses
+        spread = basis @ (basis.T @ c @ basis * gain) @ basis.T
+    if not np.isfinite(spread).all():
+        raise OverflowError(f"after {steps} steps of rate {rate} the spread is beyond float64; give fewer, or lower")
+    return np.asarray(spread)

@@ -18,8 +18,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theory.arguments import Array, finite
 from theory.curves.smooth_curve import SmoothCurve
-from theory.layers import Array, finite
 from theory.population.loss import population_path
 
 
@@ -38,7 +38,11 @@ def neuron_types(weights: ArrayLike, n_teacher: int, *, tolerance: float = 1e-9)
         >>> neuron_types([[[0.5, 0.0], [0.0, 1.0], [0.5, 0.0], [0.0, 0.0]]], n_teacher=2)
         array([[ 0,  1,  0, -1]])
     """
-    w = _weights("weights", weights, n_teacher)
+    return _types(_weights("weights", weights, n_teacher), "weights", n_teacher, tolerance)
+
+
+def _types(w: Array, name: str, n_teacher: int, tolerance: float) -> NDArray[np.int64]:
+    """The types of checked weights; errors as `neuron_types`."""
     axis = w.argmax(axis=2)
     size = np.take_along_axis(w, axis[:, :, None], axis=2)[:, :, 0]
     others = np.abs(w)
@@ -49,7 +53,7 @@ def neuron_types(weights: ArrayLike, n_teacher: int, *, tolerance: float = 1e-9)
     bad = np.flatnonzero(wrong > tolerance)
     if bad.size:
         raise ValueError(
-            f"{bad.size} networks are no minima (the first is {bad[0]}, by {wrong[bad[0]]:.3g}): "
+            f"{bad.size} networks of {name} are no minima (the first is {bad[0]}, by {wrong[bad[0]]:.3g}): "
             "rows must be a e_j with a > 0 or 0, "
             f"and columns sum to 1 for the {n_teacher} teacher neurons and to 0 elsewhere"
         )
@@ -74,9 +78,10 @@ def linearly_connected(a: ArrayLike, b: ArrayLike, n_teacher: int, *, tolerance:
         >>> linearly_connected([identity, identity], [swapped, spare], 2)
         array([False,  True])
     """
-    first, second = (neuron_types(w, n_teacher, tolerance=tolerance) for w in (a, b))
-    if first.shape != second.shape:
-        raise ValueError(f"a holds (networks, neurons) {first.shape} and b {second.shape}; they must agree")
+    ends = {name: _weights(name, w, n_teacher) for name, w in (("a", a), ("b", b))}
+    if ends["a"].shape != ends["b"].shape:
+        raise ValueError(f"a has shape {ends['a'].shape} and b {ends['b'].shape}; they must agree")
+    first, second = (_types(w, name, n_teacher, tolerance) for name, w in ends.items())
     return np.asarray(((first == second) | (first < 0) | (second < 0)).all(axis=1))
 
 
@@ -105,9 +110,9 @@ def sphere_path(a: ArrayLike, b: ArrayLike, n_teacher: int) -> SmoothCurve:
 def _weights(name: str, weights: ArrayLike, n_teacher: int) -> Array:
     """`weights` as [n_networks, width, n_inputs]; ValueError if they have another shape, or too few inputs."""
     w = finite(name, weights)
-    if w.ndim != 3 or not 1 <= n_teacher <= w.shape[2]:
+    if w.ndim != 3 or not w.shape[1] or not 1 <= n_teacher <= w.shape[2] or n_teacher != int(n_teacher):
         raise ValueError(
             f"{name} has shape {w.shape} and n_teacher is {n_teacher}; "
-            "give [n_networks, width, n_inputs], n_inputs at least n_teacher"
+            "give [n_networks, width, n_inputs] and a whole number of 1 to n_inputs"
         )
     return w

@@ -105,7 +105,7 @@ def test_refusals():
         certified_path(a, b, x, y, "relu", tol=0)
     with pytest.raises(ValueError, match=r"y has shape \(10, 2\); cross-entropy takes one class a sample, \[10\]"):
         certified_path(a, b, x, y, "relu", loss="cross_entropy")
-    with pytest.raises(ValueError, match="y holds classes that are not whole numbers from 0 to 1"):
+    with pytest.raises(ValueError, match="y holds numbers that are no class; outputs have 2 classes"):
         PathProblem(a, b, x, np.full(10, 2), "relu", "cross_entropy")
     with pytest.raises(ValueError, match=r"x has shape \(10, 2\); the networks take 3 inputs"):
         certified_path(a, b, x[:, :2], y, "relu")

@@ -164,7 +164,7 @@ def test_refusals():
         flow_overlaps(start, moments, [1e4])
     with pytest.raises(ValueError, match="columns that are not orthonormal"):
         aligned_flow(moments, [0.1, 0.1], 2 * np.eye(2), [1.0])
-    with pytest.raises(ValueError, match=r"hidden_basis has shape \(1, 2, 3\); give \[n_networks, width, 2\]"):
+    with pytest.raises(ValueError, match=r"hidden_basis has shape \(2, 3\); give \[n_networks, width, 2\]"):
         aligned_flow(moments, [0.1, 0.1], np.eye(3)[:2], [1.0])
     with pytest.raises(ValueError, match=r"strengths has shape \(2,\) and minimum 0"):
         aligned_flow(moments, [0.1, 0.0], np.eye(2), [1.0])

@@ -51,5 +51,5 @@ def test_cross_entropy_parts_refuse():
         cross_entropy_parts([0.0, 0.5], np.zeros((1, 2, 3, 2)), [0, 1, 0])
     with pytest.raises(ValueError, match=r"logits has shape \(1, 3, 3, 2\) and labels \(3,\)"):
         cross_entropy_parts([0.0, 1.0], np.zeros((1, 3, 3, 2)), [0, 1, 0])
-    with pytest.raises(ValueError, match="labels holds numbers that are no class; logits have 2 classes"):
+    with pytest.raises(ValueError, match="labels holds numbers that are no class; outputs have 2 classes"):
         cross_entropy_parts([0.0, 1.0], np.zeros((1, 2, 3, 2)), [0, 1, 2])

@@ -72,9 +72,9 @@ def test_sphere_by_hand_and_refusals():
     assert [bool(linearly_connected(a, b, 2)[0]) for b in (same, zeroed, mixed)] == [True, True, False]
     np.testing.assert_array_equal(neuron_types(zeroed, 2), [[-1, 0, 1]])
     for wrong in (a * 2, -a, a + 0.01, np.array([[[1.0, 0], [0, 0.5], [0, 0.4]]])):
-        with pytest.raises(ValueError, match=r"1 networks are no minima \(the first is 0"):
+        with pytest.raises(ValueError, match=r"1 networks of \w+ are no minima \(the first is 0"):
             linearly_connected(a, wrong, 2)
     with pytest.raises(ValueError, match="n_teacher is 3"):
         neuron_types(a, 3)
-    with pytest.raises(ValueError, match=r"a holds \(networks, neurons\) \(1, 3\) and b \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"a has shape \(1, 3, 2\) and b \(1, 2, 2\)"):
         linearly_connected(a, np.eye(2)[None], 2)
