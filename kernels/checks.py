@@ -214,7 +214,8 @@ def nearest(field: str, value: Any, known: Iterable[str]) -> str:
         return value
     close = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{field} must be one of {', '.join(known)}, not {described(value)}.{hint}")
+    names = ", ".join(name or "''" for name in known)
+    raise ValueError(f"{field} must be one of {names}, not {described(value)}.{hint}")
 
 
 def finite(field: str, value: Any, least: float = -np.inf) -> None:

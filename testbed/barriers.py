@@ -17,11 +17,12 @@ import theory
 from kernels import Architecture
 from kernels.arguments import Alphas, alpha_grid
 from kernels.checks import described, nearest, numbers
+from kernels.training import LOSSES
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.frames import to_pandas
 from testbed.measures import paths
-from testbed.own_networks import read
+from testbed.own_networks import none_diverged, read
 from testbed.pair_set import Aligned, Networks, Origin, PairSet, Samples
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def barrier(
         "canonical_weights"; with b = None also "cycle" and "reference", which look at all networks. Paths before any
         alignment are always there.
     alphas: a count, or a list with 0 and 1 in it.
-    loss: "mse" (½ mean ‖f(x) − y‖²) or "cross_entropy"; None: cross-entropy where y are whole numbers.
+    loss: "mse" (½ mean ‖f(x) − y‖²) or "cross_entropy"; None: cross-entropy where y are whole numbers (of an integer
+        type).
+    backend: what measures the paths: "native", "reference", "gpu", or "auto", the fastest that is there.
 
     ValueError names the argument that cannot be used, and of a model the first layer that no network of this family
     has.
@@ -75,6 +78,9 @@ def barrier(
     ends_b = ends_a if b is None else read("b", b, architecture, activation)
     if ends_b.architecture != ends_a.architecture:
         raise ValueError(f"a and b must be of one architecture, not {ends_a.architecture} and {ends_b.architecture}.")
+    if names:
+        none_diverged("a", ends_a)
+        none_diverged("b", ends_b)
     grid = alpha_grid(alphas)
     if not {0.0, 1.0} <= set(grid.tolist()):
         raise ValueError("alphas must hold 0 and 1, the ends: every barrier is measured from them.")
@@ -90,8 +96,7 @@ def barrier(
         loss,
         grid,
     )
-    if b is None:
-        pairs = dataclasses.replace(pairs, origin=_origin(rows, ends_a.params))
+    pairs = dataclasses.replace(pairs, backend=backend, origin=_origin(rows, ends_a.params) if b is None else None)
     found = paths.measured(pairs)
     aligned: dict[str, PairSet] = {}
     for name in names:
@@ -279,11 +284,24 @@ def samples_of(data: Any, architecture: Architecture, loss: str | None) -> Sampl
             )
     if not batches:
         raise ValueError("data holds no samples.")
-    x = torch.cat([numbers("x", x) for x, _ in batches]).flatten(1).cpu()
-    y = torch.cat([torch.atleast_1d(numbers("y", y)) for _, y in batches]).cpu()
+    parts = [(numbers("x", x), torch.atleast_1d(numbers("y", y))) for x, y in batches]
+    for x, _ in parts:
+        if x.ndim < 2:
+            raise ValueError(f"x must have shape [n_samples, {architecture.n_inputs}], not {list(x.shape)}.")
+    x = torch.cat([x for x, _ in parts]).flatten(1).cpu()
+    y = torch.cat([y for _, y in parts]).cpu()
     if x.shape[1] != architecture.n_inputs:
         raise ValueError(f"x has {x.shape[1]} inputs a sample, and the networks take {architecture.n_inputs}.")
+    if loss is not None:
+        nearest("loss", loss, LOSSES)
+    n_outputs = architecture.widths[-1]
     is_mse = loss == "mse" or (loss is None and y.is_floating_point())
-    if is_mse and y.ndim == 1:
-        y = y[:, None]
-    return x, y
+    if is_mse:
+        fits = y.shape == (len(x), n_outputs) or (y.shape == (len(x),) and n_outputs == 1)
+        wanted = f"[{len(x)}, {n_outputs}], the outputs for each sample of x"
+    else:
+        fits = y.shape == (len(x),)
+        wanted = f"[{len(x)}], a class number for each sample of x"
+    if not fits:
+        raise ValueError(f"y must have shape {wanted}, not {list(y.shape)}.")
+    return x, y[:, None] if is_mse and y.ndim == 1 else y

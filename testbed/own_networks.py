@@ -56,6 +56,19 @@ def read(field: str, given: Any, architecture: Architecture | None, activation: 
     return OwnNetworks(found[0].architecture, torch.cat([networks.params.cpu().to(dtype) for networks in found]))
 
 
+def none_diverged(field: str, networks: OwnNetworks) -> None:
+    """ValueError if a network holds a NaN or an infinity: it says which.
+
+    >>> none_diverged("a", OwnNetworks(Architecture((1, 1), biases=False), torch.tensor([[1.0], [torch.nan]])))
+    Traceback (most recent call last):
+    ValueError: a must be finite to be aligned, and networks 1 are not: leave these out.
+    """
+    bad = (~networks.params.isfinite().all(1)).nonzero().flatten().tolist()
+    if bad:
+        which = ", ".join(map(str, bad))
+        raise ValueError(f"{field} must be finite to be aligned, and networks {which} are not: leave these out.")
+
+
 def _named(field: str, items: list[Any]) -> list[tuple[str, Any]]:
     return [(f"{field}[{index}]" if len(items) > 1 else field, item) for index, item in enumerate(items)]
 

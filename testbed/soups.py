@@ -15,7 +15,7 @@ from kernels import Architecture
 from kernels.checks import nearest
 from testbed.alignment.averages import averages, frames
 from testbed.barriers import samples_of
-from testbed.own_networks import read
+from testbed.own_networks import none_diverged, read
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,6 +110,7 @@ def soup(
     own = read("networks", networks, architecture, activation)
     if len(own.params) < 2:
         raise ValueError("networks must hold at least two networks.")
+    none_diverged("networks", own)
     x, y = samples_of(data, own.architecture, loss)
     is_mse = loss == "mse" or (loss is None and y.is_floating_point())
     samples = (x.to(own.params.dtype), y.to(own.params.dtype) if is_mse else y)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import kernels
 import testbed
 from kernels import Architecture, path_losses
 from testbed.alignment import canonical, permute
@@ -178,6 +179,8 @@ def test_layers_are_never_put_in_an_order_that_is_guessed():
         testbed.barrier(wrong, wrong, (X, Y), activation="relu")
 
 
+DIVERGED = PARAMS * torch.tensor([[1.0], [torch.nan]] * 2)
+ALIGNED = {"architecture": ARCHITECTURE, "align": "weights"}
 OTHER = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
 
 
@@ -195,7 +198,20 @@ OTHER = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
         ((MODELS[0], nn.Sequential(nn.Conv2d(1, 1, 3)), (X, Y)), {}, r"b: the model has no Linear layer"),
         ((MODELS[0], MODELS[1], (X[:, :2], Y)), {}, r"x has 2 inputs a sample, and the networks take 3"),
         ((MODELS[0], MODELS[1], X), {}, r"data must be \(x, y\)"),
-        ((MODELS[0], MODELS[1], (X, Y[:9])), {}, r"y "),
+        ((MODELS[0], MODELS[1], (X, Y[:9])), {}, rf"y must have shape \[{len(X)}, 2\].*, not \[9, 2\]"),
+        ((MODELS[0], MODELS[1], (X, Y[:, 0])), {}, rf"y must have shape \[{len(X)}, 2\].*, not \[{len(X)}\]"),
+        (
+            (MODELS[0], MODELS[1], (X, Y.long())),
+            {},
+            rf"y must have shape \[{len(X)}\], a class .*, not \[{len(X)}, 2\]",
+        ),
+        ((MODELS[0], MODELS[1], (X[0], Y[0])), {}, r"x must have shape \[n_samples, 3\], not \[3\]"),
+        ((MODELS[0], MODELS[1], (X, Y)), {"backend": "nativ"}, r"backend must be one of .*Did you mean 'native'"),
+        (
+            (PARAMS, PARAMS * torch.tensor([[1.0], [torch.nan]] * 2), (X, Y)),
+            ALIGNED,
+            r"b must be finite .* networks 1, 3",
+        ),
         ((MODELS[0], MODELS[1], (X, Y)), {"align": "weigths"}, r"align must be one of .*Did you mean 'weights'"),
         ((MODELS[0], MODELS[1], (X, Y)), {"align": "reference"}, r"align='reference' looks at all networks"),
         ((MODELS[0], MODELS[1], (X, Y)), {"loss": "msee"}, r"loss must be one of .*Did you mean 'mse'"),
@@ -212,9 +228,24 @@ def test_what_cannot_be_used_is_named(arguments, options, sentence):
 def test_what_is_asked_of_a_result_is_checked():
     found = testbed.barrier(MODELS[0], MODELS[1], (X, Y))
     assert isinstance(found, Barriers)
-    with pytest.raises(ValueError, match=r"path must be one of"):
+    with pytest.raises(ValueError, match=r"path must be one of '', not 'weights'"):
         found.value(path="weights")
     with pytest.raises(ValueError, match=r"path must be one of"):
         found.permutations("weights")
     with pytest.raises(ValueError, match=r"quantity must be one of loss"):
         found.value(quantity="error")
+
+
+@pytest.mark.parametrize("align", [(), "weights", "exhaustive"])
+def test_the_backend_that_was_asked_for_measures(align, monkeypatch):
+    asked = []
+    path_losses = kernels.path_losses
+
+    def watched(*arguments, **options):
+        asked.append(options["backend"])
+        return path_losses(*arguments, **options)
+
+    monkeypatch.setattr(kernels, "path_losses", watched)
+    testbed.barrier(MODELS[0], MODELS[1], (X, Y), align=align, backend="reference")
+    testbed.barrier(MODELS, None, (X, Y), backend="reference")
+    assert set(asked) == {"reference"}

@@ -87,5 +87,8 @@ def test_what_makes_no_soup_is_refused_in_a_sentence():
         testbed.soup(models, data)
     with pytest.raises(ValueError, match="align must be one of"):
         testbed.soup(models * 2, data, align="weights")
+    broken = ARCHITECTURE.from_torch(models[0]).repeat(3, 1) * torch.tensor([[1.0], [torch.inf], [1.0]])
+    with pytest.raises(ValueError, match=r"networks must be finite .* networks 1 are not"):
+        testbed.soup(broken, data, architecture=ARCHITECTURE)
     with pytest.raises(KeyError, match="there is no soup"):
         testbed.soup(models * 2, data)["weights", "uniform"]
