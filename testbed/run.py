@@ -66,8 +66,9 @@ def run_study(
     `if __name__ == "__main__":`, since its processes import it.
 
     A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
-    with nothing written, if the folder holds another study, if the backend cannot run the study, or if a data file
-    cannot be used. What is damaged in the folder is computed anew, and said on stderr.
+    with nothing written, if the folder holds another study or a run on another backend than is asked for, if the
+    backend cannot run the study, or if a data file cannot be used. What is damaged in the folder is computed anew, and
+    said on stderr.
 
     >>> import tempfile
     >>> from testbed.results import Results
@@ -91,6 +92,9 @@ def run_to_page(study: Study, out: str | Path, *, backend: str, progress: bool, 
     if set(damage) - {"study.toml"} or not store.finished():
         with nullcontext() if cluster is None else connected(cluster) as client:
             _Runner(study, store, backend, console, progress, client).run("manifest.json" in damage)
+    elif backend != "auto":
+        computed = (store.manifest() or {}).get("environment", {})
+        _check_environment(store, computed, {"backend": backend})
     memory.give_back()
     with store.begin(study):
         store.drop_shards()
@@ -112,6 +116,17 @@ def _page(store: Store) -> Page:
     from testbed.report import write_page
 
     return write_page(store)
+
+
+def _check_environment(store: Store, earlier: dict[str, str], environment: dict[str, str]) -> None:
+    """StudyError where the folder was begun with other versions, another backend or machine."""
+    for key, now in environment.items():
+        before = earlier.get(key)
+        if before != now:
+            raise StudyError(
+                f"{store.folder} was begun with {key} {before}, this is {key} {now}: "
+                "a run continues only as it began. Give another --out."
+            )
 
 
 class _Runner:
@@ -148,7 +163,7 @@ class _Runner:
         store = self.store
         earlier = None if without_manifest else store.manifest()
         if earlier is not None:
-            self._check_environment(earlier.get("environment", {}))
+            _check_environment(store, earlier.get("environment", {}), self.environment)
         with store.begin(self.plan.study):
             if earlier is None:
                 store.drop_shards()
@@ -160,16 +175,6 @@ class _Runner:
             timings = {stage: round(earlier_timings.get(stage, 0) + taken, 3) for stage, taken in self.timings.items()}
             store.write_json("timings.json", timings)
             store.write_manifest(self.manifest | {"counts": counts, "finished": True})
-
-    def _check_environment(self, earlier: dict[str, str]) -> None:
-        """StudyError where the folder was begun with other versions, another backend or machine."""
-        for key, now in self.environment.items():
-            before = earlier.get(key)
-            if before != now:
-                raise StudyError(
-                    f"{self.store.folder} was begun with {key} {before}, this is {key} {now}: "
-                    "a run continues only as it began. Give another --out."
-                )
 
     def _write_shards(self) -> None:
         with self.stages:

@@ -56,7 +56,9 @@ def make(
         return Dataset(data.inputs, data.outputs, train, teacher=_teacher(data, dtype))
     if isinstance(data, Task):
         train = train_samples(data, dtype)
-        return Dataset(train[0].shape[1], data.n_classes, train, _tensors(data.test(n_test), dtype))
+        test = _tensors(data.test(n_test), dtype)
+        _check_finite(data, dtype, *test)
+        return Dataset(train[0].shape[1], data.n_classes, train, test)
     assert isinstance(data, file.FileData)
     arrays, held_out = file.read(data, loss)
     x, y = arrays
@@ -92,7 +94,17 @@ def train_samples(
         teacher = _teacher(data, dtype)
         labels = teacher.architecture.to_torch(teacher.params)(x).detach()
         y = (y + labels).to(dtype).double()
+    _check_finite(data, dtype, x, y)
     return x, y
+
+
+def _check_finite(data: Sampled, dtype: torch.dtype, *samples: Tensor) -> None:
+    """StudyError where settings of [data] are so large that samples are not finite in the type of training."""
+    if not all(bool(part.isfinite().all()) for part in samples):
+        raise StudyError(
+            f"data: samples of kind {data.kind!r} with these settings are not finite in {str(dtype)[6:]}; "
+            "lower the scale of what they are drawn from."
+        )
 
 
 def _tensors(samples: Arrays, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -109,7 +121,9 @@ def _teacher(data: TeacherStudentData, dtype: torch.dtype) -> kernels.Teacher:
         params = _orthonormal(data)
     else:
         params = architecture.initial(1, data.teacher.seed, scale=data.teacher.scale, dtype=torch.float64)[0]
-    return kernels.Teacher(architecture, params.to(dtype).double())
+    params = params.to(dtype).double()
+    _check_finite(data, dtype, params)
+    return kernels.Teacher(architecture, params)
 
 
 def _orthonormal(data: TeacherStudentData) -> Tensor:

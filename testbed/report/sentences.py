@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from testbed import columns
 from testbed.alignment.registry import ALIGNMENTS
 from testbed.measures.registry import PREDICTIONS
@@ -165,7 +167,24 @@ def count(results: Results) -> str:
     if not counts["diverged"]:
         return f"{trained}; none diverged."
     left_out = f"the {counts['pairs_left_out']:,} pairs with one of them are in no average"
-    return f"{trained}; {counts['diverged']:,} diverged, and {left_out}."
+    return f"{trained}; {counts['diverged']:,} diverged, and {left_out}{_lost(results)}."
+
+
+def _lost(results: Results) -> str:
+    """Of how many cells no pair is left, and which levels stand nowhere on the page for that reason."""
+    cells = results.all_pairs.select(pl.col("cell").n_unique()).collect().item()
+    lost = cells - len(results.levels_measured("cell"))
+    if not lost:
+        return ""
+    named = []
+    for key in [*results.factors, *(["component"] if results.groups_of_components else [])]:
+        measured = set(results.levels_measured(key))
+        levels = results.all_pairs.select(pl.col(key).unique().sort()).collect()[key].to_list()
+        gone = [str(level).removesuffix(".0") for level in levels if level not in measured]
+        if gone and measured:
+            named.append(f"{results.short(key)} {', '.join(gone)}")
+    said = f"; none is left in {lost:,} of {cells:,} cells"
+    return f"{said}, and nothing here is of {' or '.join(named)}" if named else said
 
 
 def _mean(results: Results, kind: str, column: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
 import os
 import signal
@@ -191,6 +192,14 @@ def test_a_run_continues_only_on_its_backend(study, tmp_path):
         run_study(study(), tmp_path / "run", backend="reference")
 
 
+def test_a_finished_run_is_not_given_as_another_backends(study, tmp_path):
+    report = run_study(study(), tmp_path / "run", backend="reference")
+    with pytest.raises(StudyError, match="was begun with backend reference, this is backend native"):
+        run_study(study(), tmp_path / "run", backend="native")
+    for backend in ("reference", "auto"):
+        assert run_study(study(), tmp_path / "run", backend=backend) == report
+
+
 def test_two_processes_do_not_write_one_run(study, tmp_path):
     store = Store(tmp_path / "run")
     with store.begin(study()), pytest.raises(StudyError, match="Another process"):
@@ -270,7 +279,10 @@ def test_diverged_networks_are_counted_and_left_out(study, tmp_path):
     assert pairs.filter(cell=0)["z"].null_count() == 0
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["counts"] == {"networks": 16, "diverged": 8, "pairs": 20, "pairs_left_out": 10}
-    assert "8 diverged, and the 10 pairs with one of them are in no average" in answers(Results.load(folder))[-1]
+    said = answers(Results.load(folder))[-1]
+    assert "8 diverged, and the 10 pairs with one of them are in no average" in said
+    assert said.endswith("; none is left in 1 of 2 cells, and nothing here is of learning rate 1000000.")
+    assert said in html.unescape(write_report(folder).read_text())
     alone = run_study(study(), tmp_path / "alone").parent  # the tame cell, not disturbed by the wild one
     kept = [name for name in pairs.columns if name not in ("training.optimizer.lr",)]
     assert pl.read_parquet(alone / "pairs.parquet").equals(pairs.filter(cell=0).select(kept))

@@ -199,3 +199,23 @@ def test_classes_are_balanced_and_test_samples_are_others(classes, kind):
             )
     else:
         assert data.train[0].norm(dim=1).max() < 1.2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "spirals", "n_train": 6, "noise": 1e300},
+        {"kind": "gaussian_mixture", "inputs": 2, "n_train": 6, "separation": 1e39},
+        {"kind": "spirals", "n_train": 6, "noise": 1e300, "shared": 0.5},
+        {"kind": "teacher_student", "inputs": 2, "n_train": 6, "teacher": {"hidden": [2], "scale": 1e30}},
+        {"kind": "teacher_student", "inputs": 2, "teacher": {"hidden": [2], "scale": 1e39}},
+        {"kind": "teacher_student", "inputs": 2, "n_train": 6, "noise": 1e39, "teacher": {"hidden": [2]}},
+    ],
+)
+def test_samples_too_large_for_the_type_of_training_are_refused_by_table(raw, settings):
+    loss = "mse" if settings["kind"] == "teacher_student" else "cross_entropy"
+    online = {} if "n_train" in settings else {"training.online": True}
+    tables = raw({"training.loss": loss, "training.batch_size": 2, "measure.theory": [], **online})
+    tables["data"] = settings
+    with pytest.raises(StudyError, match=rf"^data: samples of kind '{settings['kind']}' .* not finite in float32"):
+        make_plan(Study.make(tables))
