@@ -56,16 +56,16 @@ def make(
         return Dataset(data.inputs, data.outputs, train, teacher=_teacher(data, dtype))
     if isinstance(data, Task):
         train = train_samples(data, dtype)
-        test = _tensors(data.test(n_test), dtype)
-        _check_finite(data, dtype, *test)
-        return Dataset(train[0].shape[1], data.n_classes, train, test)
+        held_out = _tensors(data.test(n_test), dtype)
+        _check_finite(data, dtype, *held_out)
+        return Dataset(train[0].shape[1], data.n_classes, train, held_out)
     assert isinstance(data, file.FileData)
-    arrays, held_out = file.read(data, loss)
+    arrays, test_arrays = file.read(data, loss)
     x, y = arrays
-    largest = max(int(labels.max()) for _, labels in (arrays, held_out or arrays))
+    largest = max(int(labels.max()) for _, labels in (arrays, test_arrays or arrays))
     n_outputs = y.shape[1] if y.ndim == 2 else 1 + largest
     train = _tensors(arrays, dtype)
-    test = None if held_out is None else _tensors(held_out, dtype)
+    test = None if test_arrays is None else _tensors(test_arrays, dtype)
     if not all(bool(torch.isfinite(part).all()) for samples in (train, test or train) for part in samples):
         raise StudyError(
             f"data.path: {data.path} holds numbers that are too large for {str(dtype)[6:]}: scale them, or set "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -85,17 +86,26 @@ def _sentence(item: Any, key: str, known: set[str]) -> str:
 
 
 def _unknown_key(item: Any, key: str, known: set[str]) -> str:
-    """A key that is not one of its table, with the nearest: of the same last part, of the same table, or of all."""
-    parent, _, last = key.rpartition(".")
+    """A key that is not one of its table, with the nearest."""
+    parent = key.rpartition(".")[0]
     if "." in str(item["loc"][-1]) and key in known:
         return f"{key!r} in quotes is one name, not a key of a table: write it without the quotes, or below [vary]."
     if key in known:
         return f"{key!r} is not a key of {parent} of kind {item['loc'][-2]!r}."
+    return f"Unknown key {key!r}.{nearest_key(key, known)}"
+
+
+def nearest_key(key: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest key: of the same last part, of the same table, or of all; else nothing.
+
+    >>> nearest_key("training.lr", ["training", "training.optimizer.lr"])
+    " Did you mean 'training.optimizer.lr'?"
+    """
+    parent, _, last = key.rpartition(".")
     names = sorted(known)
     same_last_part = [name for name in names if name.rpartition(".")[2] == last]
     same_table = [name for name in names if name.rpartition(".")[0] == parent]
-    nearest = suggestion(key, same_last_part) or suggestion(key, same_table) or suggestion(key, names)
-    return f"Unknown key {key!r}.{nearest}"
+    return suggestion(key, same_last_part) or suggestion(key, same_table) or suggestion(key, names)
 
 
 def _not_one_of(key: str, value: Any, choices: list[str]) -> str:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from testbed.data.families import DataSpec
 from testbed.data.file import FileData
-from testbed.errors import StudyError, refuse, suggestion, together
+from testbed.errors import StudyError, refuse, together
 from testbed.section import Section, Seed
 from testbed.sections.architecture import ArchitectureSpec
 from testbed.sections.ensemble import EnsembleSpec
@@ -34,7 +34,7 @@ from testbed.study.claim import Claim
 from testbed.study.conditions import refusals
 from testbed.study.dotted import check_tables, parse_setting, set_dotted
 from testbed.study.measure_section import MeasureSpec
-from testbed.study.sentences import sentences
+from testbed.study.sentences import nearest_key, sentences
 from testbed.study.sizes import enlarge, shrink
 from testbed.toml import read
 
@@ -190,9 +190,9 @@ class Study(Section):
         named |= {f"component {name!r}": list(settings) for name, settings in self.components.items()}
         for place, keys in named.items():
             for key in keys:
-                table = key.split(".")[0]
-                if key not in KEYS or table in NOT_FACTORS or key.startswith(NOT_FACTORS_BELOW):
-                    yield f"{place}: unknown key {key!r}, or one that cannot vary.{suggestion(key, sorted(KEYS))}"
+                if key not in FACTORS:
+                    unknown = f"is no key of a study.{nearest_key(key, FACTORS)}"
+                    yield f"{place}: {key!r} {'cannot vary.' if key in KEYS else unknown}"
         for key, values in self.vary.items():
             if not values:
                 yield f"vary.{key!r} must hold at least one value."
@@ -258,3 +258,6 @@ def _keys(model: type[BaseModel], prefix: str = "") -> set[str]:
 
 
 KEYS = _keys(Study)
+FACTORS = {
+    key for key in KEYS if key.split(".")[0] not in NOT_FACTORS and not key.startswith(NOT_FACTORS_BELOW)
+}  # what may vary

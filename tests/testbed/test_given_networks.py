@@ -122,7 +122,7 @@ def test_a_file_that_was_replaced_is_not_taken(checkpoints, tmp_path):
         ({"ensemble.from": []}, r"ensemble\.from"),
         ({"architecture.hidden": [4]}, r"ensemble\.from: .*net-0\.safetensors: the weights have shapes"),
         ({"architecture.scale": 2.0}, r"architecture\.scale is for networks that are drawn"),
-        ({"vary": {"ensemble.from": ["net-0.safetensors", "net-1.safetensors"]}}, r"one that cannot vary"),
+        ({"vary": {"ensemble.from": ["net-0.safetensors", "net-1.safetensors"]}}, r"'ensemble\.from' cannot vary"),
     ],
 )
 def test_what_cannot_be_a_start_is_refused_in_a_sentence(checkpoints, tmp_path, settings, sentence):

@@ -87,7 +87,7 @@ def test_components_are_cells_of_their_own(raw):
     [
         (
             {"component": {"a": {"x": {"training.stps": 3}}}},
-            r"component 'x': unknown key 'training\.stps'.*Did you mean 'training\.steps'",
+            r"component 'x': 'training\.stps' is no key of a study\. Did you mean 'training\.steps'",
         ),
         ({"component": {"a": {"x": {"training.steps": -3}}}}, r'In the cell component = "x": training\.steps'),
         (
