@@ -22,7 +22,7 @@ MATRIX = "params"  # the one array of a file of several networks, such as a run'
 def found(patterns: Sequence[str], folder: Path) -> list[str]:
     """The files that these paths and patterns name, absolute; those of a pattern in the order of their numbers.
 
-    StudyError, with the pattern, where it names no file.
+    StudyError, with the pattern, where it names no file, and where a file is named twice: one network is not two.
 
     >>> found(["*.safetensors"], Path("/nowhere"))
     Traceback (most recent call last):
@@ -34,6 +34,9 @@ def found(patterns: Sequence[str], folder: Path) -> list[str]:
         if not of_pattern:
             raise StudyError(f"{FIELD}: there is no file {folder / pattern}.")
         files += sorted((str(Path(name).resolve()) for name in of_pattern), key=_with_numbers)
+    twice = next((file for file in files if files.count(file) > 1), None)
+    if twice is not None:
+        raise StudyError(f"{FIELD}: {twice} is named twice.")
     return files
 
 
@@ -57,8 +60,9 @@ def read(files: Sequence[str], hashes: Mapping[str, str], architecture: kernels.
     for file in files:
         if hashes.get(file) not in (None, sha256_of(file)):
             raise StudyError(f"{FIELD}: {file} has changed since the study was loaded: its SHA-256 is another.")
+    loaded = [(file, _loaded(file)) for file in files]
     try:
-        networks = [own_networks.read(file, _loaded(file), architecture, None).params for file in files]
+        networks = [own_networks.read(file, held, architecture, None).params for file, held in loaded]
     except ValueError as error:
         raise StudyError(f"{FIELD}: {error}") from None
     dtype = torch.float64 if any(params.dtype is torch.float64 for params in networks) else torch.float32

@@ -182,8 +182,9 @@ def _curves(results: Results, pairs: pl.DataFrame, along: list[str]) -> dict[str
 
 
 def _floats(numbers: np.ndarray) -> dict[str, str]:
-    """Numbers as float32 in base64; null is NaN."""
-    return {"type": "float32", "bytes": _base64(numbers.astype("<f4"))}
+    """Numbers as float32 in base64; null is NaN, and so is what float32 does not hold."""
+    held = np.where(np.abs(numbers) <= np.finfo(np.float32).max, numbers, np.nan)
+    return {"type": "float32", "bytes": _base64(held.astype("<f4"))}
 
 
 def _base64(array: np.ndarray) -> str:

@@ -117,7 +117,15 @@ def test_a_file_that_was_replaced_is_not_taken(checkpoints, tmp_path):
     [
         ({"ensemble.from": "none-*.pt"}, r"ensemble\.from: there is no file .*none-\*\.pt"),
         ({"ensemble.from": ["net-0.safetensors", "\0"]}, r"ensemble\.from: there is no file"),
-        ({"ensemble.from": "study.toml"}, r"ensemble\.from: .*study\.toml holds no weights that can be read"),
+        ({"ensemble.from": "study.toml"}, r"^ensemble\.from: /.*study\.toml holds no weights that can be read"),
+        (
+            {"ensemble.from": "study.toml", "ensemble.families": 1},
+            r"^ensemble\.from: /.*study\.toml holds no weights that can be read",
+        ),
+        (
+            {"ensemble.from": ["net-2.safetensors", "net-*.safetensors"]},
+            r"ensemble\.from: .*net-2\.safetensors is named twice",
+        ),
         ({"ensemble.from": 3}, r"ensemble\.from must be a list, not 3"),
         ({"ensemble.from": []}, r"ensemble\.from"),
         ({"architecture.hidden": [4]}, r"ensemble\.from: .*net-0\.safetensors: the weights have shapes"),

@@ -18,14 +18,15 @@ PARTS = (("test", "population", "C0"), ("train", "exact_training", "C2"))  # mea
 
 def figure(results: Results) -> Figure | None:
     """Three pairs of each kind, of small, median and largest barrier: measured points, exact lines."""
-    kinds = results.kinds
+    barrier = columns.barrier(f"{results.part}_loss")
+    tables = {kind: results.pairs_with(barrier, kind=kind).drop_nulls(barrier) for kind in results.kinds}
+    kinds = [kind for kind, pairs in tables.items() if len(pairs)]  # a loss beyond float64 has no barrier
     if not kinds:
         return None
-    barrier = columns.barrier(f"{results.part}_loss")
     figure = Figure(figsize=(6.6, 0.5 + 2.1 * len(kinds)))
     axes = figure.subplots(len(kinds), len(QUANTILES), sharex=True, squeeze=False)
     for row, kind in zip(axes, kinds, strict=True):
-        pairs = results.pairs_with(barrier, kind=kind).select("pair", barrier, *results.groups(kind)).sort(barrier)
+        pairs = tables[kind].select("pair", barrier, *results.groups(kind)).sort(barrier)
         for ax, quantile in zip(row, QUANTILES, strict=True):
             pair = pairs.row(round(quantile * (len(pairs) - 1)), named=True)
             _curve(ax, results.curve_of(pair["pair"]))

@@ -15,12 +15,15 @@ import tomli_w
 from PIL import Image
 
 import testbed
-from testbed import run_study, write_report
+from testbed import Study, run_study, write_report
 from testbed.cli import main
 from testbed.report.blocks import blocks
+from testbed.report.explore import payload
 from testbed.report.figures import planes
 from testbed.report.figures.draw import draw
 from testbed.report.ticks import labels
+from testbed.results import Results
+from tests.testbed.conftest import CLASSES, tables_of
 
 NAMESPACE = "http://www.w3.org/2000/svg"
 MOST_BYTES = 3_000_000
@@ -258,3 +261,16 @@ def test_another_kernels_package_is_noticed(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "testbed needs the package 'kernels' of this project" in done.stderr
+
+
+def test_losses_beyond_float64_and_float32_are_left_out_of_figures(tmp_path, recwarn):
+    """Such networks have finite parameters, and did not diverge: their pairs have no barrier."""
+    vary = {"architecture.scale": [1.0, 1e30, 1e200]}
+    settings = {"vary": vary, "training.steps": 0, "training.dtype": "float64", "architecture.activation": "relu"}
+    made = Study.make(tables_of(settings, CLASSES))
+    results = Results.load(run_study(made, tmp_path / "run").parent)
+    barriers = results.pairs.group_by("architecture.scale").agg(pl.col(results.main_barrier).count())
+    assert dict(barriers.iter_rows())[1e200] == 0 < dict(barriers.iter_rows())[1.0]
+    assert (tmp_path / "run" / "figures" / "curves.png").exists()
+    assert payload(results) is not None
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
