@@ -119,10 +119,6 @@ def test_a_file_that_was_replaced_is_not_taken(checkpoints, tmp_path):
         ({"ensemble.from": ["net-0.safetensors", "\0"]}, r"ensemble\.from: there is no file"),
         ({"ensemble.from": "study.toml"}, r"^ensemble\.from: /.*study\.toml holds no weights that can be read"),
         (
-            {"ensemble.from": "study.toml", "ensemble.families": 1},
-            r"^ensemble\.from: /.*study\.toml holds no weights that can be read",
-        ),
-        (
             {"ensemble.from": ["net-2.safetensors", "net-*.safetensors"]},
             r"ensemble\.from: .*net-2\.safetensors is named twice",
         ),
@@ -136,6 +132,13 @@ def test_a_file_that_was_replaced_is_not_taken(checkpoints, tmp_path):
 def test_what_cannot_be_a_start_is_refused_in_a_sentence(checkpoints, tmp_path, settings, sentence):
     with pytest.raises(StudyError, match=sentence):
         make_plan(Study.load(written(tmp_path, settings)))
+
+
+def test_the_field_is_named_once(tmp_path):
+    """Where families are given, files are read with the plan, and not counted before it."""
+    study = Study.load(written(tmp_path, {"ensemble.from": "study.toml"}), ["ensemble.families=2"])
+    with pytest.raises(StudyError, match=r"^ensemble\.from: /.*study\.toml holds no weights"):
+        make_plan(study)
 
 
 def test_more_families_than_networks_are_refused(checkpoints, tmp_path):
