@@ -61,14 +61,29 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model itself, of what torch.compile, data parallelism or averaging of weights (AveragedModel) made of it.
+
+    >>> unwrapped(nn.DataParallel(nn.Linear(2, 1)))
+    Linear(in_features=2, out_features=1, bias=True)
+    """
+    from torch.optim.swa_utils import AveragedModel
+
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, not {described(model)}.")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel | AveragedModel):
+        return unwrapped(model.module)
+    compiled = getattr(model, "_orig_mod", None)  # of torch.compile; it has no public name
+    return model if compiled is None else unwrapped(compiled)
+
+
 def architecture_of(model: nn.Module) -> Architecture:
     """The architecture of a model, read off its layers; ValueError if it is none of this family.
 
     >>> architecture_of(nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))).widths
     (2, 3, 1)
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, not {described(model)}.")
+    model = unwrapped(model)
     layers = [place.layer for place in placed_layers(model)]
     linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if not linears:
@@ -103,8 +118,7 @@ def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
     >>> from_torch(architecture, to_torch(architecture, torch.tensor([3.0, 4.0])))
     tensor([3., 4.])
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, not {described(model)}.")
+    model = unwrapped(model)
     placed = placed_layers(model)
     _compare(placed, placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters))))
     linears = [place.layer for place in placed if isinstance(place.layer, nn.Linear)]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
+from torch.optim.swa_utils import AveragedModel
 
 from kernels import Architecture, reference
 
@@ -168,6 +169,18 @@ OTHERS = {
     ),
     "two dtypes": (ARCHITECTURE, [linear(), nn.ReLU(), nn.Linear(5, 3)], r"torch\.float32 on cpu, torch\.float64"),
 }
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [torch.compile, nn.DataParallel, AveragedModel, lambda model: torch.compile(AveragedModel(model))],
+    ids=["compile", "data parallel", "averaged", "both"],
+)
+def test_a_wrapped_model_is_the_one_inside(wrap):
+    model = fresh()
+    wrapped = wrap(model)
+    assert Architecture.of_torch(wrapped) == ARCHITECTURE
+    assert torch.equal(ARCHITECTURE.from_torch(wrapped), ARCHITECTURE.from_torch(model))
 
 
 @pytest.mark.parametrize("other", OTHERS)
