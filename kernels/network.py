@@ -202,7 +202,8 @@ class Architecture:
         model: a torch.nn.Sequential, nested or not, of the layers that `to_torch` makes, or a module whose forward()
             calls such layers (or torch.relu and the like) one after the other; Identity, Flatten and Dropout in
             evaluation may stand between them. A layer's weight and bias are those it computes with: after pruning,
-            weight or spectral normalisation and other parametrisations, as in evaluation.
+            weight or spectral normalisation and other parametrisations, as in evaluation. What torch.compile,
+            DataParallel, DistributedDataParallel or AveragedModel made of such a model is read as the model.
 
         On the model's device and in its dtype; float16 and bfloat16 become float32, which holds them exactly. The
         model is held against the result on random inputs. ValueError names the first layer that is another.
