@@ -71,6 +71,9 @@ def _run(arguments: list[str] | None) -> int:
     except OSError as error:
         full = "the disk is full; free some space and run the same command again, it continues."
         return _refuse(full if error.errno == errno.ENOSPC else str(error))
+    except MemoryError as error:
+        said = str(error).rstrip(".") or "the system gave none"
+        return _refuse(f"memory ran out: {said}. With more of it the same command continues.")
     return 0
 
 

@@ -241,6 +241,22 @@ def test_a_full_disk_is_one_sentence(raw, tmp_path, capsys, monkeypatch):
     assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
 
 
+def test_memory_that_ran_out_is_one_sentence(raw, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError("the gpu backend ran out of memory; take fewer networks at a time.")
+
+    (tmp_path / "mine.toml").write_text(tomli_w.dumps(raw()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kernels.train", full)
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "mine.toml"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        "testbed: memory ran out: the gpu backend ran out of memory; take fewer networks at a time. "
+        "With more of it the same command continues.\n"
+    )
+
+
 def test_the_command_from_a_shell(raw, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(tomli_w.dumps(raw({"training.momentum": 0.9})))
