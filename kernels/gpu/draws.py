@@ -21,7 +21,7 @@ from kernels.gpu.common.streams import normals, seed_key, words
 SEED = tl.constexpr(streams.SEED)
 INITIAL = tl.constexpr(streams.INITIAL)
 SIZE = 256  # seeds, or blocks of four parameters, of a program
-WARPS = 4
+OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
 MOST_ITEMS = 2**31 - SIZE  # the kernels count in 32 bits
 
 
@@ -75,7 +75,7 @@ def network_seeds(seed: int, n: int, device: torch.device, first: int = 0) -> Te
     seeds = torch.empty(n, dtype=torch.int64, device=device)
     base = torch.tensor([seed], dtype=torch.int64, device=device)
     with on(device):
-        draw_seeds[(triton.cdiv(n, SIZE),)](seed=base, seeds=seeds, first=first, n=n, SIZE=SIZE, num_warps=WARPS)
+        draw_seeds[(triton.cdiv(n, SIZE),)](seed=base, seeds=seeds, first=first, n=n, SIZE=SIZE, **OPTIONS)
     return seeds
 
 
@@ -99,6 +99,6 @@ def initial_parameters(seeds: Tensor, deviations: Tensor, uniform: bool, dtype: 
                 n_parameters=n_parameters,
                 UNIFORM=uniform,
                 SIZE=SIZE,
-                num_warps=WARPS,
+                **OPTIONS,
             )
     return params

@@ -160,6 +160,17 @@ def test_other_tritons(version):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not OTHER_TRITONS, reason="LMC_TRITONS names no folder with other Tritons (make tritons)")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_launches_to_their_end_by_other_tritons(version):
+    """test_driver.py in a process of its own; and none warns, as 3.9 does of a kernel that does not say `fp_fusion`."""
+    environment = os.environ | {"PYTHONPATH": f"{Path(OTHER_TRITONS) / version}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernels/gpu/test_driver.py"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "fp_fusion" not in done.stdout.lower(), done.stdout[-3000:]
+
+
 @pytest.mark.parametrize(("version", "fits"), [("3.4.0", False), ("3.5.0", True), ("3.9.2", True), ("3.10.0", False)])
 def test_a_triton_that_was_not_tested_is_refused_with_a_sentence(monkeypatch, version, fits):
     import triton
