@@ -113,6 +113,13 @@ FACTORS = {
     ],
     "Training": [
         Factor("Learning rate", "training.optimizer.lr", "0.005,0.05,0.5", "η.", "Learning rate and batch size"),
+        Factor(
+            "Optimizer",
+            "training.optimizer.kind",
+            "sgd,adam",
+            "With the same learning rate and weight decay; each has its own defaults of all else.",
+            "One component at a time",
+        ),
         Factor("Momentum", "training.optimizer.momentum", "0.0,0.9", "μ, of SGD.", "One component at a time"),
         Factor(
             "Weight decay",
@@ -179,6 +186,14 @@ FACTORS = {
         ),
     ],
     "Data": [
+        Factor(
+            "Family",
+            "data.kind",
+            "spirals,moons,circles",
+            "Families that ask for the same fields; others are components of a study, as in `disentangle`.",
+            "One component at a time",
+            data="spirals",
+        ),
         Factor("Number of samples", "data.n_train", "64,512,4096", "Training samples.", "One component at a time"),
         Factor("Number of inputs", "data.inputs", "2,8,32", "Numbers in a sample.", "One component at a time"),
         Factor(
@@ -227,6 +242,8 @@ def rows() -> dict[str, tuple[str, str]]:
     for table in [*fields.described("data.task"), *fields.described()]:  # where they differ, of classes
         for name, of_type, default in table.rows:
             found.setdefault(f"{table.key}.{name}" if table.key else name, (of_type, default))
+        if table.kind:
+            found.setdefault(f"{table.key}.kind", (f"`testbed fields {table.key}` has them", "needed"))
     return found
 
 

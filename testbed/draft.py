@@ -68,6 +68,8 @@ def draft(data: str, vary: Sequence[str], settings: Sequence[str] = (), question
         raise StudyError(f"--data must be one of {', '.join(KINDS)}, not {data!r}.{suggestion(data, KINDS)}")
     factors = dict(_factor(text) for text in vary)
     tables = _start(data)
+    if "training.optimizer.kind" in factors:
+        del tables["training"]["optimizer"]["momentum"]  # which SGD alone has
     for setting in settings:
         key, value = parse_setting(setting)
         if key.endswith(".kind"):  # what stood beside it was of another kind

@@ -206,12 +206,32 @@ class Study(Section):
         """The study of the cell of these levels; what a component sets is not varied besides."""
         raw = copy.deepcopy(base)
         changed = self.components.get(factors.get("component", BASELINE), {})
-        for key, value in changed.items():  # a whole table first, then what is set within it
+        varied = {key: value for key, value in factors.items() if key != "component" and key not in changed}
+        for key, value in [*changed.items(), *varied.items()]:  # a whole table first, then what is set within it
+            if key.endswith(".kind"):
+                self._drop_defaults(raw, key, value)
             set_dotted(raw, key, copy.deepcopy(value), KEYS)
-        for key, value in factors.items():
-            if key != "component" and key not in changed:
-                set_dotted(raw, key, value, KEYS)
         return Study.make(raw)
+
+    def _drop_defaults(self, raw: dict[str, Any], key: str, kind: Any) -> None:
+        """Take from the table whose kind `key` names what the study's own kind of it holds by default, and what is no
+        key of the other kind.
+        """
+        section: Any = self
+        table: Any = raw
+        choices: tuple[Any, ...] = ()
+        for name in key.split(".")[:-1]:
+            choices = typing.get_args(type(section).model_fields[name].annotation)
+            section, table = getattr(section, name), table.get(name)
+            if not isinstance(section, Section) or not isinstance(table, dict):
+                return
+        other = next((choice for choice in choices if kind in _kinds(choice)), type(section))
+        own = section.model_dump(mode="json", by_alias=True)
+        for name, field in type(section).model_fields.items():
+            place = field.alias or name
+            is_default = getattr(section, name) == field.default and table.get(place) == own[place]
+            if name not in other.model_fields and is_default:
+                del table[place]
 
 
 @dataclass(frozen=True)
@@ -224,6 +244,12 @@ class Cell:
     index: int
     factors: dict[str, Any]
     study: Study
+
+
+def _kinds(section: Any) -> tuple[Any, ...]:
+    """The kinds that a table of this class may have; none where it has no kind."""
+    field = getattr(section, "model_fields", {}).get("kind")
+    return typing.get_args(field.annotation) if field else ()
 
 
 def _of_cells(refused: dict[str, list[dict[str, Any]]]) -> Iterator[str]:

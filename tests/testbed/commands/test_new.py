@@ -34,6 +34,8 @@ def test_a_study_of_every_family_runs(data, tmp_path):
         ("spirals", ["training.optimizer.weight_decay=0,1e-3"], [], {"training.optimizer.weight_decay": [0, 1e-3]}),
         ("moons", ["architecture.hidden=8,16"], [], {"architecture.hidden": [[8], [16]]}),
         ("moons", ["architecture.hidden=[8],[8,8]"], [], {"architecture.hidden": [[8], [8, 8]]}),
+        ("moons", ["training.optimizer.kind=sgd,adam"], [], {"training.optimizer.kind": ["sgd", "adam"]}),
+        ("spirals", ["data.kind=spirals,moons"], [], {"data.kind": ["spirals", "moons"]}),
         ("xor", ["architecture.activation=relu,tanh"], [], {"architecture.activation": ["relu", "tanh"]}),
         (
             "teacher_student",

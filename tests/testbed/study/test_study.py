@@ -124,6 +124,26 @@ def test_cells_are_the_full_factorial(study):
     assert [cell.index for cell in cells] == list(range(6))
 
 
+def test_kinds_vary_without_what_another_kind_has_by_default(raw):
+    """What SGD and spirals hold by default, momentum and turns, is asked neither of Adam nor of moons."""
+    data = {"kind": "spirals", "n_train": 30}
+    optimizer = {"kind": "sgd", "lr": 0.1, "weight_decay": 0.01}
+    varied = {"data.kind": ["spirals", "moons"], "training.optimizer.kind": ["sgd", "adam"]}
+    settings = {"data": data, "training.optimizer": optimizer, "training.loss": "cross_entropy", "vary": varied}
+    study = Study.make(raw(settings | {"measure.theory": []}))
+    for again in (study, Study.make(study.resolved())):  # and as a run folder has it
+        cells = [cell.study.training.optimizer for cell in again.cells()]
+        assert [(own.kind, own.lr, own.weight_decay) for own in cells] == [("sgd", 0.1, 0.01), ("adam", 0.1, 0.01)] * 2
+        assert [cell.study.data.kind for cell in again.cells()] == ["spirals"] * 2 + ["moons"] * 2
+    optimizer["momentum"] = 0.9
+    data["turns"] = 2.0
+    with pytest.raises(StudyError) as refused:
+        Study.make(raw(settings | {"measure.theory": []}))
+    said = "\n".join(refused.value.args)
+    assert "'data.turns' is not a key of data of kind 'moons'" in said
+    assert "'training.optimizer.momentum' is not a key of training.optimizer of kind 'adam'" in said
+
+
 def test_the_same_in_toml_in_python_and_with_settings(raw, tmp_path):
     expected = Study.make(raw({"training.steps": 30}))
     path = tmp_path / "a.toml"
