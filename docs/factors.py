@@ -187,10 +187,10 @@ FACTORS = {
     ],
     "Data": [
         Factor(
-            "Family",
+            "Kind of data",
             "data.kind",
             "spirals,moons,circles",
-            "Families that ask for the same fields; others are components of a study, as in `disentangle`.",
+            "Kinds that ask for the same fields; others are components of a study, as in `disentangle`.",
             "One component at a time",
             data="spirals",
         ),

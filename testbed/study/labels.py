@@ -14,7 +14,7 @@ LABELS = {
     "training.batch_size": "batch size (samples)",
     "training.steps": "training steps",
     "training.snapshot": "training time (parameter updates)",
-    "data.kind": "family of data",
+    "data.kind": "kind of data",
     "data.n_train": "training samples",
     "data.inputs": "inputs d",
     "data.noise": "noise",
