@@ -190,7 +190,8 @@ FACTORS = {
             "Kind of data",
             "data.kind",
             "spirals,moons,circles",
-            "Kinds that ask for the same fields; others are components of a study, as in `disentangle`.",
+            "What the kinds have in common, such as noise, is in every cell as `[data]` has it, by default that of its "
+            "own kind. Kinds that ask for other fields are components of a study, as in `disentangle`.",
             "One component at a time",
             data="spirals",
         ),

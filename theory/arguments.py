@@ -72,6 +72,16 @@ def number(name: str, value: ArrayLike) -> float:
     return float(array)
 
 
+def is_whole(value: float) -> bool:
+    """Whether a number is whole.
+
+    Example:
+        >>> is_whole(2.0), is_whole(2.5), is_whole(float("nan"))
+        (True, False, False)
+    """
+    return bool(np.isfinite(value)) and value == int(value)
+
+
 def classes(name: str, value: ArrayLike, n_classes: int) -> NDArray[np.int64]:
     """`value` as an array of classes, whole numbers from 0 to n_classes − 1.
 

@@ -65,7 +65,7 @@ template <class T, Activation A> struct Single : Networks<T> {
   Aligned<T> out;       // [output][sample]
   Aligned<T> e;         // [output][sample] derivatives of the loss by the outputs
   Aligned<T> sums;      // [sample][unit] Σ w d, where σ′ is yet to be multiplied with them
-  Aligned<T> zero;      // a row of 0, where a product starts from nothing
+  Aligned<T> zero;      // a row of 0, for the biases of a network without
 
   // Whether a network is trained so: a question of its architecture and settings, and not of its company. It pays from
   // products of 32 inputs and 32 units on, whose weights in 16 lanes would be more than a first-level cache holds, in

@@ -173,6 +173,8 @@ REFUSED = {  # what is called, and what the sentence must name
     "skew Hessian": (lambda: spread([[1.0, 5.0], [0.0, 1.0]], np.eye(2)), "hessian is not symmetric"),
     "skew noise": (lambda: spread(np.eye(2), [[1.0, 5.0], [0.0, 1.0]]), "noise is not symmetric"),
     "half a step": (lambda: spread(np.eye(2), np.eye(2), steps=2.5), "steps 2.5"),
+    "NaN steps": (lambda: spread(np.eye(2), np.eye(2), steps=np.nan), "steps nan"),
+    "endless steps": (lambda: spread(np.eye(2), np.eye(2), steps=np.inf), "steps inf"),
     "infinite rate": (lambda: spread(np.eye(2), np.eye(2), learning_rate=np.inf), "learning_rate"),
     "type of no axis": (lambda: least_segments([[0, 5]], [[0, 1]], 2), "types_a"),
     "type ½": (lambda: least_segments([[0, 1]], [[0.5, 1]], 2), "types_b"),

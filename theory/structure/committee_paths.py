@@ -24,7 +24,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.arguments import Array, finite
+from theory.arguments import Array, finite, is_whole
 from theory.structure.sphere_teacher import neuron_types
 
 MOST_PLACEMENTS = 5000
@@ -61,7 +61,7 @@ def centre_probability(n_units: int, n_teacher: int, n_minima: int = 2) -> Fract
         Fraction(1, 4)
     """
     m, axes = _sizes(n_units, n_teacher)
-    if n_minima < 1 or n_minima != int(n_minima):
+    if n_minima < 1 or not is_whole(n_minima):
         raise ValueError(f"n_minima must be whole and at least 1, not {n_minima}")
     good = sum((-1) ** k * math.comb(axes, k) * (axes**n_minima - k) ** m for k in range(axes + 1))
     return Fraction(good, assignments(m, axes) ** n_minima)
@@ -169,6 +169,6 @@ def _serves(types: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _sizes(n_units: int, n_teacher: int) -> tuple[int, int]:
-    if not 1 <= n_teacher <= n_units or n_units != int(n_units) or n_teacher != int(n_teacher):
+    if not 1 <= n_teacher <= n_units or not (is_whole(n_units) and is_whole(n_teacher)):
         raise ValueError(f"n_units {n_units} must be at least n_teacher {n_teacher}, that at least 1, and both whole")
     return int(n_units), int(n_teacher)

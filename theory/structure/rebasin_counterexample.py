@@ -19,7 +19,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.arguments import Array
+from theory.arguments import Array, is_whole
 
 Network = list[tuple[Array, None]]
 
@@ -46,7 +46,7 @@ def counterexample_data(n: int) -> tuple[Array, NDArray[np.int64]]:
         >>> x.tolist(), y.tolist()
         ([[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]], [0, 1, 0, 0])
     """
-    if n < 1 or n != int(n):
+    if n < 1 or not is_whole(n):
         raise ValueError(f"n must be whole and at least 1, not {n}")
     ticks = (np.arange(2 * n) - n + 0.5) / n
     x = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)

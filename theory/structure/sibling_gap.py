@@ -27,7 +27,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.arguments import Array, check_symmetric, finite, number, together
+from theory.arguments import Array, check_symmetric, finite, is_whole, number, together
 from theory.curves.polynomials import PolynomialCurve
 
 
@@ -94,7 +94,7 @@ def quadratic_spread(
     for name, matrix in (("hessian", h), ("noise", c)):
         check_symmetric(name, matrix)
     rate, beta = number("learning_rate", learning_rate), number("momentum", momentum)
-    if not rate > 0 or not 0 <= beta < 1 or steps < 0 or steps != int(steps):
+    if not rate > 0 or not 0 <= beta < 1 or steps < 0 or not is_whole(steps):
         raise ValueError(
             f"learning_rate {rate} must be above 0, momentum {beta} in [0, 1) and steps {steps} whole, at least 0"
         )

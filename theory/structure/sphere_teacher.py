@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from theory.arguments import Array, finite
+from theory.arguments import Array, finite, is_whole
 from theory.curves.smooth_curve import SmoothCurve
 from theory.population.loss import population_path
 
@@ -110,7 +110,7 @@ def sphere_path(a: ArrayLike, b: ArrayLike, n_teacher: int) -> SmoothCurve:
 def _weights(name: str, weights: ArrayLike, n_teacher: int) -> Array:
     """`weights` as [n_networks, width, n_inputs]; ValueError if they have another shape, or too few inputs."""
     w = finite(name, weights)
-    if w.ndim != 3 or not w.shape[1] or not 1 <= n_teacher <= w.shape[2] or n_teacher != int(n_teacher):
+    if w.ndim != 3 or not w.shape[1] or not 1 <= n_teacher <= w.shape[2] or not is_whole(n_teacher):
         raise ValueError(
             f"{name} has shape {w.shape} and n_teacher is {n_teacher}; "
             "give [n_networks, width, n_inputs] and a whole number of 1 to n_inputs"

@@ -7,9 +7,11 @@ memory is another machine's and no stream is late, only a GPU can show.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import itertools
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +54,7 @@ class Gpu:
 def library() -> tuple[ctypes.CDLL, Path]:
     """The library, compiled, and its folder; once loaded, it is what a library that asks for libcuda.so.1 gets."""
     folder = Path(mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "libcuda.so.1"
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(path), str(SOURCE)], check=True, timeout=60
@@ -108,9 +111,12 @@ def gpu(capability: tuple[int, int] = (8, 0), shared: int = 163 * 1024) -> Itera
 
 def _forget() -> None:
     """What Triton remembers of the environment."""
-    for remembered in (nvidia.libcuda_dirs, nvidia.library_dirs, getattr(build, "_find_compiler", None)):
-        if hasattr(remembered, "cache_clear"):
-            remembered.cache_clear()
+    places = {nvidia: ("libcuda_dirs", "library_dirs"), build: ("_find_compiler",)}  # not all in every Triton
+    for module, names in places.items():
+        for name in names:
+            remembered = getattr(module, name, None)
+            if hasattr(remembered, "cache_clear"):
+                remembered.cache_clear()
 
 
 def _run(kernel: CompiledKernel, programs: int, parameters: Any, given: tuple[Any, ...]) -> None:
