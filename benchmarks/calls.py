@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.peers import KEEP_MEMORY, LR, WORKLOADS, Workload, arrays_of, peak
+from benchmarks.peers import KEEP_MEMORY, LR, WORKLOADS, Workload, peak
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.native import compiled
 
@@ -52,19 +52,22 @@ class Row:
 def call_of(work: Workload, threads: int) -> Call:
     """() → what the call returns."""
     architecture = Architecture(work.widths)
-    x, y, a, b = arrays_of(work)
-    grid = torch.linspace(0, 1, max(work.alphas, 2))
     options: dict[str, Any] = {"backend": "native", "threads": threads}
 
     def trained() -> tuple[Tensor, ...]:
-        run = train(architecture, a, (x, y), Training(work.steps, SGD(LR)), **options)
+        run = train(architecture, params, work.samples(), Training(work.steps, SGD(LR)), **options)
         return run.params, run.losses
 
     def evaluated() -> tuple[Tensor, ...]:
-        paths = path_losses(architecture, a, b, grid, (x, y), dtype=torch.float32, **options)
+        paths = path_losses(architecture, *ends, grid, work.samples(), dtype=torch.float32, **options)
         return paths.loss, paths.standard_error, paths.skewness
 
-    return evaluated if work.alphas else trained
+    if work.alphas:
+        ends = work.ends()
+        grid = torch.linspace(0, 1, work.alphas)
+        return evaluated
+    params = work.networks()
+    return trained
 
 
 class Timed:
@@ -87,6 +90,7 @@ def measure(work: Workload, threads: int, libraries: dict[str, ctypes.CDLL], rou
     call = call_of(work, threads)
     loaded = compiled.loaded()
     name = "lmc_path_losses" if work.alphas else "lmc_train"
+    items = work.items(len(work.ends()[0]) if work.alphas else work.n_networks)
     timed = Timed(name, list(libraries.values()))
     setattr(loaded, name, timed)
     peaks: list[float] = []
@@ -109,7 +113,7 @@ def measure(work: Workload, threads: int, libraries: dict[str, ctypes.CDLL], rou
     for k, library in enumerate(libraries):
         of_function = statistics.median(functions[k][1:]) / threads
         besides = statistics.median(c - f for c, f in zip(calls[k][1:], functions[k][1:], strict=True))
-        multiply_adds = work.items * work.fma_per_item
+        multiply_adds = items * work.fma_per_item
         ratios = [first / own for first, own in zip(functions[0][1:], functions[k][1:], strict=True)]
         rows.append(
             Row(
@@ -145,7 +149,7 @@ def main(
         row
         for work in WORKLOADS
         for threads in (1, 2)
-        for row in measure(work, threads, libraries, rounds=9 if quick else 41)
+        for row in measure(work, threads, libraries, rounds=3 if quick else 15)
     ]
     if json_rows:
         print("\n".join(json.dumps(asdict(row)) for row in rows))

@@ -2,12 +2,12 @@
 
     python benchmarks/peers.py [--quick] [--json] [--busy]
 
-Training: full-batch gradient descent on ½ mean squared error, float32. Paths: 25 alphas, float32. Peers:
-torch.compile(vmap(grad)), torch.bmm with hand-written gradients (also under torch.compile), JAX jit(vmap(scan)) and a
-plain torch loop over networks. Every contender is checked against the reference backend before it is timed; rounds
-are interleaved, and a row gives the median with its 20th and 80th percentiles, the ratio to the native kernel's
-median, and the share of the machine's measured FMA peak. Install the peers with `pip install .[peers]`; a peer that
-is missing is left out by name.
+Training: 1,000 steps of full-batch gradient descent on ½ mean squared error, float32. Paths: all pairs of 512 networks,
+25 alphas, float32. Peers: torch.compile(vmap(grad)), torch.bmm with hand-written gradients (also under torch.compile),
+JAX jit(vmap(scan)) and a plain torch loop over networks. Every contender is checked against the reference backend
+before it is timed; rounds are interleaved, and a row gives the median with its 20th and 80th percentiles, the ratio to
+the native kernel's median, and the share of the machine's measured FMA peak. Install the peers with `pip install
+.[peers]`; a peer that is missing is left out by name. Takes some ten minutes, `--quick` five.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -33,25 +33,27 @@ import kernels
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.cores import cores
 from kernels.native import fma_peak
-from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, loss_of_one
+from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, loss_of_one, repeated
 
 # pairs at a time for the peers' paths: their intermediates (105 MB in torch) grow with it, and their speed falls
 CHUNK = 1024
 # freed memory is kept: page faults of fresh intermediates would cost the peers a factor of four
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
-FEWER_NETWORKS = {"torch loop": 8}  # its time is proportional to them
-SECONDS = 0.2  # of calls in a row, so that a contender's threads and memory are awake
+CHECKED_STEPS = 20
+CHECKED_PAIRS = 1024
+SECONDS = 0.2  # of calls in a row, at least
+LOOPED = 8  # networks of the torch loop, whose time is proportional to them
 
 
 @dataclass(frozen=True)
 class Workload:
-    """n_networks (or pairs) of `widths` on n_samples; `steps` a call; `alphas` is 0 for training."""
+    """n_networks of `widths` on n_samples: `steps` of a call, or the paths of all their pairs at so many alphas."""
 
     name: str
     widths: tuple[int, ...]
     n_samples: int
     n_networks: int
-    steps: int
+    steps: int = 1000
     alphas: int = 0
 
     @property
@@ -61,44 +63,47 @@ class Workload:
         deltas = sum(i * o for i, o in zip(self.widths[1:-1], self.widths[2:], strict=True))
         return self.n_samples * (forward if self.alphas else 2 * forward + deltas)
 
-    @property
-    def items(self) -> int:
-        """Network-steps, or evaluations, of one call."""
-        return self.n_networks * (self.alphas or self.steps)
+    def items(self, rows: int) -> int:
+        """Network-steps of so many networks, or evaluations of so many pairs."""
+        return rows * (self.alphas or self.steps)
+
+    def samples(self) -> tuple[Tensor, Tensor]:
+        """Inputs and labels."""
+        x = torch.rand(self.n_samples, self.widths[0], generator=torch.Generator().manual_seed(0)) * 2 - 1
+        return x, (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, self.widths[-1])
+
+    def networks(self) -> Tensor:
+        """Parameters that training starts from."""
+        return Architecture(self.widths).initial(self.n_networks, 0)
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Parameters at both ends of every path."""
+        params = self.networks()
+        first, second = torch.triu_indices(self.n_networks, self.n_networks, 1)
+        return params[first], params[second]
 
 
 WORKLOADS = (
-    Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024, 200),
-    Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 256, 20),
-    Workload("train 16-16-2, 64 samples", (16, 16, 2), 64, 1024, 50),
-    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 16384, 1, 25),
+    Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024),
+    Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 256),
+    Workload("train 16-16-2, 64 samples", (16, 16, 2), 64, 1024),
+    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 512, alphas=25),
 )
 
-# (params, unused) → new params; or (params_a, params_b) → losses [n_pairs, n_alphas]
-Contender = Callable[[Tensor, Tensor], Tensor]
+Train = Callable[[Tensor, int], Tensor]  # (params, steps) → params
+Paths = Callable[[Tensor, Tensor], Tensor]  # (params_a, params_b) → losses [n_pairs, n_alphas]
 
 
-def repeat(step: Callable[[Tensor], Tensor], steps: int) -> Contender:
-    """`steps` calls of `step`."""
-
-    def run(p: Tensor, _: Tensor) -> Tensor:
-        for _step in range(steps):
-            p = step(p)
-        return p
-
-    return run
-
-
-def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
+def looped(work: Workload, x: Tensor, y: Tensor) -> Train:
     """A plain torch loop: one nn.Sequential and one torch.optim.SGD per network."""
 
-    def run(p: Tensor, _: Tensor) -> Tensor:
+    def run(params: Tensor, steps: int) -> Tensor:
         architecture = Architecture(work.widths)
         trained = []
-        for row in p:
+        for row in params:
             model = architecture.to_torch(row)
             optimizer = torch.optim.SGD(model.parameters(), lr=LR)
-            for _step in range(work.steps):
+            for _step in range(steps):
                 optimizer.zero_grad()
                 (0.5 * (model(x) - y).square().sum(1).mean()).backward()
                 optimizer.step()
@@ -108,16 +113,8 @@ def loop_train(work: Workload, x: Tensor, y: Tensor) -> Contender:
     return run
 
 
-def chunked(contender: Contender) -> Contender:
-    """CHUNK pairs at a time."""
-    return lambda a, b: torch.cat([contender(p, q) for p, q in zip(a.split(CHUNK), b.split(CHUNK), strict=True)])
-
-
-def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
-    """JAX: jit(vmap(scan of grad)) for training, jit(vmap(vmap)) for paths, on the arrays' own device."""
-    if not work.alphas:
-        run = jax_trainer(work.widths, work.steps, x, y)
-        return lambda a, _: run(a)
+def jax_paths(work: Workload, x: Tensor, y: Tensor) -> Paths:
+    """JAX's jit(vmap(vmap)), on the arrays' own device."""
     import jax
     import jax.numpy as jnp
 
@@ -132,49 +129,73 @@ def jax_contender(work: Workload, x: Tensor, y: Tensor) -> Contender:
     return lambda a, b: torch.from_dlpack(compiled(jnp.from_dlpack(a), jnp.from_dlpack(b)).block_until_ready())
 
 
-def path_contenders(work: Workload, x: Tensor, y: Tensor, threads: int | None) -> dict[str, Contender]:
-    """What evaluates paths: (params_a, params_b) → losses `[n_pairs, n_alphas]`."""
-    architecture = Architecture(work.widths)
+def chunked(paths: Paths) -> Paths:
+    """CHUNK pairs at a time."""
+    return lambda a, b: torch.cat([paths(p, q) for p, q in zip(a.split(CHUNK), b.split(CHUNK), strict=True)])
+
+
+def native_paths(work: Workload, threads: int | None) -> Paths:
+    """What is measured."""
+    grid = torch.linspace(0, 1, work.alphas)
+    options: dict[str, Any] = {"dtype": torch.float32, "backend": "native", "threads": threads}
+    return lambda a, b: path_losses(Architecture(work.widths), a, b, grid, work.samples(), **options).loss
+
+
+def path_contenders(work: Workload, threads: int | None) -> dict[str, Paths]:
+    """What evaluates paths; threads: of the native kernel."""
+    x, y = work.samples()
     loss = partial(loss_of_one, work.widths, x=x, y=y)
     grid = torch.linspace(0, 1, work.alphas)
-
-    def native(a: Tensor, b: Tensor) -> Tensor:
-        options = {"dtype": torch.float32, "backend": "native", "threads": threads}
-        return path_losses(architecture, a, b, grid, (x, y), **options).loss
 
     def along(a: Tensor, b: Tensor) -> Tensor:
         return torch.vmap(lambda t: loss((1 - t) * a + t * b))(grid)
 
-    return {"native": native, "torch.compile(vmap)": chunked(torch.compile(torch.vmap(along)))}
-
-
-def training_contenders(work: Workload, x: Tensor, y: Tensor, threads: int | None) -> dict[str, Contender]:
-    """What trains: (params, unused) → params."""
-    architecture = Architecture(work.widths)
-
-    def native(a: Tensor, _: Tensor) -> Tensor:
-        training = Training(work.steps, SGD(LR))
-        return train(architecture, a, (x, y), training, backend="native", threads=threads).params
-
-    step = partial(bmm_step, work.widths, x, y)
-    return {
-        "native": native,
-        "torch.compile(vmap(grad))": repeat(compiled_step(work.widths, x, y), work.steps),
-        "torch.compile(bmm)": repeat(torch.compile(step), work.steps),
-        "torch.bmm": repeat(step, work.steps),
-        "torch loop": loop_train(work, x, y),
+    found = {
+        "native": native_paths(work, threads),
+        "torch.compile(vmap)": chunked(torch.compile(torch.vmap(along), dynamic=False)),
     }
+    if has_jax():
+        found["JAX jit(vmap)"] = chunked(jax_paths(work, x, y))
+    return found
 
 
-def contenders(work: Workload, x: Tensor, y: Tensor, threads: int | None) -> dict[str, Contender]:
-    """Everything that can run this workload here; threads: of the native kernel."""
-    found = (path_contenders if work.alphas else training_contenders)(work, x, y, threads)
+def native_training(work: Workload, threads: int | None) -> Train:
+    """What is measured."""
+
+    def run(params: Tensor, steps: int) -> Tensor:
+        settings = Training(steps, SGD(LR))
+        options: dict[str, Any] = {"backend": "native", "threads": threads}
+        return train(Architecture(work.widths), params, work.samples(), settings, **options).params
+
+    return run
+
+
+def training_contenders(work: Workload, threads: int | None) -> dict[str, Train]:
+    """What trains; threads: of the native kernel."""
+    x, y = work.samples()
+    step = partial(bmm_step, work.widths, x, y)
+    found = {
+        "native": native_training(work, threads),
+        "torch.compile(vmap(grad))": repeated(compiled_step(work.widths, x, y)),
+        "torch.compile(bmm)": repeated(torch.compile(step)),
+        "torch.bmm": repeated(step),
+        "torch loop": looped(work, x, y),
+    }
+    if has_jax():
+        compiled = cache(lambda steps: jax_trainer(work.widths, steps, x, y))
+        found["JAX jit(vmap(scan))"] = lambda params, steps: compiled(steps)(params)
+    return found
+
+
+@cache
+def has_jax() -> bool:
+    """Whether JAX is installed; says so once if it is not."""
     try:
-        jax = jax_contender(work, x, y)
-        found["JAX jit(vmap)" if work.alphas else "JAX jit(vmap(scan))"] = chunked(jax) if work.alphas else jax
+        import jax  # noqa: F401
     except ImportError:
         print("JAX is not installed and is left out (pip install .[peers]).", file=sys.stderr)
-    return found
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -193,32 +214,56 @@ class Row:
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender that is right, and how many networks it is given."""
+    """A contender that is right, ready to be timed."""
 
-    run: Contender
-    n_networks: int
+    call: Callable[[], Tensor]
+    items: int  # network-steps or evaluations of a call
     relative_error: float
 
+    def per_second(self, clock: Callable[[], float]) -> float:
+        """Items a second, over calls that last SECONDS together."""
+        calls = 0
+        start = clock()
+        while (elapsed := clock() - start) < SECONDS:
+            self.call()
+            calls += 1
+        return calls * self.items / elapsed
 
-def checked_entries(
-    work: Workload, x: Tensor, y: Tensor, a: Tensor, b: Tensor, threads: int | None
-) -> dict[str, Entry]:
-    """The contenders by name, each compiled and compared with the reference; SystemExit if one is wrong."""
-    architecture = Architecture(work.widths)
-    if work.alphas:
-        want = path_losses(architecture, a, b, torch.linspace(0, 1, work.alphas), (x, y), backend="reference").loss
-    else:
-        want = train(architecture, a.double(), (x, y), Training(work.steps, SGD(LR)), backend="reference").params
+
+def relative_error(work: Workload, name: str, got: Tensor, want: Tensor) -> float:
+    """Of a contender's result; SystemExit if it is wrong."""
+    error = ((got.double() - want).norm() / want.norm()).item()
+    if not error < 1e-4:
+        raise SystemExit(
+            f"{name} is wrong on {work.name}: relative error {error:.2e} against the reference; not timed."
+        )
+    return error
+
+
+def checked_paths(work: Workload, threads: int | None) -> dict[str, Entry]:
+    """The contenders by name, each compiled and compared with the reference."""
+    a, b = work.ends()
+    some = (a[:CHECKED_PAIRS], b[:CHECKED_PAIRS])
+    grid = torch.linspace(0, 1, work.alphas)
+    want = path_losses(Architecture(work.widths), *some, grid, work.samples(), backend="reference").loss
     entries = {}
-    for name, contender in contenders(work, x, y, threads).items():
-        n = FEWER_NETWORKS.get(name, work.n_networks)
-        got = contender(a[:n], b[:n]).double()  # also compiles
-        error = ((got - want[:n]).norm() / want[:n].norm()).item()
-        if not error < 1e-4:
-            raise SystemExit(
-                f"{name} is wrong on {work.name}: relative error {error:.2e} against the reference; not timed."
-            )
-        entries[name] = Entry(contender, n, error)
+    for name, contender in path_contenders(work, threads).items():
+        error = relative_error(work, name, contender(*some), want)
+        entries[name] = Entry(partial(contender, a, b), work.items(len(a)), error)
+    return entries
+
+
+def checked_training(work: Workload, threads: int | None) -> dict[str, Entry]:
+    """The same for training."""
+    params = work.networks()
+    settings = Training(CHECKED_STEPS, SGD(LR))
+    architecture = Architecture(work.widths)
+    want = train(architecture, params.double(), work.samples(), settings, backend="reference").params
+    entries = {}
+    for name, contender in training_contenders(work, threads).items():
+        start = params[:LOOPED] if name == "torch loop" else params
+        error = relative_error(work, name, contender(start, CHECKED_STEPS), want[: len(start)])
+        entries[name] = Entry(partial(contender, start, work.steps), work.items(len(start)), error)
     return entries
 
 
@@ -230,38 +275,18 @@ def peak(threads: int) -> float:
     return rate * threads * seconds / (time.process_time() - busy)
 
 
-def items_per_second(
-    work: Workload, entry: Entry, a: Tensor, b: Tensor, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """Network-steps or evaluations a second, over calls that last SECONDS together."""
-    calls = 0
-    start = clock()
-    while (elapsed := clock() - start) < SECONDS:
-        entry.run(a[: entry.n_networks], b[: entry.n_networks])
-        calls += 1
-    return calls * work.items * entry.n_networks / work.n_networks / elapsed
-
-
-def arrays_of(work: Workload) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Samples x and y of a workload, and the networks that it begins with: parameters a, and b at paths' other end."""
-    torch.manual_seed(0)
-    architecture = Architecture(work.widths)
-    x = torch.rand(work.n_samples, work.widths[0]) * 2 - 1
-    y = (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, work.widths[-1])
-    return x, y, architecture.initial(work.n_networks, 0), architecture.initial(work.n_networks, 1)
-
-
 def measure(work: Workload, rounds: int, busy: bool) -> list[Row]:
     """A row per contender; rounds are interleaved, and the machine's peak is measured anew in each."""
-    x, y, a, b = arrays_of(work)
-    entries = checked_entries(work, x, y, a, b, threads=1 if busy else None)
+    entries = (checked_paths if work.alphas else checked_training)(work, 1 if busy else None)
     clock = time.process_time if busy else time.perf_counter
     rates: dict[str, list[float]] = {name: [] for name in entries}
     peaks = []
-    for _ in range(rounds):
+    for turn in range(rounds + 1):  # the first wakes threads and memory
         peaks.append(peak(1) if busy else fma_peak(torch.float32, seconds=0.1))
         for name, entry in entries.items():
-            rates[name].append(items_per_second(work, entry, a, b, clock))
+            rate = entry.per_second(clock)
+            if turn:
+                rates[name].append(rate)
     best = float(np.median(peaks))
     native = float(np.median(rates["native"]))
     rows = []
@@ -314,7 +339,7 @@ def main(
     if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
     torch.set_num_threads(1 if busy else cores())  # the peers', whatever OMP_NUM_THREADS says
-    rows = [row for work in WORKLOADS for row in measure(work, 3 if quick else 9, busy)]
+    rows = [row for work in WORKLOADS for row in measure(work, 2 if quick else 5, busy)]
     machine = {
         "cpu": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
