@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -98,7 +99,7 @@ def architecture_of(model: nn.Module) -> Architecture:
         normalise=any(isinstance(layer, nn.LayerNorm) for layer in layers),
         residual=any(isinstance(layer, Residual) for layer in layers),
     )
-    _compare(placed_layers(model), placed_layers(to_torch(found, torch.zeros(found.n_parameters))))
+    _compare(placed_layers(model), _layers_of(found))
     return found
 
 
@@ -120,12 +121,11 @@ def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
     """
     model = unwrapped(model)
     placed = placed_layers(model)
-    _compare(placed, placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters))))
+    _compare(placed, _layers_of(architecture))
     linears = [place.layer for place in placed if isinstance(place.layer, nn.Linear)]
     dtype, device = _only_dtype_and_device(model)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(N_CHECKED, architecture.n_inputs, generator=generator) * torch.logspace(-1, 1, N_CHECKED)[:, None]
-    x = x.to(device, dtype)
+    drawn = np.random.default_rng(0).standard_normal((N_CHECKED, architecture.n_inputs))
+    x = torch.from_numpy(drawn * np.logspace(-1, 1, N_CHECKED)[:, None]).to(device, dtype)
     with _evaluating(model), torch.no_grad():
         # the pass comes first: it makes the effective weights of layers that are pruned or normalised
         outputs = _outputs(model, x)
@@ -138,6 +138,11 @@ def from_torch(architecture: Architecture, model: nn.Module) -> Tensor:
             "a hook or a forward() of its own changes them."
         )
     return params if dtype in (torch.float32, torch.float64) else params.float()
+
+
+def _layers_of(architecture: Architecture) -> list[Place]:
+    """The layers that a model of this architecture has."""
+    return placed_layers(to_torch(architecture, torch.zeros(architecture.n_parameters, device="cpu")))
 
 
 def _compare(found: list[Place], wanted: list[Place]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import kernels
 from kernels.shown import Short
+from testbed.default_device import on_cpu
 from testbed.pair_set import PairSet
 from testbed.sections.setting import Setting
 
@@ -102,6 +103,9 @@ class Measure:
     mark: Mark | None = None
     path: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "compute", on_cpu(self.compute))
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -124,6 +128,9 @@ class Alignment:
     bounded: bool = False
     of_many: bool = False
     frame: Callable[[kernels.Architecture, Tensor], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "align", on_cpu(self.align))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,3 +177,6 @@ class Prediction:
     lacks: Callable[[Setting], str | None]
     apart: bool = True
     twin: Twin | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "predict", on_cpu(self.predict))

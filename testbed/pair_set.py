@@ -13,6 +13,7 @@ import kernels
 from kernels import streams
 from kernels.checks import is_tensor
 from kernels.shown import Short
+from testbed.default_device import on_cpu
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,6 +209,7 @@ class PairSet(Short):
     units_b: Aligned | None = None
 
     @classmethod
+    @on_cpu
     def of(
         cls,
         architecture: kernels.Architecture,

@@ -16,6 +16,7 @@ from rich.console import Console
 
 import kernels
 from testbed import memory
+from testbed.default_device import on_cpu
 from testbed.ensemble import backend as backends
 from testbed.ensemble import bounds, cluster_shards, planes, soups
 from testbed.ensemble.cluster import connected
@@ -80,6 +81,7 @@ def run_study(
     return run_to_page(study, out, backend=backend, progress=progress, cluster=cluster).path
 
 
+@on_cpu
 def run_to_page(study: Study, out: str | Path, *, backend: str, progress: bool, cluster: str | None) -> Page:
     """`run_study`; returns the page with what was worked out for it."""
     store = Store(out)

@@ -12,6 +12,7 @@ import kernels
 import theory
 from kernels.checks import described
 from testbed.alignment.symmetries import check_signs, checked_networks, groups, reordered
+from testbed.default_device import on_cpu
 from testbed.pair_set import Aligned, PairSet
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def n_choices(architecture: kernels.Architecture, *, signs: bool = False) -> int
     return math.prod(math.factorial(width) * (2**width if signs else 1) for width in widths)
 
 
+@on_cpu
 def exhaustive(pairs: PairSet, *, signs: bool = False) -> Aligned:
     """Of all permutations the one with the least barrier of the training loss: the barrier modulo permutation.
 

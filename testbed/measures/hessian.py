@@ -34,8 +34,8 @@ def hessian_vector(
 
     from kernels import reference
 
-    x, y = samples
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        x, y, vectors = (part.clone() if part.is_inference() else part for part in (*samples, vectors))
         theta = params.detach().clone().requires_grad_()
         outputs = reference.forward(architecture, theta, x)[0]
         total = reference.sample_losses(loss, outputs, y)[0].mean(1).sum()

@@ -43,3 +43,11 @@ def test_sharpness_where_lanczos_ends_early():
     y = torch.zeros(1, 2, 1, dtype=DOUBLE)
     top, trace, _ = sharpness(architecture, torch.ones(1, 2, dtype=DOUBLE), (x, y), "mse")
     assert top.item() == pytest.approx(4.5) and trace.item() == pytest.approx(9.0)
+
+
+def test_derivatives_are_taken_where_the_caller_takes_none():
+    with torch.inference_mode():
+        architecture, a, _, x, y = setting("mse")
+        found = sharpness(architecture, a, (x, y), "mse")
+    for one, other in zip(found, sharpness(architecture, a.clone(), (x.clone(), y.clone()), "mse"), strict=True):
+        assert torch.equal(one, other)
