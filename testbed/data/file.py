@@ -97,8 +97,9 @@ def sizes(data: FileData) -> tuple[int, int, int, int]:
     with _opened(data) as (_, archive):
         shapes = {name.removesuffix(".npy"): _header(archive, name)[0] for name in archive.namelist()}
     x, y, x_test = shapes["x"], shapes["y"], shapes.get("x_test", (0,))
+    n_inputs = x[1] if len(x) > 1 else 1
     n_outputs = y[1] if len(y) > 1 else 10
-    return (x[1] if len(x) > 1 else 1), max(n_outputs, 1), x[0] if x else 0, x_test[0] if x_test else 0
+    return max(n_inputs, 1), max(n_outputs, 1), x[0] if x else 0, x_test[0] if x_test else 0
 
 
 def _load(data: FileData) -> dict[str, np.ndarray]:

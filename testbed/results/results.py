@@ -72,7 +72,8 @@ class Results:
 
     def _repr_html_(self) -> str:
         """The same, and the mean barriers, for a notebook."""
-        return f"<pre>{html.escape(repr(self))}</pre>{self.barriers()._repr_html_()}"
+        table = self.barriers()._repr_html_() if self._any_pair() else ""
+        return f"<pre>{html.escape(repr(self))}</pre>{table}"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -116,7 +117,7 @@ class Results:
         quantity: one of `testbed.columns.QUANTITIES`, or the name of a prediction; None: the measured loss on test
         samples, or on training samples where there are none. ValueError names what is not there.
         """
-        quantity = f"{self.part}_loss" if quantity is None else quantity
+        quantity = self._asked(quantity)
         if not self.has(columns.barrier(quantity, definition)):
             known = [name for name in self._quantities if self.has(columns.barrier(name, definition))]
             raise ValueError(
@@ -152,7 +153,7 @@ class Results:
             raise ValueError(
                 f"factor must be one of {', '.join(self.factors) or 'none (nothing varies)'}, not {factor!r}."
             )
-        quantity = f"{self.part}_loss" if quantity is None else quantity
+        quantity = self._asked(quantity)
         quantities = [name for name in columns.QUANTITIES if self.has(columns.barrier(name))]
         if quantity not in quantities:
             raise ValueError(f"quantity must be one of {', '.join(quantities)}, not {quantity!r}.")
@@ -265,6 +266,16 @@ class Results:
     def _has(self) -> dict[str, bool]:
         """What `has` found, a column at a time: all of a million pairs take hundreds of megabytes."""
         return {}
+
+    def _any_pair(self) -> bool:
+        """Whether there is a pair of networks that did not diverge."""
+        return self.counts["pairs"] > self.counts["pairs_left_out"]
+
+    def _asked(self, quantity: str | None) -> str:
+        """The quantity that a caller names, or else the loss; ValueError where no pair has any."""
+        if not self._any_pair():
+            raise ValueError("no pair was measured: of each of them a network diverged.")
+        return f"{self.part}_loss" if quantity is None else quantity
 
     @property
     def _quantities(self) -> list[str]:

@@ -291,5 +291,10 @@ def test_diverged_networks_are_counted_and_left_out(study, tmp_path):
 def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys):
     folder = run_study(study({"training.optimizer.lr": 1e6}), tmp_path / "run").parent
     assert "8 diverged" in write_report(folder).read_text()
+    results = Results.load(folder)
+    assert "Does it run?" in results._repr_html_()
+    for of_pairs in (results.barriers, results.plot):
+        with pytest.raises(ValueError, match="no pair was measured: of each of them a network diverged"):
+            of_pairs()
     main(["report", str(folder)])
     assert "8 diverged" in capsys.readouterr().out

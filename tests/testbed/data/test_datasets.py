@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from testbed import Study, StudyError, memory
+from testbed import Study, StudyError, memory, run_study
 from testbed.data import datasets
 from testbed.ensemble.plan import plan as make_plan
 
@@ -71,6 +71,13 @@ def test_a_file_that_cannot_be_used_is_refused_by_field(raw, tmp_path, arrays, l
     np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(StudyError, match=sentence):
         make_plan(file_study(raw, tmp_path / "data.npz", loss))
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_file_without_columns_is_refused_where_its_memory_is_worked_out(raw, tmp_path, name):
+    np.savez(tmp_path / "data.npz", **({"x": X, "y": Y} | {name: np.zeros((6, 0))}))
+    with pytest.raises(StudyError, match=rf"data\.{name} must be"):
+        run_study(file_study(raw, tmp_path / "data.npz"), tmp_path / "run")
 
 
 def test_a_file_that_is_no_npz_or_absent(raw, tmp_path):
