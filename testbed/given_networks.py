@@ -85,9 +85,11 @@ def _loaded(file: str) -> Tensor | dict[str, Any]:
     from safetensors.torch import load_file
     from torch import Tensor
 
+    from testbed.own_networks import Sorted
+
     try:
         if file.endswith(".safetensors"):
-            held = load_file(file)
+            held = Sorted(load_file(file))
         else:
             held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception:  # of bytes that are no state dict, torch's reader of pickles raises whatever comes

@@ -56,6 +56,10 @@ def read(field: str, given: Any, architecture: Architecture | None, activation: 
     return OwnNetworks(found[0].architecture, torch.cat([networks.params.cpu().to(dtype) for networks in found]))
 
 
+class Sorted(dict[str, Any]):
+    """Weights by their names as a file gives them that does not keep their order."""
+
+
 def none_diverged(field: str, networks: OwnNetworks) -> None:
     """ValueError if a network holds a NaN or an infinity: it says which.
 
@@ -105,7 +109,7 @@ def _one(field: str, item: Any, architecture: Architecture | None, activation: s
 
 def _of_dict(item: Mapping[str, Any], architecture: Architecture | None, activation: str | None) -> OwnNetworks:
     """A state dict, or nested dicts whose layers hold a weight (or a kernel) and perhaps a bias."""
-    layers = _in_order(_layers(item))
+    layers = _in_order(_layers(item), kept=not isinstance(item, Sorted))
     if architecture is None:
         if activation is None:
             raise ValueError("a dict of weights does not say its activation: give activation='relu', or another.")
@@ -158,23 +162,26 @@ def _flat(item: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield name, value
 
 
-def _in_order(layers: dict[str, Weights]) -> list[Weights]:
-    """The layers by their numbers if names differ in these alone (Dense_2 before Dense_10), else as they stand.
+def _in_order(layers: dict[str, Weights], kept: bool) -> list[Weights]:
+    """The layers by their numbers if names differ in these alone (linear, linear_2, linear_10), else as they stand, if
+    their order was kept.
 
     Where they do not fit each other so, the one order in which they do; ValueError if there is none, or more than one.
     """
-    numbered = len({re.sub(r"\d+", "", name) for name in layers}) == 1
+    numbered = len({re.sub(r"_?\d+", "", name) for name in layers}) == 1
     order = sorted(layers, key=_numbers_of) if numbered else list(layers)
-    if _fits(layers, order):
+    if (numbered or kept) and _fits(layers, order):
         return [layers[name] for name in order]
     few = len(layers) <= MOST_PERMUTED
     fitting = [names for names in itertools.permutations(layers) if _fits(layers, names)] if few else []
     if len(fitting) == 1:
         return [layers[name] for name in fitting[0]]
     said = ", ".join(f"{name} {list(weight.shape)}" for name, (weight, _) in layers.items())
+    stand = "do not follow each other as they stand, an output of one being an input of the next"
     raise ValueError(
-        f"the layers do not follow each other as they stand, an output of one being an input of the next, and "
-        f"{len(fitting) or 'no'} other orders fit: {said}. Give a model, or a dict in the order of its layers."
+        f"the layers {stand if kept else 'are sorted by their names, which are no numbers'}, and "
+        f"{len(fitting) or 'no'} {'other ' if kept else ''}orders fit: {said}. Give names with numbers, a model, or a "
+        "dict in the order of its layers."
     )
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import testbed
 from kernels import Architecture
-from testbed import Study
+from testbed import Study, given_networks
 from testbed.ensemble import training
 from testbed.ensemble.plan import plan as make_plan
 from testbed.errors import StudyError
@@ -63,6 +63,22 @@ def test_given_networks_are_measured_as_they_are(checkpoints, tmp_path, no_figur
     own = {(a, b): value for a, b, value in expected.filter(quantity="loss").select("a", "b", "linear").rows()}
     assert by_pair.keys() == own.keys()
     assert [by_pair[key] for key in own] == pytest.approx(list(own.values()), rel=1e-5, abs=1e-7)
+
+
+def test_layers_whose_order_a_file_does_not_keep_are_not_guessed(tmp_path):
+    """A .safetensors holds names sorted: inner, outer, readout, which fit each other, and are not as the model was."""
+    network = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 3))
+    for stem, names in (("named", ["outer", "inner", "readout"]), ("numbered", ["linear", "linear_2", "linear_10"])):
+        keys = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
+        held = dict(zip(keys, network.state_dict().values(), strict=True))
+        save_file(held, tmp_path / f"{stem}.safetensors")
+        torch.save(held, tmp_path / f"{stem}.pt")
+    architecture = Architecture((2, 2, 2, 3), "tanh")
+    with pytest.raises(StudyError, match=r"named\.safetensors: the layers are sorted by their names, .* 2 orders fit"):
+        given_networks.read([str(tmp_path / "named.safetensors")], {}, architecture)
+    for file in ("named.pt", "numbered.pt", "numbered.safetensors"):
+        read = given_networks.read([str(tmp_path / file)], {}, architecture)
+        assert torch.equal(read[0], architecture.from_torch(network))
 
 
 def test_siblings_start_from_the_network_of_their_family(checkpoints, tmp_path):
