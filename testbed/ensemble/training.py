@@ -16,6 +16,7 @@ import kernels
 from testbed.ensemble import structure
 from testbed.ensemble.launch import Launch
 
+FRESH = 16  # a teacher's samples that show whether a loss is finite
 Progress = Callable[[int, int], None]
 
 
@@ -32,13 +33,18 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
 
     params `[n, n_parameters]` in the dtype of training, when the network is measured; losses `[n, n_records]`, of
     batches, in that dtype, NaN from then on; diverged_at and stopped_at int64 `[n]` (−1: never until then); train_loss
-    float64 `[n]`: of the network on the whole training set (NaN if it diverged, or if training is online).
+    float64 `[n]`: of the network on the whole training set (NaN if it diverged, or if training is online). Where it is
+    not finite, though no batch has shown that before the end, the network diverged at the end.
     """
     updates = launch.updates(networks)
     trained = networks.unique(["family", "sibling"], keep="first", maintain_order=True)
     run = _trained(launch, trained, np.unique(updates), backend, progress)
     measured = _at(launch, run, _place(networks, trained), torch.from_numpy(updates))
-    return measured | {"train_loss": _train_losses(launch, networks, measured, backend)}
+    losses = _losses_at_the_end(launch, networks, measured, backend)
+    overflown = (measured["diverged_at"] < 0) & ~losses.isfinite()
+    diverged_at = torch.where(overflown, torch.from_numpy(updates), measured["diverged_at"])
+    known = ~overflown if launch.train_sets is not None else torch.zeros_like(overflown)
+    return measured | {"diverged_at": diverged_at, "train_loss": losses.where(known, torch.nan)}
 
 
 def _place(networks: pl.DataFrame, trained: pl.DataFrame) -> Tensor:
@@ -113,21 +119,25 @@ def _options(launch: Launch, networks: pl.DataFrame, backend: str) -> dict[str, 
     }
 
 
-def _train_losses(launch: Launch, networks: pl.DataFrame, measured: dict[str, Tensor], backend: str) -> Tensor:
-    """Loss of each network on its whole training set, float64 `[n]`; NaN where it diverged, or there is no such set."""
+def _losses_at_the_end(launch: Launch, networks: pl.DataFrame, measured: dict[str, Tensor], backend: str) -> Tensor:
+    """Loss of each network on its whole training set, or on a few of a teacher's samples, float64 `[n]`; NaN where it
+    diverged.
+    """
     losses = torch.full((len(networks),), torch.nan, dtype=torch.float64)
     good = measured["diverged_at"] < 0
-    if launch.train_sets is not None and bool(good.any()):
+    if bool(good.any()):
         params = measured["params"][good]
+        numbered = "dataset" if launch.train_sets is None else "train_set"
         losses[good] = kernels.path_losses(
             launch.architecture,
             params,
             params,
             [0.0],
-            launch.train_sets,
+            _data(launch),
             launch.study.training.loss,
-            dataset=networks["train_set"].to_numpy(writable=True)[good.numpy()],
-            backend=backend,
+            dataset=networks[numbered].to_numpy(writable=True)[good.numpy()],
+            n_samples=None if launch.train_sets is not None else FRESH,
+            backend="reference" if launch.train_sets is None else backend,  # few, and no GPU kernel of their own
         ).loss[:, 0]
     return losses
 

@@ -288,6 +288,29 @@ def test_diverged_networks_are_counted_and_left_out(study, tmp_path):
     assert pl.read_parquet(alone / "pairs.parquet").equals(pairs.filter(cell=0).select(kept))
 
 
+ONLINE = {
+    "training.online": True,
+    "data": {"kind": "teacher_student", "inputs": 3, "teacher": {"hidden": [2]}},
+    "measure.theory": ["population"],
+}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [{"architecture.scale": 1e200}, {"training.optimizer.lr": 1e200}, {"architecture.scale": 1e200} | ONLINE],
+)
+def test_a_loss_that_overflows_only_at_the_end_is_a_divergence(study, tmp_path, start):
+    """No batch has shown it: with no step, or after the last. The parameters are finite."""
+    steps = int("training.optimizer.lr" in start)
+    settings = {"training.dtype": "float64", "training.steps": steps, "ensemble.spawn_step": 0}
+    as_they_are = {} if steps else {"ensemble.siblings": 1, "ensemble.pairs": ["independent"]}
+    results = Results.load(run_study(study(start | settings | as_they_are), tmp_path / "run").parent)
+    assert results.counts["diverged"] == results.counts["networks"] > 0
+    assert results.networks["diverged_at"].unique().to_list() == [steps]
+    params = safetensors.numpy.load_file(tmp_path / "run" / "parameters" / "launch-0.safetensors")["params"]
+    assert np.isfinite(params).all()
+
+
 def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys):
     folder = run_study(study({"training.optimizer.lr": 1e6}), tmp_path / "run").parent
     assert "8 diverged" in write_report(folder).read_text()
