@@ -13,6 +13,7 @@ from testbed.report.figures.marks import plain
 from testbed.results.results import Results
 
 QUANTILES = (0.1, 0.5, 1.0)
+LONGEST = 28  # letters of a title's line, as wide as its panel
 PARTS = (("test", "population", "C0"), ("train", "exact_training", "C2"))  # measured, predicted, colour
 
 
@@ -31,7 +32,7 @@ def figure(results: Results) -> Figure | None:
             pair = pairs.row(round(quantile * (len(pairs) - 1)), named=True)
             _curve(ax, results.curve_of(pair["pair"]))
             levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.groups(kind))
-            ax.set_title(f"{kind}, barrier {pair[barrier]:.2g}\n{plain(textwrap.fill(levels, 34))}", fontsize=7.5)
+            ax.set_title(f"{kind}, barrier {pair[barrier]:.2g}\n{plain(textwrap.fill(levels, LONGEST))}", fontsize=7.5)
         row[0].set_ylabel(f"loss ({results.unit})", fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("α")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import matplotlib as mpl
 import numpy as np
@@ -19,6 +20,7 @@ CAPTION = (
 )
 FLOOR = 1e-4  # losses below are drawn as this one
 MOST_COLUMNS = 3
+LONGEST = 36  # letters of a title's line, as wide as its panel
 N_LEVELS = 16  # of the contours
 
 
@@ -84,4 +86,4 @@ def _pair(results: Results, number: int) -> str:
     """A pair by its levels, or by its number where nothing varies."""
     pair = results.all_pairs.filter(pair=number).collect().row(0, named=True)
     levels = ", ".join(f"{results.short(key)} {pair[key]}" for key in results.factors)
-    return plain(levels) or f"pair {number}"
+    return plain(textwrap.fill(levels, LONGEST)) or f"pair {number}"

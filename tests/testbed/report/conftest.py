@@ -25,6 +25,7 @@ SPLITS = {
     "training.steps": 200,
     "architecture.scale": 3.0,  # far from one another: siblings have barriers
     "vary": {"architecture.hidden": [[3], [6]], "ensemble.spawn_step": [0, 20]},
+    "measure.planes": 3,
 }
 COMPONENTS = {
     "ensemble.families": 6,

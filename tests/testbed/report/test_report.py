@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import polars as pl
 import pytest
@@ -19,8 +20,8 @@ from testbed import Study, run_study, write_report
 from testbed.cli import main
 from testbed.report.blocks import blocks
 from testbed.report.explore import payload
-from testbed.report.figures import planes
-from testbed.report.figures.draw import draw
+from testbed.report.figures import curves, planes, training
+from testbed.report.figures.draw import STYLE, draw
 from testbed.report.ticks import labels
 from testbed.results import Results
 from tests.testbed.conftest import CLASSES, tables_of
@@ -92,6 +93,7 @@ def test_report_of_a_factor_study(runs):
         "barrier_architecture_hidden",
         "barrier_ensemble_spawn_step",
         "grid",
+        "planes",
         "training",
     }
     pairs = pl.read_parquet(report.parent / "pairs.parquet").filter(kind="siblings")
@@ -182,6 +184,26 @@ def test_no_legend_lies_on_curves_and_no_label_stands_twice(loaded):
         for _, drawn in draw(loaded(name), blocks(loaded(name))):
             assert not any(ax.get_legend() for ax in drawn.figure.axes)
             assert drawn.caption not in drawn.alt and drawn.alt not in drawn.caption
+
+
+@pytest.mark.parametrize("label", ["hidden width" + more for more in ("", "s", " m", " mm", " of the students")])
+@pytest.mark.parametrize("module", [curves, planes])
+def test_titles_are_as_wide_as_their_panels(loaded, monkeypatch, module, label):
+    monkeypatch.setattr(Results, "short", lambda results, key: label)
+    with mpl.rc_context(fname=STYLE):
+        figure = module.figure(loaded("splits"))
+        figure.draw_without_rendering()
+    titled = [ax for ax in figure.axes if ax.get_title(loc="left")]
+    assert len(titled) > 2
+    for ax in titled:
+        assert ax._left_title.get_window_extent().x1 < ax.get_window_extent().x1
+
+
+def test_steps_are_whole_numbers(loaded):
+    with mpl.rc_context(fname=STYLE):
+        (ax,) = training.figure(loaded("splits")).axes
+        ax.set_xlim(-0.95, 19.95)  # of 20 steps
+        assert all(tick == round(tick) for tick in ax.get_xticks())
 
 
 def test_the_colour_bar_of_planes_has_labels_that_differ():
