@@ -63,8 +63,6 @@ class Means:
         """
         low, high = np.full((2, len(weights)), np.nan)
         asked = ~(weights[:, ~self.usable] != 0).any(1)
-        if not asked.any():
-            return low, high
         draws = np.where(self.usable[:, None], self.draws, 0.0)  # those of too few families have no weight
         middle = weights[asked] @ np.where(self.usable, self.mean, 0.0)
         half = _half_widths(weights[asked] @ draws, self.n_units, self.paired or alone, fails)

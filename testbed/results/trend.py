@@ -22,7 +22,8 @@ SMALL = 0.1  # of the largest mean: differences below it are called none
 class Differences:
     """Differences of the means of K groups, mean[j] − mean[i] at `[i, j]`, with intervals that hold together.
 
-    mean `[K]`; low, high `[K, K]`, NaN where a group has too few families, or the difference was not asked for.
+    mean `[K]`; low, high `[K, K]`, NaN where a group has too few families, or the difference was not asked for; what is
+    said of (i, j) is said of (j, i) too, low[j, i] = −high[i, j].
     line: the interval of the difference of last and first along the straight line (least squares) through the means
     against the number of the level; NaN where the groups have no order.
     """
@@ -40,10 +41,8 @@ class Differences:
     @property
     def bound(self) -> float:
         """What no difference exceeds, in either direction; NaN where one has no interval."""
-        asked = np.isfinite(self.low)
-        if not asked.any():
-            return float("nan")
-        return float(max(-self.low[asked].min(), self.high[asked].max()))
+        asked = self.high[np.isfinite(self.high)]
+        return float(asked.max()) if asked.size else float("nan")
 
 
 @dataclass(frozen=True)

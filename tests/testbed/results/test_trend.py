@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from scipy import special
 
-from testbed.results.joint import independent_things
-from testbed.results.trend import Differences, differences, trend
+from testbed.results.joint import independent_things, means_of
+from testbed.results.trend import Differences, Trend, differences, trend
 
 TRIALS = 100
 
@@ -68,6 +69,69 @@ def test_the_line_is_that_of_least_squares():
     groups = [group(mean, rng, 30) for mean in (0.0, 2.0, 1.0, 5.0)]
     found = differences(groups, "barrier", ordered=True)
     assert sum(found.line) / 2 == pytest.approx(3 * np.polyfit(range(4), found.mean, 1)[0])
+
+
+def test_each_difference_is_said_in_both_directions_and_a_line_asks_for_three_levels():
+    rng = np.random.default_rng(3)
+    groups = [group(mean, rng, 30, first=30 * k) for k, mean in enumerate((0.0, 1.0, 3.0))]
+    found = differences(groups, "barrier", ordered=True)
+    assert np.allclose(found.low, -found.high.T, equal_nan=True) and found.low[0, 2] > 2 and found.high[0, 2] < 4
+    assert found.bound == found.high[0, 2]
+    assert np.isfinite(found.line).all()
+    assert np.isnan(differences(groups[:2], "barrier", ordered=True).line).all()
+    assert np.isnan(differences(groups, "barrier").line).all()
+
+
+def test_the_line_takes_half_of_what_may_fail():
+    """So that its levels' differences are said a little less surely."""
+    rng = np.random.default_rng(4)
+    groups = [group(0.0, rng, 30, first=30 * k) for k in range(3)]
+    with_line, without = differences(groups, "barrier", ordered=True), differences(groups, "barrier")
+    assert with_line.high[0, 1] - with_line.low[0, 1] > 1.02 * (without.high[0, 1] - without.low[0, 1])
+
+
+def test_levels_that_show_it_are_named():
+    """First and last where these surely differ; else the two of those that do which differ most."""
+    means = np.array([0.0, 1.0, 5.0, 2.0])
+
+    def sure_of(*pairs):
+        low = np.full((4, 4), -9.0)
+        for i, j in pairs:
+            low[i, j] = 0.1
+        return Differences(means, low, np.full((4, 4), 9.0))
+
+    assert trend(sure_of((0, 1), (0, 2)), ordered=True).levels == (0, 2)
+    assert trend(sure_of((0, 1), (0, 2), (0, 3)), ordered=True).levels == (0, 3)
+    assert trend(sure_of((0, 1), (3, 2)), ordered=False).levels == (2, 3)  # they are named in their order
+    assert trend(sure_of((3, 2)), ordered=True) == Trend("falls", (2, 3), 9.0)
+
+
+def test_a_level_without_an_interval_leaves_it_unknown_whether_all_are_the_same():
+    near = np.full((3, 3), 0.01)
+    alike = Differences(np.ones(3), -near, near)
+    assert trend(alike, ordered=True).what == "same"
+    near[0, 1] = near[1, 0] = np.nan
+    assert trend(Differences(np.ones(3), -near, near), ordered=True).what == "unknown"
+
+
+def test_a_sum_that_speaks_of_one_group_has_the_degrees_of_freedom_of_one():
+    """Student's t with 7 degrees of freedom and not with 14: its interval is a tenth wider."""
+    rng = np.random.default_rng(5)
+    found = means_of([group(0.0, rng, 8), group(0.0, rng, 8, first=8)], "barrier")
+    alone, of_two = (found.intervals(np.eye(2), alone=alone)[1] - found.mean for alone in (True, False))
+    near = special.stdtrit(7, 0.0127) / special.stdtrit(14, 0.0127)  # 1 − √0.95, halved: two that hold together
+    assert alone / of_two == pytest.approx(near, rel=0.02)
+
+
+def test_groups_without_families_enough_say_how_many_stand_behind_the_others():
+    rng = np.random.default_rng(6)
+    groups = [group(0.0, rng, 2), group(0.0, rng, 9, first=2), group(0.0, rng, 7, first=11)]
+    found = means_of(groups, "barrier")
+    assert found.usable.tolist() == [False, True, True] and found.n_units == 7 and not found.paired
+    assert independent_things(groups) == (2, "families")
+    assert means_of(groups[:1], "barrier").n_units == 0
+    low, high = found.intervals(np.eye(3))
+    assert np.isnan([low[0], high[0]]).all() and np.isfinite([low[1:], high[1:]]).all()
 
 
 def test_few_families_are_no_reason_to_be_sure():
