@@ -62,6 +62,31 @@ def test_verdicts_against_a_value_and_between_two_levels():
     assert verdict(expects="smaller", factor="width", levels=[2, 4], pairs="siblings") == "not measured"
 
 
+def test_the_level_that_stands_out_is_named():
+    rng = np.random.default_rng(6)
+    rises = pairs_of({2: 0.0, 4: 0.7, 8: 1.5, 16: 0.9, 32: 0.1}, rng)
+    falls = rises.with_columns(pl.col("barrier") * -1)
+    for expects, pairs in (("rises then falls", rises), ("falls then rises", falls)):
+        claim = Claim(claim="c", source="s", expects=expects, factor="width", column="barrier")
+        verdict = judge(claim, pairs, as_it_is)
+        assert verdict.agrees == "yes"
+        assert [part.split(" at ")[1] for part in verdict.found.split(" (")[0].split(", ")] == ["2", "8", "32"]
+
+
+def test_what_too_few_levels_cannot_tell_is_not_measured():
+    pairs = pairs_of({2: 0.0, 4: 1.0}, np.random.default_rng(2))
+    for expects, levels, found in (
+        ("rises", [2], "one level alone"),
+        ("power", [2], "one level alone"),
+        ("rises then falls", [2, 4], "no level between the ends"),
+    ):
+        claim = Claim(
+            claim="c", source="s", expects=expects, factor="width", levels=levels, column="barrier", value=1.0
+        )
+        verdict = judge(claim, pairs, as_it_is)
+        assert (verdict.agrees, verdict.found) == ("not measured", found)
+
+
 def test_a_power_law_is_judged_by_its_exponent():
     rng = np.random.default_rng(3)
     pairs = pairs_of({w: w**-0.5 for w in (4, 8, 16, 32, 64)}, rng, spread=0.005)

@@ -62,6 +62,22 @@ def test_the_verdict_on_known_samples(shift, scale, right):
     assert summary.std == pytest.approx(scale, abs=0.15)
 
 
+def test_the_verdict_fails_each_of_three_tests_one_time_in_a_thousand():
+    """At its bounds: of the mean by the normal distribution, of the spread by χ² with n − 1 degrees of freedom."""
+    n = 9
+    right = z_summary(stats.norm.ppf((np.arange(n) + 0.5) / n))
+    assert right.standard_normal
+    furthest = -stats.norm.ppf(0.0005) / n**0.5
+    low, high = (stats.chi2.ppf([0.0005, 0.9995], n - 1) / (n - 1)) ** 0.5
+    for field, bound in (("mean", furthest), ("mean", -furthest), ("std", high)):
+        assert dataclasses.replace(right, **{field: 0.99 * bound}).standard_normal
+        assert not dataclasses.replace(right, **{field: 1.01 * bound}).standard_normal
+    assert dataclasses.replace(right, std=1.01 * low).standard_normal
+    assert not dataclasses.replace(right, std=0.99 * low).standard_normal
+    assert dataclasses.replace(right, p=1.1e-3).standard_normal
+    assert not dataclasses.replace(right, p=0.9e-3).standard_normal
+
+
 def test_z_scores_of_skewed_samples_are_normal():
     """Means of 200 exponential samples (skewness 2): the plain ratio leans, the corrected one does not."""
     samples = np.random.default_rng(0).exponential(size=(20_000, 200))
@@ -104,6 +120,17 @@ def test_group_means_leave_out_and_count():
     )
     rows = group_means(pairs, ["kind"], "barrier").select("kind", "n", "mean").rows()
     assert rows == [("a", 1, 1.0), ("b", 2, 3.0)]
+
+
+def test_two_data_sets_are_not_drawn():
+    """Two are too few to tell how data sets differ: families alone are drawn, and both sets are in every draw."""
+    values = np.repeat([0.0, 10.0], 20) + 0.01 * np.random.default_rng(3).standard_normal(40)
+    family = np.arange(40)
+    pairs = pl.DataFrame({"family_a": family, "family_b": family, "value": values, "data.seed": family // 20})
+    mean, low, high = mean_interval(pairs, "value")
+    by_families = mean_interval(pairs.drop("data.seed"), "value")
+    assert high - low == pytest.approx(by_families[2] - by_families[1], rel=0.1)
+    assert mean == by_families[0]
 
 
 def test_intervals_over_data_sets_are_wider_where_these_differ():
