@@ -111,6 +111,37 @@ def test_weight_matching_is_the_nearest_of_all_permutations():
         assert torch.allclose((found.params - a).norm(dim=1), nearest, rtol=1e-12)
 
 
+@pytest.mark.parametrize("each_its_own", [False, True], ids=["inputs in common", "each pair its own"])
+@pytest.mark.parametrize(("activation", "signs"), [("relu", False), ("tanh", False), ("tanh", True)])
+def test_activation_matching_has_the_largest_sum_of_correlations(activation, signs, each_its_own):
+    """Hidden layers of 4 and 3 units, against every order, on inputs far from 0: activations by numpy, and its own
+    correlations; of signs the better one.
+    """
+    architecture = Architecture((2, 4, 3, 1), activation)
+    a, b = networks(architecture, 10, 1), networks(architecture, 10, 2)
+    x = 1.5 + (
+        torch.stack([inputs(architecture, 40, seed) for seed in range(10)]) if each_its_own else inputs(architecture)
+    )
+    found = alignment.match_activations(architecture, a, b, x, signs=signs)
+    sigma = np.tanh if activation == "tanh" else lambda z: np.maximum(z, 0)
+
+    def hidden(params, pair):
+        h = (x[pair] if each_its_own else x).numpy()
+        for weight, bias in architecture.layers(params)[:-1]:
+            h = sigma(h @ weight[pair].numpy().T + bias[pair].numpy())
+            yield h
+
+    for pair in range(10):
+        for layer, (one, other) in enumerate(zip(hidden(a, pair), hidden(b, pair), strict=True)):
+            n = one.shape[1]
+            with np.errstate(invalid="ignore"):  # of units that do not vary
+                correlation = np.nan_to_num(np.corrcoef(one.T, other.T)[:n, n:])
+            score = abs(correlation) if signs else correlation
+            best = max(score[range(n), order].sum() for order in itertools.permutations(range(n)))
+            order, sign = found.permutations[layer][pair].numpy(), found.signs[layer][pair].numpy()
+            assert (correlation[range(n), order] * sign).sum() == pytest.approx(best, abs=1e-9)
+
+
 @given(seed=st.integers(0, 200))
 def test_matching_never_moves_away(seed):
     architecture = ARCHITECTURES[2 + seed % 3]
