@@ -122,6 +122,31 @@ def test_group_means_leave_out_and_count():
     assert rows == [("a", 1, 1.0), ("b", 2, 3.0)]
 
 
+def test_an_effect_is_a_difference_with_an_interval_of_its_own():
+    """Three levels 1 and 3 apart: of the same families, whose own means cancel, and of others, where they do not."""
+    rng = np.random.default_rng(4)
+    family = np.arange(30)
+    own = rng.standard_normal(30)
+    for same in (True, False):
+        levels = [
+            pl.DataFrame(
+                {
+                    "width": width,
+                    "family_a": family + 100 * k * (not same),
+                    "family_b": family + 100 * k * (not same),
+                    "value": 5 + mean + own + 0.01 * rng.standard_normal(30),
+                }
+            )
+            for k, (width, mean) in enumerate(((2, 0.0), (4, 1.0), (8, -3.0)))
+        ]
+        rows = effects(pl.concat(levels), "width", "value").rows()
+        assert [row[:2] for row in rows] == [(4, 30), (8, 30)]
+        for (*_, mean, low, high), difference in zip(rows, (1.0, -3.0), strict=True):
+            assert low < mean < high and mean == pytest.approx(difference, abs=0.02)
+            error = 0.01 * (2 / 30) ** 0.5 if same else own.std() * (2 / 30) ** 0.5
+            assert high - low == pytest.approx(2 * 1.96 * error, rel=0.3)
+
+
 def test_two_data_sets_are_not_drawn():
     """Two are too few to tell how data sets differ: families alone are drawn, and both sets are in every draw."""
     values = np.repeat([0.0, 10.0], 20) + 0.01 * np.random.default_rng(3).standard_normal(40)
