@@ -81,6 +81,25 @@ def test_matched_copies_make_a_soup_as_good_as_themselves():
     assert len(repr(found)) < 500 and "<table" in found._repr_html_()
 
 
+def test_the_table_has_the_networks_own_losses_first():
+    models, (x, y) = trained(3)
+    found = testbed.soup(models, (x, y), align="reference")
+    rows = found.to_polars().rows(named=True)
+    with torch.no_grad():
+        own = [float(nn.functional.cross_entropy(model(x), y)) for model in models]
+        wrong = [float((model(x).argmax(1) != y).float().mean()) for model in models]
+    mean, best = rows[:2]
+    assert (mean["path"], mean["members"]) == ("as trained", [0, 1, 2])
+    assert (best["path"], best["members"]) == ("as trained", [int(np.argmin(own))])
+    assert (mean["loss"], best["loss"]) == pytest.approx((np.mean(own), min(own)), rel=1e-5)
+    assert (mean["error"], best["error"]) == pytest.approx((np.mean(wrong), wrong[int(np.argmin(own))]))
+    assert [row["path"] for row in rows[2:]] == ["as trained", "as trained", "reference", "reference"]
+    assert f"uniform soup of 3: loss {found['', 'uniform'].loss:.3g}" in repr(found)
+    assert f"uniform soup of 3 after reference: loss {found['reference', 'uniform'].loss:.3g}" in repr(found)
+    squares = testbed.soup(models, (x, nn.functional.one_hot(y, 3).float()), align=[]).to_polars()
+    assert squares["error"].to_list() == [None] * 4 and squares["loss"].is_finite().all()
+
+
 def test_what_makes_no_soup_is_refused_in_a_sentence():
     models, data = trained(1)
     with pytest.raises(ValueError, match="at least two networks"):
