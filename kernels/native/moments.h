@@ -122,7 +122,7 @@ template <bool rates> Moment of_erf(bool centred, const Unit1& u, const Unit1& w
   const V b = 1 + w.variance;
   Moment moment{};
   if (centred) {
-    const V root = sqrt(a * b - c12 * c12);
+    const V root = sqrt(a + w.variance + larger(u.variance * w.variance - c12 * c12, V{}));  // of a b − c12²
     const V angle = half_plane_angle(absolute<double>(c12), root);
     moment.value = with_sign<double>(2 / kPi * angle, c12);
     if (rates) {
@@ -132,7 +132,8 @@ template <bool rates> Moment of_erf(bool centred, const Unit1& u, const Unit1& w
     }
     return moment;
   }
-  const V root = sqrt(difference_of_products(a, b, c12, c12));
+  const V delta = difference_of_products(u.variance, w.variance, c12, c12);
+  const V root = sqrt(a + w.variance + larger(delta, V{}));
   const Conditional of_w(standardised(difference_of_products(w.mean, a, c12, u.mean), u.spread * root));
   const Conditional of_u(standardised(difference_of_products(u.mean, b, c12, w.mean), w.spread * root));
   moment.value = 4 * both_positive(u, w, of_w, of_u, root, c12) - 2 * u.below() - 2 * w.below() + 1;

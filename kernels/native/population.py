@@ -73,7 +73,7 @@ def population_losses(
 
     Args:
         architecture: one hidden layer of ACTIVATIONS.
-        params_a: `[n_pairs, n_parameters]`, float32 or float64, finite.
+        params_a: `[n_pairs, n_parameters]`, float32 or float64, finite and at most float32's largest, 3.4e38.
         params_b: the same of the other ends.
         teacher: networks of one hidden layer of ACTIVATIONS.
         alphas: `[n_alphas]`, where L is wanted.
@@ -147,6 +147,7 @@ def _check(architecture: Architecture, a: Tensor, b: Tensor, stars: Tensor, teac
         )
     if teachers.shape != (len(a),) or (teachers.size and not 0 <= teachers.min() <= teachers.max() < len(stars)):
         raise ValueError(f"teachers must be [{len(a)}] with numbers from 0 to {len(stars) - 1}.")
+    largest = torch.finfo(torch.float32).max  # products of eight numbers up to it are float64
     for name, values in (("params_a", a), ("params_b", b), ("the teacher's parameters", stars)):
-        if not bool(torch.isfinite(values).all()):
-            raise ValueError(f"{name} must be finite.")
+        if not bool((values.abs() <= largest).all()):
+            raise ValueError(f"{name} must be finite, and at most {largest:.2g}.")

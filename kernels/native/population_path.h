@@ -230,7 +230,9 @@ class PopulationPath {
         const V* part = &own_overlaps[(distance * blocks + block) * 6];
         const int64_t i = block * kPairLanes;
         const int64_t j = i + distance;
-        const V c12 = part[0] + alpha * (part[1] + alpha * part[2]);
+        // a unit's own variance, with which an erf of large weights correlates by 1 to less than rounding
+        const bool of_one = own == Formula::kErf && distance == 0;
+        const V c12 = of_one ? at(&units.variance[size_t(i)]) : part[0] + alpha * (part[1] + alpha * part[2]);
         const V weight = part[3] + alpha * (part[4] + alpha * part[5]);
         const Moment m = moment_of<rates>(own, net, net, units, units, i, j, c12);
         value = fma(m.value, weight, value);

@@ -34,14 +34,16 @@ def train(launch: Launch, networks: pl.DataFrame, backend: str, progress: Progre
     params `[n, n_parameters]` in the dtype of training, when the network is measured; losses `[n, n_records]`, of
     batches, in that dtype, NaN from then on; diverged_at and stopped_at int64 `[n]` (−1: never until then); train_loss
     float64 `[n]`: of the network on the whole training set (NaN if it diverged, or if training is online). Where it is
-    not finite, though no batch has shown that before the end, the network diverged at the end.
+    not finite, though no batch has shown that before the end, or a parameter is none that float32 could hold, the
+    network diverged at the end.
     """
     updates = launch.updates(networks)
     trained = networks.unique(["family", "sibling"], keep="first", maintain_order=True)
     run = _trained(launch, trained, np.unique(updates), backend, progress)
     measured = _at(launch, run, _place(networks, trained), torch.from_numpy(updates))
     losses = _losses_at_the_end(launch, networks, measured, backend)
-    overflown = (measured["diverged_at"] < 0) & ~losses.isfinite()
+    beyond = measured["params"].abs().amax(1) > torch.finfo(torch.float32).max
+    overflown = (measured["diverged_at"] < 0) & (~losses.isfinite() | beyond)
     diverged_at = torch.where(overflown, torch.from_numpy(updates), measured["diverged_at"])
     known = ~overflown if launch.train_sets is not None else torch.zeros_like(overflown)
     return measured | {"diverged_at": diverged_at, "train_loss": losses.where(known, torch.nan)}

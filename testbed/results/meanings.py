@@ -42,7 +42,8 @@ COLUMNS = {
     "train_set_b": "training set of the network at alpha = 1",
     "stopped_at": "first step whose batch loss was below training.stop_below; null: none was",
     "spawn_step": "step from which the network draws its own batches (steps = parameter updates)",
-    "diverged_at": "first step whose batch loss was not finite, or the last if only then it was not; null: never",
+    "diverged_at": "first step whose batch loss was not finite, or the last (if only then, or parameters are above "
+    "3.4e38); null: never",
     "pair": "number of the pair, from 0",
     "kind": "siblings (one family) or independent (two families)",
     "network_a": "the network at alpha = 0",

@@ -142,6 +142,19 @@ def test_hard_cases(activation, biases, kind):
     same(architecture, a, b, teacher, 1e-10 if kind == "huge" and activation in SERIES else 1e-12)
 
 
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("size", [1e8, 1e20, 1e35])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "erf"])
+def test_networks_up_to_the_largest_of_float32(activation, size, biases):
+    architecture, a, b, teacher = problem(5, (3, 4, 1), 2, activation, activation, biases, n=2)
+    inner = slice(0, architecture.layout[1].weight)
+    for part in (a, b, teacher.params):
+        part[:, inner] *= size
+    same(architecture, a, b, teacher, 1e-12)
+    with pytest.raises(ValueError, match=r"params_a must be finite, and at most 3.4e\+38"):
+        population_losses(architecture, 1e40 * a, b, teacher, ALPHAS, TOLERANCE)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

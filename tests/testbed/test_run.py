@@ -311,6 +311,15 @@ def test_a_loss_that_overflows_only_at_the_end_is_a_divergence(study, tmp_path, 
     assert np.isfinite(params).all()
 
 
+def test_what_float32_could_not_hold_has_diverged(study, tmp_path, no_figures):
+    """In float64 weights of 1e50 are numbers, but the losses of such networks are none that theory could square."""
+    scales = {"vary": {"architecture.scale": [1.0, 1e50]}, "training.dtype": "float64", "training.steps": 0}
+    folder = run_study(study(scales | {"ensemble.spawn_step": 0}), tmp_path / "run").parent
+    diverged = pl.read_parquet(folder / "networks.parquet").filter(pl.col("diverged_at").is_not_null())
+    assert diverged["architecture.scale"].unique().to_list() == [1e50]
+    assert (diverged["diverged_at"] == 0).all() and len(diverged) == 8
+
+
 def test_a_study_in_which_everything_diverges_still_ends(study, tmp_path, capsys):
     folder = run_study(study({"training.optimizer.lr": 1e6}), tmp_path / "run").parent
     assert "8 diverged" in write_report(folder).read_text()

@@ -31,7 +31,7 @@ def erf_moment(pair: GaussianPair) -> Moment:
 def _centred(c11: Array, c12: Array, c22: Array) -> Moment:
     """(2/π) arcsin(c12/√((1+c11)(1+c22))) (Williams 1997, eq. 11), by atan2 on (1+c11)(1+c22) − c12²."""
     a, b = 1 + c11, 1 + c22
-    root = np.sqrt(a * b - c12**2)
+    root = np.sqrt(a + c22 + np.maximum(c11 * c22 - c12**2, 0.0))  # 1 + 2 c where u = w, however large c is
     scale = 2 / np.pi
     zero = np.zeros(())
     by_c12 = scale / root
@@ -49,7 +49,7 @@ def _with_means(mean_u: Array, mean_w: Array, c11: Array, c12: Array, c22: Array
     a, b = 1 + c11, 1 + c22
     s_u, s_w = np.sqrt(a), np.sqrt(b)
     h, k = mean_u / s_u, mean_w / s_w
-    root = np.sqrt(difference_of_products(a, b, c12, c12))
+    root = np.sqrt(a + c22 + np.maximum(difference_of_products(c11, c22, c12, c12), 0.0))
     t_w = difference_of_products(mean_w, a, c12, mean_u) / (s_u * root)
     t_u = difference_of_products(mean_u, b, c12, mean_w) / (s_w * root)
     value = 4 * orthant_probability(h, k, t_w, t_u, root, c12) - 2 * ndtr(h) - 2 * ndtr(k) + 1

@@ -92,8 +92,8 @@ def population_path(
         `hermite_series` at both ends of the path.
 
     Raises:
-        ValueError: shapes do not fit, an activation is unknown, the covariance is not one, a number is not finite, or
-            tol is not above 0.
+        ValueError: shapes do not fit, an activation is unknown, the covariance is not one, a number is not finite or
+            above 3.4e38 (powers of pre-activations that a `Polynomial` takes: beyond float64), or tol is not above 0.
 
     Example:
         >>> teacher = [([[1.0, 0.0], [0.0, 1.0]], None), ([[1.0, 1.0]], None)]  # relu(x₁) + relu(x₂)

@@ -63,6 +63,7 @@ class PathTerms:
         output_change = self.change.output.swapaxes(1, 2)
         # pairs (i, j) of units with i ≤ j; a pair of two different units counts twice
         self.first, self.second = np.triu_indices(weight.shape[1])
+        self.same = np.flatnonzero(self.first == self.second)
         times = np.where(self.first == self.second, 1.0, 2.0)
         self.overlaps = self._of_pairs(weight, weight_change)
         self.output_weights = (self._of_pairs(outputs, output_change) * times).swapaxes(1, 2)
@@ -122,6 +123,8 @@ class PathTerms:
         activation = self.moments.student
         first, second = point.units.take(self.first), point.units.take(self.second)
         c12 = point.powers @ self.overlaps  # [n, k, n_unit_pairs]
+        if activation == "erf":  # whose correlation with itself is below 1 by less than rounding, if weights are large
+            c12[:, :, self.same] = point.units.norms
         moment = self.moments.moment(activation, activation, first, second, c12, with_derivative)
         weighted = moment.value @ self.output_weights  # Σ over unit pairs, with each coefficient of VᵀV [n, k, 3]
         value = np.vecdot(point.powers, weighted) / 2

@@ -142,7 +142,11 @@ class PopulationProblem:
         return _Tails(activation, np.abs(network.output).sum(axis=1), cut, wrong)
 
     def evaluate(self, rows: NDArray[np.int64], alphas: Array, with_derivative: bool) -> tuple[Array, Array | None]:
-        """L and dL/dα [n_rows, n_alphas] of the pairs `rows` [n_rows] at alphas [n_rows, n_alphas]."""
+        """L and dL/dα [n_rows, n_alphas] of the pairs `rows` [n_rows] at alphas [n_rows, n_alphas].
+
+        Raises:
+            ValueError: one of them is beyond float64, as powers that a `Polynomial` takes may be.
+        """
         value = np.empty(alphas.shape)
         derivative = np.empty(alphas.shape) if with_derivative else None
         width, teacher_width = self.start.weight.shape[1], self.teacher.weight.shape[1]
@@ -160,7 +164,10 @@ class PopulationProblem:
 
         n_columns = min(alphas.shape[1], alphas_per_block)
         # one thread: numpy's calls are too short here for two to share the interpreter lock without loss
-        map_chunks(chunk, len(rows), BLOCK // (n_terms * max(1, n_columns)), n_threads=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            map_chunks(chunk, len(rows), BLOCK // (n_terms * max(1, n_columns)), n_threads=1)
+        if not np.isfinite(value).all():
+            raise ValueError("powers of pre-activations are beyond float64; drop diverged networks first")
         return value, derivative
 
     def bend(self, rows: NDArray[np.int64], pieces: Array, losses: Array) -> Bend:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from theory.arguments import Array
 from theory.layers import CheckedLayers
 
+LARGEST = 2.0**128  # as of float32: products of eight numbers up to it are float64
 SMALLEST = 1e-140  # numbers below it are zero: their squares underflow, and what is divided by them overflows
 
 
@@ -49,6 +50,9 @@ class Whitened(NamedTuple):
 def whitened(layers: CheckedLayers, factor: Array, centre: Array) -> Whitened:
     """Checked two-layer networks of inputs x ~ N(centre, factor factorᵀ); biases that are not there are zero.
 
+    Raises:
+        ValueError: a number is above LARGEST.
+
     Example:
         >>> layers = [(np.array([[[1.0, 2.0]]]), None), (np.array([[[3.0]]]), None)]
         >>> network = whitened(layers, 2 * np.eye(2), np.ones(2))
@@ -56,8 +60,13 @@ def whitened(layers: CheckedLayers, factor: Array, centre: Array) -> Whitened:
         ([[[2.0, 4.0]]], [[3.0]], [[0.0]])
     """
     (weight, bias), (output, output_bias) = layers
-    mean = weight @ centre
-    if bias is not None:
-        mean = mean + bias
-    parts = weight @ factor, mean, output, np.zeros(output.shape[:2]) if output_bias is None else output_bias
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = weight @ centre
+        if bias is not None:
+            mean = mean + bias
+        parts = weight @ factor, mean, output, np.zeros(output.shape[:2]) if output_bias is None else output_bias
+    if not all((np.abs(part) <= LARGEST).all() for part in parts):
+        raise ValueError(
+            f"weights, biases and pre-activations must be below {LARGEST:.2g}; drop diverged networks first"
+        )
     return Whitened(*(np.where(np.abs(part) < SMALLEST, 0.0, part) for part in parts))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 from tests.theory.problems import forward, interpolate, networks
-from theory import SecondMoments, barriers_on_grid, linear_path, population_loss, population_path
+from theory import Polynomial, SecondMoments, barriers_on_grid, linear_path, population_loss, population_path
 
 FUNCTIONS = {
     "identity": lambda u: u,
@@ -208,6 +208,56 @@ def test_chunks_do_not_matter(seed, n_pairs, width, n_alphas):
     np.testing.assert_allclose(alone(alphas)[0], losses[row], rtol=1e-13)
     own = np.broadcast_to(alphas, (n_pairs, n_alphas))
     np.testing.assert_array_equal(population_path(a, b, teacher, "relu")(own), losses)
+
+
+def test_networks_up_to_the_largest_of_float32():
+    """relu(s u) = s relu(u), and losses grow as the square of what comes out: by powers of two, to the last bits."""
+    rng = np.random.default_rng(1)
+    a, b, teacher = (networks(rng, 5, (3, 4, 2), False) for _ in range(3))
+    alphas = np.linspace(0, 1, 9)
+    known = population_path(a, b, teacher, "relu")
+    size = 2.0**120
+    a, b, teacher = ([(size * w, None), (size * v, None)] for (w, _), (v, _) in (a, b, teacher))
+    found = population_path(a, b, teacher, "relu")
+    np.testing.assert_allclose(found(alphas) / size**4, known(alphas), rtol=1e-13)
+    np.testing.assert_allclose(found.barrier().value / size**4, known.barrier().value, atol=1e-13)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("size", [1e4, 1e8, 1e16, 1e35])
+def test_large_weights_of_erf_are_signs(size, biased):
+    """E sign(u) sign(w) = (2/π) arcsin ρ on the whole path, also of a unit with itself; biases do not matter then."""
+    rng = np.random.default_rng(3)
+    a, b, teacher = (networks(rng, 5, (3, 4, 1), biased) for _ in range(3))
+    (w, _), (v, _) = teacher
+    alphas = np.linspace(0, 1, 9)
+    expected = []
+    for alpha in alphas:
+        ends = ((1 - alpha) * x[0] + alpha * y[0] for x, y in zip(a, b, strict=True))
+        weights, outputs = (
+            np.concatenate(pair, k) for k, pair in zip((1, 2), zip(ends, (w, -v), strict=True), strict=True)
+        )
+        units = weights / np.linalg.norm(weights, axis=2, keepdims=True)
+        kernel = 2 / np.pi * np.arcsin(np.clip(units @ units.swapaxes(1, 2), -1, 1))
+        kernel[:, range(8), range(8)] = 1.0
+        mean = sum((1 - alpha) * x[1][1] + alpha * y[1][1] - z[1][1] for x, y, z in [(a, b, teacher)]) if biased else 0
+        expected.append((outputs @ kernel @ outputs.swapaxes(1, 2))[:, 0, 0] / 2 + np.square(mean).sum(-1) / 2)
+    large = [[(size * layers[0][0], layers[0][1]), layers[1]] for layers in (a, b, teacher)]
+    found = population_path(*large, "erf")
+    np.testing.assert_allclose(found(alphas), np.transpose(expected), atol=10 / size + 1e-10)
+    assert np.isfinite(found.barrier().value).all() and np.isfinite(found.derivative(alphas)).all()
+
+
+def test_what_is_too_large_is_refused():
+    rng = np.random.default_rng(9)
+    a, teacher = networks(rng, 1, (2, 3, 1), False), networks(rng, 1, (2, 2, 1), False)
+    for large in ([(1e40 * a[0][0], None), a[1]], [a[0], (1e40 * a[1][0], None)]):
+        with pytest.raises(ValueError, match=r"must be below 3.4e\+38; drop diverged networks first"):
+            population_loss(large, teacher, "relu")
+    with pytest.raises(ValueError, match=r"must be below 3.4e\+38"):
+        population_loss(a, teacher, "relu", covariance=1e100 * np.eye(2))
+    with pytest.raises(ValueError, match="powers of pre-activations are beyond float64"):
+        population_loss([(1e38 * a[0][0], None), a[1]], teacher, Polynomial((0.0, 0.0, 0.0, 0.0, 0.0, 1.0)))
 
 
 def test_refusals():
