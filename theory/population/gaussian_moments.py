@@ -79,7 +79,7 @@ def second_moment(
 
     Raises:
         ValueError: an activation is unknown, the pair has no closed form, a variance is negative, |c12| is above
-            √(c11 c22) by more than rounding, or a number is not finite.
+            √(c11 c22) by more than rounding, a number is not finite, or products of variances are beyond float64.
 
     Example:
         >>> float(second_moment("relu", "relu", None, None, 1.0, 1.0, 1.0))  # ½ E u²
@@ -95,11 +95,15 @@ def second_moment(
     if mean_u is not None and mean_w is not None:
         arrays |= {"mean_u": finite("mean_u", mean_u), "mean_w": finite("mean_w", mean_w)}
     c11, c12, c22, *means = together(**{name: np.atleast_1d(array) for name, array in arrays.items()})
-    check_covariance(c11, c12, c22)
-    mu_u, mu_w = means if means else (None, None)
-    pair = GaussianPair(mu_u, mu_w, c11, c12, c22)
     slope = number("negative_slope", negative_slope)
-    moment = pair_moment(activation_u, activation_w, pair, negative_slope=slope, gradient=False)
+    mu_u, mu_w = means if means else (None, None)
+    with np.errstate(over="ignore", invalid="ignore"):
+        check_covariance(c11, c12, c22)
+        pair = GaussianPair(mu_u, mu_w, c11, c12, c22)
+        moment = pair_moment(activation_u, activation_w, pair, negative_slope=slope, gradient=False)
+        beyond = ~np.isfinite(moment.value) | ~np.isfinite(c11 * c22)
+    if beyond.any():
+        raise ValueError("products of these means and variances are beyond float64")
     return moment.value.reshape(np.broadcast_shapes(*(array.shape for array in arrays.values())))
 
 

@@ -219,5 +219,8 @@ def test_refusals():
         second_moment("relu", "relu", None, None, 1.0, 1.1, 1.0)
     with pytest.raises(ValueError, match="give both means, or None for both"):
         second_moment("relu", "relu", 0.0, None, 1.0, 0.0, 1.0)
+    for activation, c12 in (("relu", 1e199), ("erf", 1e190), ("leaky_relu", 1e200)):
+        with pytest.raises(ValueError, match="products of these means and variances are beyond float64"):
+            second_moment(activation, activation, None, None, 1e200, c12, 1e200)
     with pytest.raises(ValueError, match="c12 holds 1 non-finite"):
         second_moment("relu", "relu", None, None, 1.0, np.nan, 1.0)
