@@ -51,7 +51,7 @@ def figure(results: Results) -> Figure | None:
         ylabel=f"batch loss ({results.unit})",
         title="median over networks" + ("; band: 10 % to 90 %" if len(levels) == 1 else ""),
     )
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     if keys:
         figure.legend(loc="outside lower center", title=results.label(keys[0]), title_fontsize=8, ncols=4)
     return figure
