@@ -6,6 +6,8 @@ come back and are written by the one process that holds the run folder. What a w
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ from testbed.study.dotted import parse
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+DISTRIBUTION = "lmc-testbed"
 ONE_AT_A_TIME = threading.Lock()  # a shard takes all the cores of its worker
 
 
@@ -55,10 +58,26 @@ class Work:
 def ordered(client: Client, study: Study, backend: str) -> Order:
     """The order for a cluster, whose workers choose what `auto` stands for; StudyError if they cannot run the study."""
     with _losses_said():
+        _check_workers(client)
         asked = Order(study.toml(), backend)
         chosen = client.submit(_resolved, asked, pure=False).result()
         found = client.submit(environment, chosen, pure=False).result()
     return Order(study.toml(), chosen, tuple(found.items()))
+
+
+def _check_workers(client: Client) -> None:
+    """StudyError where a worker lacks this package, or has another version: such a worker ends when it is sent a shard,
+    and says nothing. What is sent here is Python's own; of a worker that is lost meanwhile nothing is said.
+    """
+    client.wait_for_workers(1)
+    for worker, found in client.run(importlib.util.find_spec, __name__, on_error="return").items():
+        if isinstance(found, ImportError):
+            raise StudyError(f"The worker {worker} of the cluster cannot import testbed: {found}.")
+    own = environment("reference")[DISTRIBUTION]
+    for worker, found in client.run(importlib.metadata.version, DISTRIBUTION, on_error="return").items():
+        version = "not installed" if isinstance(found, ImportError) else found
+        if isinstance(version, str) and version != own:
+            raise StudyError(f"The worker {worker} of the cluster has {DISTRIBUTION} {version}, and this is {own}.")
 
 
 def layouts(client: Client, order: Order) -> list[dict[str, str]]:

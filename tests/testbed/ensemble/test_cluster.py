@@ -137,9 +137,46 @@ def test_what_is_there_is_not_computed_again(client, study, expected, monkeypatc
     assert contents(folder) == expected
 
 
-def started(*arguments: str) -> subprocess.Popen:
+def started(*arguments: str, path: Path | None = None) -> subprocess.Popen:
+    """A scheduler or a worker; path: a folder whose modules come first."""
     command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    before = {} if path is None else {"PYTHONPATH": os.pathsep.join((str(path), os.environ.get("PYTHONPATH", "")))}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=os.environ | before, cwd=path, **quiet)
+
+
+STRANGERS = {  # what such a worker has, and what is said
+    "testbed.py": (
+        "raise ModuleNotFoundError(\"No module named 'testbed'\")",
+        r"cannot import testbed: No module named",
+    ),
+    "lmc_testbed-0.0.7.dist-info/METADATA": (
+        "Metadata-Version: 2.1\nName: lmc-testbed\nVersion: 0.0.7\n",
+        r"has lmc-testbed 0\.0\.7, and this is",
+    ),
+}
+
+
+@pytest.mark.parametrize("has", STRANGERS)
+def test_a_worker_without_this_package_is_named(study, tmp_path, has):
+    """It would end at the first shard that it is sent, and the run would wait for another."""
+    text, said = STRANGERS[has]
+    (tmp_path / "modules" / has).parent.mkdir(parents=True)
+    (tmp_path / "modules" / has).write_text(text)
+    where = ("--no-dashboard", "--scheduler-file", str(tmp_path / "scheduler.json"))
+    scheduler = started("scheduler", "--port", "0", *where)
+    worker = started("worker", "--nthreads", "1", "--no-nanny", *where, path=tmp_path / "modules")
+    try:
+        while not (tmp_path / "scheduler.json").exists():
+            time.sleep(0.05)
+        address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+        with pytest.raises(StudyError, match=rf"The worker tcp://\S+ of the cluster {said}"):
+            run_study(study, tmp_path / "run", cluster=address)
+        assert not (tmp_path / "run").exists()
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow
