@@ -141,8 +141,8 @@ def started(*arguments: str, path: Path | None = None) -> subprocess.Popen:
     """A scheduler or a worker; path: a folder whose modules come first."""
     command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
     before = {} if path is None else {"PYTHONPATH": os.pathsep.join((str(path), os.environ.get("PYTHONPATH", "")))}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, env=os.environ | before, cwd=path, **quiet)
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=quiet, stderr=quiet, env=os.environ | before, cwd=path)
 
 
 STRANGERS = {  # what such a worker has, and what is said
