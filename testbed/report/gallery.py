@@ -77,7 +77,8 @@ def entry(results: Results, folder: Path, out: Path) -> Entry:
     counts = results.counts
     page = os.path.relpath(results.folder / "report.html", out.parent)
     n_pairs = counts["pairs"] - counts["pairs_left_out"]
-    facts = f"{counts['networks']:,} networks, {n_pairs:,} pairs" + ", quick" * results.study.quick
+    diverged = f" ({counts['diverged']:,} diverged)" if counts["diverged"] else ""
+    facts = f"{counts['networks']:,} networks{diverged}, {n_pairs:,} pairs" + ", quick" * results.study.quick
     return Entry(
         name=results.folder.relative_to(folder).as_posix() if results.folder != folder else results.folder.name,
         href=quote(Path(page).as_posix()),

@@ -21,6 +21,7 @@ from testbed import columns
 from testbed.errors import StudyError
 from testbed.report import learnt
 from testbed.report.blocks import blocks
+from testbed.report.sentences import count
 from testbed.report.verdicts import SURE, ends_of, judged_by, least_of_interest, name_of
 from testbed.results.comparison import FEWEST, group_means, interval, number
 from testbed.results.results import Results
@@ -84,6 +85,7 @@ def compare(a: Results, b: Results) -> Compared:
         said.append("The runs have no cell in common, so no barrier is compared with another.")
     for name, results in (("A", a), ("B", b)):
         found = [sentence for block in blocks(results) for sentence in (*block.sentences, *block.warnings)]
+        found += [count(results)] if results.counts["diverged"] else []
         said += [f"{name} alone: {sentence}" for sentence in found]
     return Compared(tables, said)
 

@@ -10,6 +10,7 @@ import pytest
 from testbed import Study, StudyError, load, run_study
 from testbed.cli import main
 from testbed.report import two_runs
+from testbed.report.gallery import write_gallery
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 VARIES = {"architecture.hidden": [[3], [5]], "ensemble.spawn_step": [0, 10]}
@@ -94,6 +95,20 @@ def test_other_data_sets_are_not_compared(run):
 def test_where_networks_did_not_learn_nothing_is_said(run):
     a, b = run("a"), run("b", {"training.optimizer.lr": 0.0})
     assert {row["B is"] for row in barriers(two_runs.compare(a, b))} == {"B did not learn"}
+
+
+def test_networks_that_diverged_are_counted_where_runs_are_compared_and_listed(run, tmp_path):
+    a, b = run("a"), run("b", {"vary": {"training.optimizer.lr": [0.05, 1e30]}})
+    sentences = two_runs.compare(a, b).sentences
+    assert not any("diverged" in sentence for sentence in sentences if sentence.startswith("A alone"))
+    assert any(
+        sentence.startswith("B alone: 32 networks were trained; 16 diverged")
+        and sentence.endswith("and nothing here is of learning rate 1e+30.")
+        for sentence in sentences
+    )
+    write_gallery(tmp_path, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "32 networks (16 diverged), " in page and "16 networks, " in page
 
 
 def test_losses_of_different_units_are_refused(run, classes, tmp_path):
