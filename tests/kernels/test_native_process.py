@@ -11,6 +11,7 @@ import pytest
 INTERRUPTED = """
 import os, signal, threading, torch
 from kernels import Architecture, Training, train
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in the background of a shell script
 architecture = Architecture({widths})
 params, x = architecture.initial(4096), torch.ones(64, architecture.n_inputs)
 for seconds in {seconds}:
@@ -47,6 +48,7 @@ def test_an_impatient_user_interrupts_but_does_not_crash_it(native_backend):
 LARGE = """
 import os, signal, threading, time, torch
 from kernels import Architecture, Training, path_losses, train
+signal.signal(signal.SIGINT, signal.default_int_handler)
 architecture = Architecture((4, 512, 512, 1))
 params, x = architecture.initial(64), torch.ones({n_samples}, 4)
 waits = []
