@@ -26,7 +26,7 @@ $(VENV)/tritons/%:
 browser: set-up
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt axe-playwright-python playwright
 
-# the native kernel's tests under AddressSanitizer and UBSan, then its threads under TSan: half an hour
+# the native kernel's tests under AddressSanitizer and UBSan, then its threads under TSan
 sanitize: set-up
 	.ci/sanitize
 

@@ -24,7 +24,7 @@ FLAGS = ["-O3", "-g0", "-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-f
 # gcc 12 warns of the deliberately undefined operand inside its own square-root intrinsic
 FLAGS += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 # under sanitizers: AddressSanitizer by calls instead of code in line, and not again by UBSan what it reports or the
-# processor does, or else a source of training takes twenty minutes instead of four
+# processor does, or else a source of training takes a core more than twelve minutes instead of four
 WATCHED = ["-fno-sanitize-recover=all", "-fno-sanitize=null,alignment,object-size", "-O1", "-g1"]
 WATCHED += ["--param=asan-instrumentation-with-call-threshold=0"]
 
