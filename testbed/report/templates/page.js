@@ -242,9 +242,10 @@ function explorer(data, home) {
     const share = n ? [...grid.keys()].length / (n * n) : 0;
     const part = share < 1 ? `; ${Math.round(100 * share)} % of the squares were measured` : "";
     const more = cell?.more ? ` of ${n + cell.more}, those of the first pairs` : "";
+    const diagonal = data.kinds.includes("siblings") ? "; on the diagonal siblings" : "";
     const text =
-      `${measure.name} barrier (linear) between ${n} families of networks${more}, ordered by clustering; ` +
-      `on the diagonal siblings. From 0 (faint) to ${number(top)} (strong)${part}.`;
+      `${measure.name} barrier (linear) between ${n} families of networks${more}, ordered by clustering${diagonal}. ` +
+      `From 0 (faint) to ${number(top)} (strong)${part}.`;
     map.setAttribute("aria-label", `Heat map: ${text} Arrow keys choose a pair.`);
     mapText.textContent = text;
     mark();
