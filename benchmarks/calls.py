@@ -2,7 +2,7 @@
 
     python -m benchmarks.calls [--beside LIBRARY …] [--quick] [--json]
 
-The workloads of peers.py, on one thread and on two, by processor time, so that others on the machine count little:
+The calls that peers.py times, on one thread and on two, by processor time, so that others on the machine count little:
 medians of rounds in turn, each with the peak measured beside it. `--beside` names further builds of the kernel (a
 _native.so of another checkout) that are called in turn with this one on the same arrays; their results are compared
 bit for bit.
@@ -27,9 +27,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.peers import KEEP_MEMORY, LR, WORKLOADS, Workload, peak
+from benchmarks.workloads import KEEP_MEMORY, WORKLOADS, Workload, peak
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.native import compiled
+from kernels.peers import LR
 
 Call = Callable[[], tuple[Tensor, ...]]
 

@@ -30,6 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 import kernels
+from benchmarks.workloads import KEEP_MEMORY, WORKLOADS, Workload, peak
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.cores import cores
 from kernels.native import fma_peak
@@ -37,58 +38,10 @@ from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, lo
 
 # pairs at a time for the peers' paths: their intermediates (105 MB in torch) grow with it, and their speed falls
 CHUNK = 1024
-# freed memory is kept: page faults of fresh intermediates would cost the peers a factor of four
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
 CHECKED_STEPS = 20
 CHECKED_PAIRS = 1024
 SECONDS = 0.2  # of calls in a row, at least
 LOOPED = 8  # networks of the torch loop, whose time is proportional to them
-
-
-@dataclass(frozen=True)
-class Workload:
-    """n_networks of `widths` on n_samples: `steps` of a call, or the paths of all their pairs at so many alphas."""
-
-    name: str
-    widths: tuple[int, ...]
-    n_samples: int
-    n_networks: int
-    steps: int = 1000
-    alphas: int = 0
-
-    @property
-    def fma_per_item(self) -> int:
-        """Fused multiply-adds of a network-step (forward, weight gradients, deltas) or an evaluation (forward)."""
-        forward = sum(i * o for i, o in zip(self.widths[:-1], self.widths[1:], strict=True))
-        deltas = sum(i * o for i, o in zip(self.widths[1:-1], self.widths[2:], strict=True))
-        return self.n_samples * (forward if self.alphas else 2 * forward + deltas)
-
-    def items(self, rows: int) -> int:
-        """Network-steps of so many networks, or evaluations of so many pairs."""
-        return rows * (self.alphas or self.steps)
-
-    def samples(self) -> tuple[Tensor, Tensor]:
-        """Inputs and labels."""
-        x = torch.rand(self.n_samples, self.widths[0], generator=torch.Generator().manual_seed(0)) * 2 - 1
-        return x, (torch.sin(3 * x[:, :1]) * x[:, 1:2]).repeat(1, self.widths[-1])
-
-    def networks(self) -> Tensor:
-        """Parameters that training starts from."""
-        return Architecture(self.widths).initial(self.n_networks, 0)
-
-    def ends(self) -> tuple[Tensor, Tensor]:
-        """Parameters at both ends of every path."""
-        params = self.networks()
-        first, second = torch.triu_indices(self.n_networks, self.n_networks, 1)
-        return params[first], params[second]
-
-
-WORKLOADS = (
-    Workload("train 2-16-1, 64 samples", (2, 16, 1), 64, 1024),
-    Workload("train 2-32-32-1, 128 samples", (2, 32, 32, 1), 128, 256),
-    Workload("train 16-16-2, 64 samples", (16, 16, 2), 64, 1024),
-    Workload("paths 2-16-1, 64 samples, 25 alphas", (2, 16, 1), 64, 512, alphas=25),
-)
 
 Train = Callable[[Tensor, int], Tensor]  # (params, steps) → params
 Paths = Callable[[Tensor, Tensor], Tensor]  # (params_a, params_b) → losses [n_pairs, n_alphas]
@@ -265,14 +218,6 @@ def checked_training(work: Workload, threads: int | None) -> dict[str, Entry]:
         error = relative_error(work, name, contender(start, CHECKED_STEPS), want[: len(start)])
         entries[name] = Entry(partial(contender, start, work.steps), work.items(len(start)), error)
     return entries
-
-
-def peak(threads: int) -> float:
-    """Multiply-adds a second of as many cores' own time."""
-    seconds = 0.02
-    busy = time.process_time()
-    rate = fma_peak(threads=threads, seconds=seconds)  # by the clock, over so long in every thread
-    return rate * threads * seconds / (time.process_time() - busy)
 
 
 def measure(work: Workload, rounds: int, busy: bool) -> list[Row]:

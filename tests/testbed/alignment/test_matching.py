@@ -1,4 +1,4 @@
-"""Alignment: the function stays, planted permutations are found, exhaustive search is the best of all."""
+"""Matching: the function stays, planted permutations are found, the nearest or the most alike of all orders."""
 
 from __future__ import annotations
 
@@ -10,48 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import kernels
-import theory
 from kernels import Architecture, reference
 from testbed import PairSet, alignment
 from testbed.alignment import matching
-
-ARCHITECTURES = [
-    Architecture((3, 5, 2), "relu"),
-    Architecture((3, 5, 2), "tanh", biases=False),
-    Architecture((2, 6, 4, 7, 1), "relu"),
-    Architecture((2, 6, 6, 6, 3), "tanh", residual=True),
-    Architecture((2, 5, 5, 3, 3, 2), "relu", normalise=True, residual=True),
-]
-ALPHAS = torch.linspace(0, 1, 9, dtype=torch.float64)
-
-
-def networks(architecture, n, seed):
-    return architecture.initial(n, seed, scheme="torch", dtype=torch.float64)
-
-
-def inputs(architecture, n=64, seed=0):
-    return torch.randn(n, architecture.n_inputs, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def shuffled(architecture, params, seed, signs=False):
-    """Random permutations (and signs), one for each group of layers; returns the permuted networks too."""
-    rng = np.random.default_rng(seed)
-    orders = {}
-    flips = {}
-    for group in alignment.groups(architecture):
-        width = architecture.widths[1 + group[0]]
-        order = torch.from_numpy(np.array([rng.permutation(width) for _ in params]))
-        sign = (
-            torch.from_numpy(rng.choice([-1.0, 1.0], (len(params), width)))
-            if signs
-            else torch.ones(len(params), width, dtype=torch.float64)
-        )
-        for layer in group:
-            orders[layer] = order
-            flips[layer] = sign
-    orders, flips = (tuple(table[k] for k in sorted(table)) for table in (orders, flips))
-    return alignment.permute(architecture, params, orders, flips), orders, flips
+from tests.testbed.alignment.problems import ARCHITECTURES, inputs, networks, shuffled
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
@@ -150,92 +112,6 @@ def test_matching_never_moves_away(seed):
     assert ((found.params - a).norm(dim=1) <= (b - a).norm(dim=1) + 1e-12).all()
 
 
-@pytest.mark.parametrize("widths", [(2, 4, 1), (2, 3, 3, 1)])
-def test_exhaustive_search_bounds_every_matching(widths):
-    architecture = Architecture(widths, "relu")
-    a, b = networks(architecture, 10, 1), networks(architecture, 10, 2)
-    data = (inputs(architecture, 30), inputs(architecture, 30, 1)[:, :1])
-
-    def barrier(ends):
-        loss = kernels.path_losses(architecture, a, ends, ALPHAS, data, "mse").loss
-        return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
-
-    best = barrier(alignment.exhaustive(PairSet.of(architecture, a, b, data, alphas=ALPHAS)).params)
-    others = [
-        b,
-        alignment.match_weights(architecture, a, b).params,
-        alignment.match_activations(architecture, a, b, data[0]).params,
-    ]
-    others += [shuffled(architecture, b, seed)[0] for seed in range(20)]
-    for ends in others:
-        assert (best <= barrier(ends) + 1e-12).all()
-    moved, *_ = shuffled(architecture, a, 3)
-    assert barrier(alignment.exhaustive(PairSet.of(architecture, a, moved, data, alphas=ALPHAS)).params).max() < 1e-12
-
-
-@pytest.mark.parametrize("residual", [False, True])
-def test_exhaustive_search_with_signs(residual):
-    """tanh: all 3!·2³ choices by hand; a flipped and permuted copy is found; no choice without signs is better."""
-    architecture = Architecture((2, 3, 3, 1), "tanh", residual=True) if residual else Architecture((2, 3, 1), "tanh")
-    one = 2 * networks(architecture, 1, 1)
-    x = inputs(architecture, 30)
-    a, b = (one + 0.3 * networks(architecture, 40, seed) for seed in (2, 3))
-    b = alignment.match_weights(
-        architecture, networks(architecture, 40, 4), b, signs=True
-    ).params  # in any order, of any signs
-    data = (x, reference.forward(architecture, one, x[None])[0][0])
-
-    def barrier(ends):
-        loss = kernels.path_losses(architecture, a, ends, ALPHAS, data, "mse").loss
-        return theory.barriers_on_grid(ALPHAS.numpy(), loss.numpy(), "linear").value
-
-    def every():
-        for order in itertools.permutations(range(3)):
-            for sign in itertools.product((1.0, -1.0), repeat=3):
-                orders = [torch.tensor(order).expand(40, -1)] * (len(architecture.widths) - 2)
-                yield orders, [torch.tensor(sign, dtype=torch.float64).expand(40, -1)] * (len(architecture.widths) - 2)
-
-    choices = [barrier(alignment.permute(architecture, b, tuple(orders), tuple(signs))) for orders, signs in every()]
-    found = alignment.exhaustive(PairSet.of(architecture, a, b, data, alphas=ALPHAS), signs=True)
-    assert (
-        alignment.n_choices(architecture, signs=True) == len(choices) == 48 and alignment.n_choices(architecture) == 6
-    )
-    assert np.allclose(barrier(found.params), np.min(choices, axis=0), rtol=0, atol=1e-12)
-    assert torch.equal(alignment.permute(architecture, b, found.permutations, found.signs), found.params)
-    unsigned = barrier(alignment.exhaustive(PairSet.of(architecture, a, b, data, alphas=ALPHAS)).params)
-    assert (barrier(found.params) <= unsigned + 1e-12).all() and (barrier(found.params) < unsigned - 1e-6).any()
-    orders, signs = list(every())[29]
-    moved = alignment.permute(architecture, a, tuple(orders), tuple(signs))
-    assert (
-        barrier(alignment.exhaustive(PairSet.of(architecture, a, moved, data, alphas=ALPHAS), signs=True).params).max()
-        < 1e-12
-    )
-
-
-@given(seed=st.integers(0, 200))
-def test_the_canonical_form_is_the_same_function_and_one_for_all_scalings(seed):
-    architecture = (Architecture((3, 6, 2), "relu"), Architecture((2, 4, 5, 1), "leaky_relu", biases=False))[seed % 2]
-    params = networks(architecture, 3, seed)
-    scaled = params.clone()
-    generator = torch.Generator().manual_seed(seed)
-    layers = architecture.layers(scaled)
-    for (weight, bias), (above, _) in itertools.pairwise(layers):
-        scale = torch.exp(torch.randn(3, weight.shape[1], dtype=torch.float64, generator=generator))
-        weight.mul_(scale[:, :, None])
-        if bias is not None:
-            bias.mul_(scale)
-        above.div_(scale[:, None])
-    one, other = alignment.canonical(architecture, params), alignment.canonical(architecture, scaled)
-    assert torch.allclose(one, other, rtol=1e-6, atol=1e-9) and not torch.allclose(params, scaled)
-    x = inputs(architecture).expand(3, -1, -1)
-    assert torch.allclose(
-        reference.forward(architecture, one, x)[0], reference.forward(architecture, params, x)[0], rtol=1e-9, atol=1e-12
-    )
-    (weight, bias), (above, _) = architecture.layers(one)[:2]
-    incoming = weight.square().sum(2) + (0 if bias is None else bias.square())
-    assert torch.allclose(incoming, above.square().sum(1), rtol=1e-9)
-
-
 def test_all_to_one_reference():
     architecture = Architecture((3, 5, 2), "relu")
     one = networks(architecture, 1, 7)
@@ -283,14 +159,6 @@ def test_diverged_networks_are_refused_by_their_rows(method, bad):
         given = [diverged if end is a else end for end in ends]
         with pytest.raises(ValueError, match=rf"{name} must be finite to be matched, and rows 2, 5 are not"):
             ALIGNED[method](architecture, *given)
-
-
-def test_networks_whose_losses_overflow_have_no_best_permutation():
-    architecture = Architecture((2, 3, 1))
-    a, b = networks(architecture, 2, 1), networks(architecture, 2, 2)
-    a[1] *= 1e160
-    with pytest.raises(ValueError, match=r"no permutation has a finite barrier between the ends of pairs \[1\]"):
-        ALIGNED["exhaustive"](architecture, a, b)
 
 
 @pytest.mark.parametrize("method", ["weights", "activations", "reference"])
