@@ -7,7 +7,7 @@ Training: 1,000 steps of full-batch gradient descent on ½ mean squared error, f
 JAX jit(vmap(scan)) and a plain torch loop over networks. Every contender is checked against the reference backend
 before it is timed; rounds are interleaved, and a row gives the median with its 20th and 80th percentiles, the ratio to
 the native kernel's median, and the share of the machine's measured FMA peak. Install the peers with `pip install
-.[peers]`; a peer that is missing is left out by name. Takes some ten minutes, `--quick` five.
+.[peers]`; a peer that is missing is left out by name. Takes some seven minutes, `--quick` three.
 """
 
 from __future__ import annotations
