@@ -1,6 +1,6 @@
 """What of a call is the native kernel: shares of the FMA peak of whole calls, and of the compiled function alone.
 
-    python -m benchmarks.calls [--beside LIBRARY …] [--quick] [--json]
+    python benchmarks/calls.py [--beside LIBRARY …] [--quick] [--json]
 
 The calls that peers.py times, on one thread and on two, by processor time, so that others on the machine count little:
 medians of rounds in turn, each with the peak measured beside it. `--beside` names further builds of the kernel (a
@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.workloads import KEEP_MEMORY, WORKLOADS, Workload, peak
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.native import compiled
 from kernels.peers import LR
+from kernels.workloads import KEEP_MEMORY, WORKLOADS, Workload, peak
 
 Call = Callable[[], tuple[Tensor, ...]]
 

@@ -30,11 +30,11 @@ from rich.table import Table
 from torch import Tensor
 
 import kernels
-from benchmarks.workloads import KEEP_MEMORY, WORKLOADS, Workload, peak
 from kernels import SGD, Architecture, Training, path_losses, train
 from kernels.cores import cores
 from kernels.native import fma_peak
 from kernels.peers import LR, bmm_step, compiled_step, jax_loss, jax_trainer, loss_of_one, repeated
+from kernels.workloads import KEEP_MEMORY, WORKLOADS, Workload, peak
 
 # pairs at a time for the peers' paths: their intermediates (105 MB in torch) grow with it, and their speed falls
 CHUNK = 1024

@@ -12,6 +12,7 @@ import statistics
 import time
 
 import torch
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -62,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

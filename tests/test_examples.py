@@ -28,6 +28,7 @@ OTHER_MODULES = (
     "kernels.streams",
     "kernels.torch_models",
     "kernels.training",
+    "kernels.workloads",
     "testbed.alignment.canonical",
     "testbed.alignment.exhaustive",
     "testbed.columns",

@@ -43,6 +43,21 @@ def test_rooms_import_only_along_the_arrows(room):
             assert "torch" not in imported(module)
 
 
+def test_benchmarks_are_scripts_that_import_none_of_their_own():
+    """`python benchmarks/x.py` has its folder on the path, not the folder above: what two share is in a room below."""
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        assert not imported(script) & {"benchmarks", *(other.stem for other in (ROOT / "benchmarks").glob("*.py"))}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda script: script.stem)
+def test_every_benchmark_starts_as_its_docstring_says(script, tmp_path):
+    """From any folder, by its path; the usage comes after all imports."""
+    said = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr[-2000:]
+    assert said.stdout.startswith("usage: ")
+
+
 def drawn_arrows() -> dict[str, set[str]]:
     """What each wing and module of the testbed may import, by the table of docs/architecture.md."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

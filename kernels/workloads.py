@@ -1,4 +1,4 @@
-"""What peers.py and calls.py time: calls as a study makes them, and the peak that they are shares of."""
+"""What benchmarks time: calls as a study makes them, and the peak that they are shares of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_":
 
 @dataclass(frozen=True)
 class Workload:
-    """n_networks of `widths` on n_samples: `steps` of a call, or the paths of all their pairs at so many alphas."""
+    """n_networks of `widths` on n_samples: `steps` of a call, or the paths of all their pairs at so many alphas.
+
+    >>> work = Workload("train 2-16-1", (2, 16, 1), n_samples=64, n_networks=1024)
+    >>> work.fma_per_item  # 64 samples × (forward 48, weight gradients 48, deltas 16)
+    7168
+    >>> work.items(1024)  # steps of 1,024 networks
+    1024000
+    """
 
     name: str
     widths: tuple[int, ...]
@@ -62,7 +69,11 @@ WORKLOADS = (
 
 
 def peak(threads: int) -> float:
-    """Multiply-adds a second of as many cores' own time."""
+    """Multiply-adds a second (float32) of so many threads, in time that they had a core; RuntimeError without a kernel.
+
+    >>> peak(threads=1) > 1e9
+    True
+    """
     seconds = 0.02
     busy = time.process_time()
     rate = fma_peak(threads=threads, seconds=seconds)  # by the clock, over so long in every thread
