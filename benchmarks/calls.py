@@ -143,7 +143,7 @@ def main(
         json_rows: one JSON object a row instead.
     """
     if not KEEP_MEMORY.keys() <= os.environ.keys():  # read by the allocator when the process starts
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.calls", *sys.argv[1:]], os.environ | KEEP_MEMORY)
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
     torch.set_num_threads(1)
     libraries = {"this": compiled.loaded()} | {str(path): ctypes.CDLL(str(path.resolve())) for path in beside}
     rows = [
