@@ -1,5 +1,5 @@
-// Cycles of the native kernel's passes over one tile of 8 samples, 16 float networks; printed by tile.py as JSON, one
-// object a line.
+// Cycles of the native kernel's passes over one tile of 8 samples, a float network a lane; printed by tile.py as JSON,
+// one object a line.
 #include <chrono>
 #include <cstdio>
 
@@ -55,7 +55,9 @@ template <int F> void rows(int64_t units) {
   row("hidden layer, a sample at a time", F, units, F * units * kTile,
       [&] { D::few_inputs<F, kTile>(in, units, params, bias, store); });
   row("hidden layer, blocks of 2 units", F, units, F * units * kTile, [&] {
-    for (int64_t j = 0; j < units; j += 2) D::units<2, kTile>(in, F, params, bias, j, store);
+    constexpr int B = D::kSamples<2, kTile>;
+    for (int64_t j = 0; j < units; j += 2)
+      for (int from = 0; from < kTile; from += B) D::units<2, kTile, B>(in, F, params, bias, j, from, store);
   });
   Aligned<float> z_a(units * kTile);
   Aligned<float> z_b(units * kTile);

@@ -8,11 +8,7 @@
 namespace {
 
 // Alphas that share a load of the pre-activations: the sums of 2 alphas × 8 samples fit 32 registers.
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int kRounds = 2;
-#else
-constexpr int kRounds = 1;
-#endif
+constexpr int kRounds = kRegisters == 32 ? 2 : 1;
 
 // A lane belongs to one pair and takes the alphas part, part + parts, part + 2·parts, … in turn: its samples are drawn,
 // and the first layer's pre-activations at both ends computed, once for all of these. A lane's arithmetic does not
@@ -151,11 +147,12 @@ template <class T, Activation A> struct Evaluator {
     }
     for (int64_t round = 0, taken; round < rounds; round += taken) {
       const End end = at_end[size_t(round)];
-      taken = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds) ? kRounds : 1;
+      const bool together = one_output && round + kRounds <= rounds && !any_at_end(round, kRounds);
+      taken = together ? kRounds : 1;
       for (int64_t t = 0; t < count; t++) {
         const int64_t start = first + t * S;
         auto add_with = [&](const auto& y) {
-          if (taken == kRounds && kRounds > 1) {
+          if (together) {
             add_rounds<S, kRounds, kNoLane>(t, y, round, start == 0);
           } else if (one_output && end == kAllLanes) {
             add_rounds<S, 1, kAllLanes>(t, y, round, start == 0);
@@ -232,8 +229,8 @@ template <class T, Activation A> struct Evaluator {
     }
   }
 
-  // Asks for the memory where this group's moments will be written and the next group's ends lie: the first lines of each
-  // row, after which the machine asks by itself. (Not inlined, it would be taken for a function without effects.)
+  // Asks for the memory where this group's moments will be written and the next group's ends lie: the first lines of
+  // each row, after which the machine asks by itself. (Not inlined, it would be taken for a function without effects.)
   __attribute__((always_inline)) void fetch(int lanes, const int64_t (&pair)[L]) const {
     auto ask = [](const auto* table, int64_t row, int64_t n, auto to_write) __attribute__((always_inline)) {
       constexpr int64_t line = 64 / sizeof *table;

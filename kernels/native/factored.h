@@ -118,26 +118,31 @@ template <class T, Activation A> struct Factored {
     const T slope = T(net.negative_slope);
     V* kept = U::keeps_z ? work.z : work.h;
     V out[kTile];
-    for (int s = 0; s < kTile; s++) out[s] = Biases ? params[above + units] : V{};
-    for (int64_t j = 0; j < units; j++) {
-      V weight[F];
-      for (int i = 0; i < F; i++) weight[i] = params[j * F + i];
-      const V bias = Biases ? params[biases + j] : V{};
-      const V v = params[above + j];
+    in_parts<kTile, kBlockSamples>([&](auto from) __attribute__((always_inline)) {
+      V sum[kBlockSamples];
+      for (int s = 0; s < kBlockSamples; s++) sum[s] = Biases ? params[above + units] : V{};
+      for (int64_t j = 0; j < units; j++) {
+        V weight[F];
+        for (int i = 0; i < F; i++) weight[i] = params[j * F + i];
+        const V bias = Biases ? params[biases + j] : V{};
+        const V v = params[above + j];
 #pragma GCC unroll 8
-      for (int s = 0; s < kTile; s++) {
-        V z = bias;
+        for (int s = 0; s < kBlockSamples; s++) {
+          V z = bias;
 #pragma GCC unroll 8
-        for (int i = 0; i < F; i++) z = fma(weight[i], in.template load<kTile>(i, s), z);
-        const V h = U::value(z, slope);
-        kept[j * kTile + s] = U::keeps_z ? z : h;
-        out[s] = fma(v, h, out[s]);
+          for (int i = 0; i < F; i++) z = fma(weight[i], in.template load<kTile>(i, from + s), z);
+          const V h = U::value(z, slope);
+          kept[j * kTile + from + s] = U::keeps_z ? z : h;
+          sum[s] = fma(v, h, sum[s]);
+        }
       }
-    }
+      for (int s = 0; s < kBlockSamples; s++) out[from + s] = sum[s];
+    });
     V e[kTile];
     loss += errors<kTile>(labels, out, scale, e);
     if constexpr (Biases) add_output_bias<kTile>(e, gradient[above + units]);
-    in_blocks<2>(units, [&](auto count, int64_t j) __attribute__((always_inline)) {
+    constexpr int J = 2 * F <= kGradientSums ? 2 : 1;
+    in_blocks<J>(units, [&](auto count, int64_t j) __attribute__((always_inline)) {
       add_units<decltype(count)::value, F, Biases>(in, j, e, kept, slope, gradient, gradient + biases);
     });
   }

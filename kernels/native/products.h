@@ -5,15 +5,21 @@
 #pragma once
 #include "spec.h"
 
-// Calls f(N, first) for vectors 0 … n − 1 of a row, n > 1: four, three or two from `first` on.
-template <class F> inline void in_panels(int64_t n, const F& f) {
+// Calls f(N, first) for vectors 0 … n − 1 of a row, n > 1: two or three from `first` on, or four where that many may be
+// taken at once.
+template <int Most, class F> inline void in_panels(int64_t n, const F& f) {
   for (int64_t first = 0; first < n;) {
     const int64_t left = n - first;
-    const int64_t take = left == 2 ? 2 : (left == 3 || left == 5 || left == 6 ? 3 : 4);
-    if (take == 2) f(std::integral_constant<int, 2>{}, first);
-    if (take == 3) f(std::integral_constant<int, 3>{}, first);
-    if (take == 4) f(std::integral_constant<int, 4>{}, first);
-    first += take;
+    if (Most == 4 && (left == 4 || left > 6)) {
+      f(std::integral_constant<int, 4>{}, first);
+      first += 4;
+    } else if (left == 3 || (Most == 4 && left > 4)) {
+      f(std::integral_constant<int, 3>{}, first);
+      first += 3;
+    } else {
+      f(std::integral_constant<int, 2>{}, first);
+      first += 2;
+    }
   }
 }
 
@@ -58,8 +64,8 @@ template <class T, bool Across, int Known = 0> struct Numbers {
   Numbers from_row(int64_t r) const { return {at + (Across ? r : r * stride()), given}; }
 };
 
-// What sums start from where there are no biases: like a pointer to zeros, which a compiler sees (registers that are set
-// to 0 cost nothing, those that are loaded a twentieth of a block).
+// What sums start from where there are no biases: like a pointer to zeros, which a compiler sees (registers that are
+// set to 0 cost nothing, those that are loaded a twentieth of a block).
 template <class V> struct Nothing {
   V operator[](int64_t) const { return V{}; }
   Nothing operator+(int64_t) const { return {}; }
@@ -76,10 +82,14 @@ template <class V, int Known = 0> struct Rows {
 
 template <class T> struct Products {
   using V = Vec<T>;
-  static constexpr int kSums = 24;  // of 32 registers
-  // Vectors of the rows whose strides are compiled in: their blocks are the shortest, so that what lies between two
+  // Sums of a block, and vectors of its rows at most: of 32 registers 24 are sums of 12 × 2, 8 × 3 or 6 × 4, of 16 12
+  // of 6 × 2 or 4 × 3.
+  static constexpr int kSums = kRegisters == 32 ? 24 : 12;
+  static constexpr int kPanel = kRegisters == 32 ? 4 : 3;
+  // Numbers of the rows whose strides are compiled in: their blocks are the shortest, so that what lies between two
   // blocks counts most.
-  static constexpr int kNarrow = 2;
+  static constexpr int kNarrow = 32;
+  static constexpr int kNarrowVectors = kNarrow / kLanes<T>;
 
   // sum[r][n] += Σ_q a(r, q) b(q, n) over `terms` q, in order. Ones: a is 1 in the last row.
   template <bool Ones, int R, int N, bool Across, int K, int W>
@@ -169,29 +179,30 @@ template <class T> struct Products {
     }
   }
 
-  // Calls f(R, N, K, W, row, vector, blocks) for n rows of `vectors` vectors: `blocks` blocks of R × N from there on, of
-  // Numbers whose stride is K and Rows whose stride is W (0: not compiled in).
+  // Calls f(R, N, K, W, row, vector, blocks) for n rows of `vectors` vectors: `blocks` blocks of R × N from there on,
+  // of Numbers whose stride is K and Rows whose stride is W (0: not compiled in).
   template <class F> static void in_blocks(int64_t n, int64_t vectors, int64_t stride, const F& f) {
-    in_panels(vectors, [&](auto width, int64_t v) {
+    in_panels<kPanel>(vectors, [&](auto width, int64_t v) {
       constexpr int N = decltype(width)::value;
       in_even_blocks<kSums / N>(n, [&](auto rows, int64_t r, int64_t blocks) {
         using Unknown = std::integral_constant<int, 0>;
-        using Units = std::integral_constant<int, kNarrow * kLanes<T>>;
-        if constexpr (N == kNarrow)
-          if (vectors == kNarrow && stride == Units::value) return f(rows, width, Units{}, width, r, v, blocks);
+        using Units = std::integral_constant<int, kNarrow>;
+        using Row = std::integral_constant<int, kNarrowVectors>;
+        if constexpr (N == std::min(kNarrowVectors, kPanel / 2 * 2))
+          if (vectors == kNarrowVectors && stride == kNarrow) return f(rows, width, Units{}, Row{}, r, v, blocks);
         f(rows, width, Unknown{}, Unknown{}, r, v, blocks);
       });
     });
   }
 
-  // out(r, n) = Finish of start[n] + Σ_q a(r, q) b(q, n) over `terms` q, for n rows of `vectors` vectors. Rows of a lie one
-  // after the other, unless Across.
+  // out(r, n) = Finish of start[n] + Σ_q a(r, q) b(q, n) over `terms` q, for n rows of `vectors` vectors. Rows of a lie
+  // one after the other, unless Across.
   template <class Finish, class Start, bool Across>
   __attribute__((noinline)) static void fill_rows(int64_t n, int64_t vectors, Numbers<T, Across> a, const V* b,
                                                   int64_t terms, Start start, V* out) {
     if constexpr (!Across)
       if (terms == 1 || terms == 2 || terms == 4)
-        return in_panels(vectors, [&](auto width, int64_t v) {
+        return in_panels<kPanel>(vectors, [&](auto width, int64_t v) {
           constexpr int N = decltype(width)::value;
           const Rows<const V> from{b + v, vectors};
           const Rows<V> to{out + v, vectors};

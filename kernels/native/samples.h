@@ -22,8 +22,10 @@ template <class T> inline void gather(const T* const (&row)[kLanes<T>], int64_t 
   int64_t i = 0;
   for (; i + L <= n; i += L) {
     Vec<T> block[L];
+#pragma GCC unroll 16
     for (int l = 0; l < L; l++) std::memcpy(&block[l], row[l] + i, sizeof block[l]);
     transpose<T>(block);
+#pragma GCC unroll 16
     for (int k = 0; k < L; k++) out[(i + k) * stride] = block[k];
   }
   for (; i < n; i++) {

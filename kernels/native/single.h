@@ -1,6 +1,6 @@
-// Training one network at a time: the lanes of a vector are its units. Its weights, their gradient and a tile of samples
-// stay in the first-level cache, where sixteen networks (trainer.h) stream theirs from the second for every tile: worth
-// it for wide layers. A network's bits are the same in both layouts.
+// Training one network at a time: the lanes of a vector are its units. Its weights, their gradient and a tile of
+// samples stay in the first-level cache, where as many networks as a vector has lanes (trainer.h) stream theirs from
+// the second for every tile: worth it for wide layers. A network's bits are the same in both layouts.
 //
 // Parameters of hidden layers are weights [input][unit], then biases; those of the last layer are as in
 // kernels/network.py. Activations are [sample][unit].
@@ -68,13 +68,13 @@ template <class T, Activation A> struct Single : Networks<T> {
   Aligned<T> zero;      // a row of 0, for the biases of a network without
 
   // Whether a network is trained so: a question of its architecture and settings, and not of its company. It pays from
-  // products of 32 inputs and 32 units on, whose weights in 16 lanes would be more than a first-level cache holds, in
-  // batches of more than 16, since weights are transposed once a step, and with 32 registers (docs/performance.md). What
-  // few networks ask for is left to trainer.h.
+  // products of 32 inputs and 32 units on, whose weights in all lanes would be more than a first-level cache holds, in
+  // batches of more than 16, since weights are transposed once a step, and with vectors of 8 floats or more
+  // (docs/performance.md). What few networks ask for is left to trainer.h.
   static bool fits(const TrainSpec& spec) {
     constexpr int64_t kWide = 32;
     const NetworkSpec& net = spec.net;
-    bool wide = kVectorBytes == 64 && (net.n_layers > 2 || (net.n_layers == 2 && net.inputs() >= kWide));
+    bool wide = kVectorBytes >= 32 && (net.n_layers > 2 || (net.n_layers == 2 && net.inputs() >= kWide));
     for (int64_t l = 1; l < net.n_layers; l++) wide &= net.widths[l] >= kWide && net.widths[l] % L == 0;
     const bool alike = !spec.mask && !spec.trainable && !spec.tied && !spec.rates && std::isinf(spec.clip_norm);
     const bool table = spec.sampling != kOnline && spec.batch_size > 16;
@@ -282,9 +282,10 @@ template <class T, Activation A> struct Single : Networks<T> {
       for (int64_t o = 0; net.biases && o < outputs; o++)
         bias[o] = std::accumulate(errors + o * row, errors + o * row + m, bias[o]);
       P::add_rows(outputs, below.vectors, Numbers<T, false>{errors, row}, below.h, m, g, false);
-      return P::template fill_rows<Finish>(m, below.vectors, Numbers<T, true>{errors, row}, w, outputs, Nothing<V>{}, to);
+      const Numbers<T, true> of{errors, row};
+      return P::template fill_rows<Finish>(m, below.vectors, of, w, outputs, Nothing<V>{}, to);
     }
-    in_panels(below.vectors, [&](auto width, int64_t v) {
+    in_panels<4>(below.vectors, [&](auto width, int64_t v) {
       constexpr int W = decltype(width)::value;
       V weight[W];
       V sum[W];

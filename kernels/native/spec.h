@@ -53,20 +53,37 @@ template <class T> struct Aligned {
 // Samples of a tile; what is left of a batch goes one sample at a time.
 constexpr int kTile = 8;
 
-// Units of a register block, and sums of a block of a gradient. With 32 registers the sums of 3 units × 8 samples fit,
-// with 16 those of 1 × 8. Loads bound them: 3 × 8 have 11 for 24 multiply-adds, 2 × 8 have 10 for 16
-// (docs/performance.md). A lone sample takes 8 units.
-#if defined(__AVX512F__) || defined(__aarch64__)
+// A register block has the sums of kUnits units × kBlockSamples samples: of 32 registers 3 × 8, whose 11 loads are for
+// 24 multiply-adds, of 16 3 × 4 with 7 for 12 (docs/performance.md). A lone sample takes 8 units. A block of a gradient
+// has kGradientSums sums of kGradientUnits units.
 template <int S> constexpr int kUnits = S == 1 ? 8 : 3;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+constexpr int kBlockSamples = 8;
 constexpr int kGradientUnits = 4;
 constexpr int kGradientSums = 16;
 #else
-template <int S> constexpr int kUnits = S == 1 ? 8 : 1;
+constexpr int kRegisters = 16;
+constexpr int kBlockSamples = 4;
 constexpr int kGradientUnits = 2;
 constexpr int kGradientSums = 8;
 #endif
 
-// Calls f(J, j) for units 0 … n − 1 in blocks of J (a constant) from unit j on: Most at a time, what is left two by two.
+// Keeps a vector in its register: where there are 16, GCC would rather load it anew for each use, and loads bind.
+template <class V> __attribute__((always_inline)) inline void hold(V& vector) {
+#if defined(__x86_64__)
+  if constexpr (kRegisters == 16) asm("" : "+x"(vector));
+#endif
+}
+
+// Calls f(from) with from = 0, B, 2 B, … below S, as constants: samples of a tile of S, B at a time.
+template <int S, int B, int From = 0, class F> __attribute__((always_inline)) inline void in_parts(const F& f) {
+  f(std::integral_constant<int, From>{});
+  if constexpr (From + B < S) in_parts<S, B, From + B>(f);
+}
+
+// Calls f(J, j) for units 0 … n − 1 in blocks of J (a constant) from unit j on: Most at a time, what is left two by
+// two.
 template <int Most, class F> __attribute__((always_inline)) inline void in_blocks(int64_t n, const F& f) {
   int64_t j = 0;
   for (; j + Most <= n && !(Most == 3 && n - j == 4); j += Most) f(std::integral_constant<int, Most>{}, j);

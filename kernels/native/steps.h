@@ -73,8 +73,8 @@ template <class T> struct Networks {
     return batch;
   }
 
-  // Numbers of n samples of a step's batch from position `begin`, a multiple of 4, on, where all lanes are one network's;
-  // the batch begins at `start` of its epoch, and what is beyond its end is some sample.
+  // Numbers of n samples of a step's batch from position `begin`, a multiple of 4, on, where all lanes are one
+  // network's; the batch begins at `start` of its epoch, and what is beyond its end is some sample.
   template <int n> void choose(int64_t step, int64_t start, int64_t begin, int64_t (&index)[n]) const {
     const uint32_t n_samples = uint32_t(spec.samples.n_samples);
     Words<T> lane;

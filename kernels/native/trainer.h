@@ -191,7 +191,7 @@ template <class T> int train_all(const TrainSpec& spec) {
         for (int64_t g; (g = take()) >= 0;) train_group(networks, g);
       });
     };
-    if constexpr (kVectorBytes == 64)
+    if constexpr (kVectorBytes >= 32)
       if (Single<T, A>::fits(spec)) return run(Type<Single<T, A>>{}, spec.n_networks);
     return run(Type<Trainer<T, A>>{}, (spec.n_networks + kLanes<T> - 1) / kLanes<T>);
   });

@@ -49,8 +49,8 @@ template <class To, class From> inline To bits(From from) {
   return to;
 }
 
-// fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN; replace_nonzero: where `to` is not 0, it becomes
-// a. One table a kind of machine.
+// fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN; replace_nonzero: where `to` is not 0, it
+// becomes a. One table a kind of machine.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
   return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -154,11 +154,15 @@ template <class T, int From = kLanes<T> / 2> inline void transpose(Vec<T> (&rows
 // The columns of L rows of L numbers that begin `stride` numbers apart.
 template <class T> inline void columns_of(const T* rows, int64_t stride, Vec<T> (&columns)[kLanes<T>]) {
   constexpr int L = kLanes<T>;
-#if defined(__AVX512F__) && defined(__AVX512DQ__)  // loads swap the halves
+#if defined(__AVX2__) && defined(__FMA__)  // loads swap the halves
   auto joined = [&](int i, int part) {
     const double* low = reinterpret_cast<const double*>(rows + i * stride + part);
     const double* high = reinterpret_cast<const double*>(rows + (i + L / 2) * stride + part);
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
     return (Vec<T>)_mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(low)), _mm256_loadu_pd(high), 1);
+#else
+    return (Vec<T>)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high), 1);
+#endif
   };
 #pragma GCC unroll 8
   for (int i = 0; i < L / 2; i++) {
