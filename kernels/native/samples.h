@@ -42,7 +42,7 @@ template <class T> inline void scatter(const Vec<T>* in, int64_t n, T* const (&r
     Vec<T> block[L];
     for (int k = 0; k < L; k++) block[k] = in[i + k];
     transpose<T>(block);
-    for (int l = 0; l < lanes; l++) std::memcpy(row[l] + i, &block[l], sizeof block[l]);
+    for (int l = 0; l < L && l < lanes; l++) std::memcpy(row[l] + i, &block[l], sizeof block[l]);
   }
   for (; i < n; i++)
     for (int l = 0; l < lanes; l++) row[l][i] = in[i][l];
