@@ -31,6 +31,13 @@ template <class U> inline void multiply(U a, uint32_t b, U& high, U& low) {
   if constexpr (bytes >= kSmallestProducts) {
     const Wide<bytes> even = products(bits<Wide<bytes>>(a), b);
     const Wide<bytes> odd = products(bits<Wide<bytes>>(a) >> 32, b);
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    if constexpr (bytes == 32) {  // one operation instead of the two that only AVX-512 does as one
+      high = (U)_mm256_blend_epi32((__m256i)(even >> 32), (__m256i)odd, 0b10101010);
+      low = (U)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0b10101010);
+      return;
+    }
+#endif
     constexpr uint64_t upper = 0xFFFFFFFF00000000u;
     high = bits<U>((even >> 32) | (odd & upper));
     low = bits<U>((even & ~upper) | (odd << 32));
