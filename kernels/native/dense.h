@@ -1,6 +1,6 @@
-// Layers of a network, forward and back, on a tile of samples: a block of J units × S samples keeps its sums in
-// registers, so that each weight is loaded once a tile and each activation once every J units; gradients are summed in
-// blocks of units × inputs. Loops over inputs and units are unrolled twice: GCC's own choice left a third of the
+// Layers of a network, forward and back, on a tile of samples: a block of units × samples keeps its sums in registers,
+// so that a weight is loaded once a tile (twice with 16 registers) and an activation once a block; gradients are summed
+// in blocks of units × inputs. Loops over inputs and units are unrolled twice: GCC's own choice left a third of the
 // multiply-adds of a wide layer unused (docs/performance.md).
 //
 // Names: w and b are a layer's weights [unit][input] and biases [unit] (null: none), gw and gb their gradients; d are

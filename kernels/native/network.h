@@ -1,9 +1,9 @@
 // Forward and backward passes of 16 (8, 4) networks at once, one a lane, on a tile of samples.
 //
 // Parameters are [n_parameters] vectors in the layout of kernels/network.py. Activations are [unit][sample] vectors, S
-// samples a tile (8, or 1 for what is left of a batch). A block of J units × S samples keeps its sums in registers, so
-// that each weight is loaded once a tile and each activation once every J units. Sums over samples and over units run
-// in order whatever J and S are: a network's bits do not depend on how its batch was cut into tiles.
+// samples a tile (8, or 1 for what is left of a batch). A block of units × samples keeps its sums in registers
+// (dense.h). Sums over samples and over units run in order whatever a block's sizes are: a network's bits do not depend
+// on how its batch was cut into tiles.
 #pragma once
 #include "dense.h"
 
