@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
@@ -118,37 +120,40 @@ template <class T> inline uint32_t lanes_of(IntVec<T> holds) {
   return lanes;
 }
 
+// Numbers place(0), place(1), … of a and of b after it, places that are known when this is compiled.
+template <class T, class Place, int... lane>
+inline Vec<T> chosen(Vec<T> a, Vec<T> b, Place place, std::integer_sequence<int, lane...>) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, place(lane)...);
+#else
+  return __builtin_shuffle(a, b, IntVec<T>{place(lane)...});
+#endif
+}
+template <class T> using EveryLane = std::make_integer_sequence<int, kLanes<T>>;
+
 // The smallest lane of a vector without NaN.
-template <class T> inline T smallest(Vec<T> a) {
-  IntVec<T> lane;
-  for (int l = 0; l < kLanes<T>; l++) lane[l] = l;
-  for (int apart = kLanes<T> / 2; apart; apart /= 2) {
-    const Vec<T> other = __builtin_shuffle(a, lane ^ apart);
-    a = other < a ? other : a;
-  }
+template <class T, int Apart = kLanes<T> / 2> inline T smallest(Vec<T> a) {
+  const Vec<T> other = chosen<T>(a, a, [](int lane) { return lane ^ Apart; }, EveryLane<T>{});
+  a = other < a ? other : a;
+  if constexpr (Apart > 1) return smallest<T, Apart / 2>(a);
   return a[0];
 }
 
-// Rows become columns: lane j of vector i is lane i of vector j after it. Blocks of more than `From` rows and columns
+// Rows become columns: lane j of vector i is lane i of vector j after it. Blocks of more than `Apart` rows and columns
 // are in place already.
-template <class T, int From = kLanes<T> / 2> inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+template <class T, int Apart = kLanes<T> / 2> inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
   constexpr int L = kLanes<T>;
-  IntVec<T> lane;
-  for (int l = 0; l < L; l++) lane[l] = l;
-#pragma GCC unroll 4
-  for (int apart = From; apart; apart /= 2) {  // swaps blocks of so many rows and columns
-    const IntVec<T> right = (lane & apart) != 0;
-    const IntVec<T> of_low = right ? lane - apart + L : lane;
-    const IntVec<T> of_high = right ? lane + L : lane + apart;
+  constexpr auto of_low = [](int lane) { return lane & Apart ? lane - Apart + L : lane; };
+  constexpr auto of_high = [](int lane) { return lane & Apart ? lane + L : lane + Apart; };
 #pragma GCC unroll 16
-    for (int i = 0; i < L; i++) {
-      if (i & apart) continue;
-      const Vec<T> low = rows[i];
-      const Vec<T> high = rows[i + apart];
-      rows[i] = __builtin_shuffle(low, high, of_low);
-      rows[i + apart] = __builtin_shuffle(low, high, of_high);
-    }
+  for (int i = 0; i < L; i++) {  // swaps blocks of so many rows and columns
+    if (i & Apart) continue;
+    const Vec<T> low = rows[i];
+    const Vec<T> high = rows[i + Apart];
+    rows[i] = chosen<T>(low, high, of_low, EveryLane<T>{});
+    rows[i + Apart] = chosen<T>(low, high, of_high, EveryLane<T>{});
   }
+  if constexpr (Apart > 1) transpose<T, Apart / 2>(rows);
 }
 
 // The columns of L rows of L numbers that begin `stride` numbers apart.
