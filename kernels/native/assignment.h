@@ -65,10 +65,11 @@ class Solver {
       const int64_t next = first_open(least);
       price += least;
       for (int64_t b = 0; b < blocks; b++) {
-        const I fixed = done[size_t(b)];
-        row_price[b] = fixed ? row_price[b] + least : row_price[b];
-        column_price[b] = fixed ? column_price[b] - least : column_price[b];
-        slack[b] = fixed ? slack[b] : slack[b] - least;
+        const V to_fixed = done[size_t(b)] ? splat<double>(least) : V{};
+        const V to_open = done[size_t(b)] ? V{} : splat<double>(least);
+        row_price[b] += to_fixed;
+        column_price[b] -= to_fixed;
+        slack[b] -= to_open;
       }
       column = next;
     }
@@ -84,9 +85,9 @@ class Solver {
   // the shortest's slack.
   double shorten(const double* scores, double own, int64_t column) {
     V best = splat<double>(kInfinity);
-    for (int64_t b = 0; b < blocks; b++) {
+    auto in_block = [&](int64_t b, int64_t columns) __attribute__((always_inline)) {
       V cost{};
-      std::memcpy(&cost, scores + b * L, sizeof(double) * size_t(std::min<int64_t>(L, m - b * L)));
+      std::memcpy(&cost, scores + b * L, sizeof(double) * size_t(columns));
       const V reduced = -cost - own - column_price[b];
       const I shorter = (reduced < slack[b]) & ~done[size_t(b)];
       slack[b] = shorter ? reduced : slack[b];
@@ -96,7 +97,9 @@ class Solver {
       std::memcpy(&previous[size_t(b * L)], &from, sizeof from);
       open[b] = done[size_t(b)] ? splat<double>(kInfinity) : slack[b];
       best = open[b] < best ? open[b] : best;
-    }
+    };
+    for (int64_t b = 0; b < m / L; b++) in_block(b, L);
+    if (m % L) in_block(m / L, m % L);
     return smallest<double>(best);
   }
 

@@ -31,17 +31,17 @@ constexpr int64_t kMargin = 64;
 
 // Two normals a lane, as numpy makes them: ϑ is the double next to 2π b/2³². `doubt` is set where one is so near 0 that
 // the distance between ϑ and 2π b/2³² would count.
-void normals_of_numpy(Words<double> a, Words<double> b, D& first, D& second, IntVec<double>& doubt) {
+__attribute__((always_inline)) inline void normals_of_numpy(Words<double> a, Words<double> b, D& first, D& second, IntVec<double>& doubt) {
+  const D r = radius<double>(a);
   constexpr double high = 1.57079632673412561417;     // π/2 to 33 bits, so that its multiples are exact
   constexpr double low = 6.07710050650619224932e-11;  // what is left of π/2
-  const D angle = __builtin_convertvector(b, D) * (2 * 3.14159265358979323846 / 4294967296.0);
+  const D angle = number<double>(b) * (2 * 3.14159265358979323846 / 4294967296.0);
   const Words<double> quarters = (b >> 30) + ((b >> 29) & 1);
-  const D turns = __builtin_convertvector(quarters, D);
+  const D turns = number<double>(quarters);
   const D t = fma(turns, splat<double>(-low), angle - turns * high);
   D cosine;
   D sine;
   cosine_and_sine<double>(t, quarters, cosine, sine);
-  const D r = radius<double>(a);
   first = r * cosine;
   second = r * sine;
   doubt |= absolute<double>(t) < 1e-9;
@@ -68,7 +68,7 @@ template <class T> void draw(const DrawSpec& spec, int64_t group) {
     stream.block(uint32_t(p / 4), 0, Purpose::kInitial, w);
     D values[4];
     if (spec.uniform) {
-      for (int k = 0; k < 4; k++) values[k] = (__builtin_convertvector(w[k], D) + 0.5) * 0x1p-31 - 1.0;
+      for (int k = 0; k < 4; k++) values[k] = (number<double>(w[k]) + 0.5) * 0x1p-31 - 1.0;
     } else {
       normals_of_numpy(w[0], w[1], values[0], values[1], doubt);
       normals_of_numpy(w[2], w[3], values[2], values[3], doubt);

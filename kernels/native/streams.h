@@ -161,8 +161,8 @@ template <class T> struct Permutation {
 // word gives without cancellation.
 template <class T> inline Vec<T> radius(Words<T> a) {
   constexpr T unit = T(1) / T(4294967296.0);
-  Vec<T> u = (__builtin_convertvector(a, Vec<T>) + T(0.5)) * unit;
-  Vec<T> v = (__builtin_convertvector(~a, Vec<T>) + T(0.5)) * unit;
+  Vec<T> u = (number<T>(a) + T(0.5)) * unit;
+  Vec<T> v = (number<T>(~a) + T(0.5)) * unit;
   auto near_one = v < T(0.25);
   LogParts<T> l = log_parts<T>(u);
   Vec<T> n = near_one ? Vec<T>{} : l.n;
@@ -198,11 +198,12 @@ template <class T> inline void cosine_and_sine(Vec<T> t, Words<T> quarters, Vec<
   }
   // turned by quarters: (c, s) → (−s, c) → (−c, −s) → (s, −c)
   IntVec<T> q = __builtin_convertvector(quarters, IntVec<T>);
-  auto odd = (q & 1) != 0;
-  cosine = odd ? sine_t : cosine_t;
-  sine = odd ? cosine_t : sine_t;
-  cosine = ((q + 1) & 2) != 0 ? -cosine : cosine;
-  sine = (q & 2) != 0 ? -sine : sine;
+  const auto even = (q & 1) == 0;
+  cosine = even ? cosine_t : sine_t;
+  sine = even ? sine_t : cosine_t;
+  constexpr int to_sign = 8 * sizeof(T) - 2;
+  cosine = bits<Vec<T>>(bits<IntVec<T>>(cosine) ^ (((q + 1) & 2) << to_sign));
+  sine = bits<Vec<T>>(bits<IntVec<T>>(sine) ^ ((q & 2) << to_sign));
 }
 
 // Two normals a lane from two words: r cos ϑ and r sin ϑ (Box & Muller 1958), to a few units in the last place.

@@ -51,6 +51,15 @@ template <class To, class From> inline To bits(From from) {
   return to;
 }
 
+// Words as numbers, the nearest ones. In double they are the last bits of 2⁵² + word, since AVX2 converts none.
+template <class T> inline Vec<T> number(Words<T> word) {
+  if constexpr (sizeof(T) == 8 && kVectorBytes < 64) {
+    const IntVec<T> wide = __builtin_convertvector(word, IntVec<T>);
+    return bits<Vec<T>>(wide | bits<Int<T>>(T(0x1p52))) - T(0x1p52);
+  }
+  return __builtin_convertvector(word, Vec<T>);
+}
+
 // fma: a·b + c, rounded once; positive_part: max(0, a), and NaN for NaN; replace_nonzero: where `to` is not 0, it
 // becomes a. One table a kind of machine.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
@@ -321,7 +330,9 @@ template <class T> inline LogParts<T> log_parts(Vec<T> x) {
   IntVec<T> offset = bits<IntVec<T>>(splat<T>(T(0.70710678118654752440)));
   IntVec<T> exponent = (raw - offset) >> Ieee<T>::mantissa;
   Vec<T> m = bits<Vec<T>>(raw - (exponent << Ieee<T>::mantissa));
-  return {__builtin_convertvector(exponent, Vec<T>), m - 1};
+  // as in exp_parts: the last bits of a number whose last place is 1
+  Vec<T> n = bits<Vec<T>>(exponent + bits<Int<T>>(Ieee<T>::round)) - Ieee<T>::round;
+  return {n, m - 1};
 }
 template <class T> inline Vec<T> from_log_parts(LogParts<T> l) {
   const Vec<T> low = fma(l.n, splat<T>(Ieee<T>::ln2_low), log1p_small<T>(l.f));
