@@ -222,8 +222,6 @@ def path_losses(
     >>> path_losses(line, a, b, [0.0, 0.5, 1.0], samples).loss  # ½ (2α − 1)²
     tensor([[0.5000, 0.0000, 0.5000]], dtype=torch.float64)
     """
-    import torch
-
     from kernels import reference
     from kernels.problem import path_problem
 
@@ -236,7 +234,7 @@ def path_losses(
         alphas,
         data,
         loss=loss,
-        dtype=dtype or torch.float64,
+        dtype=dtype,
         dataset=dataset,
         n_samples=n_samples,
         seeds=seeds,

@@ -36,6 +36,41 @@ def network_params(field: str, architecture: Architecture, given: Tensor, items:
     return params.contiguous()
 
 
+def float_dtype(dtype: torch.dtype | None, default: torch.dtype) -> torch.dtype:
+    """What numbers are computed in, float32 or float64; None stands for the default.
+
+    >>> float_dtype(None, torch.float32)
+    torch.float32
+    >>> float_dtype(torch.float16, torch.float32)
+    Traceback (most recent call last):
+    ValueError: dtype must be torch.float32 or torch.float64, not torch.float16.
+    """
+    if dtype is None:
+        return default
+    if not isinstance(dtype, torch.dtype) or dtype not in FLOATS:
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, not {described(dtype)}.")
+    return dtype
+
+
+def place(device: torch.device | str) -> torch.device:
+    """A device of torch's that is there, to draw numbers on.
+
+    >>> place("cpu")
+    device(type='cpu')
+    >>> place("gpu")
+    Traceback (most recent call last):
+    ValueError: device must be one that torch has here, such as 'cpu' or 'cuda', not 'gpu'.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found).cpu()  # AssertionError: this torch knows of no CUDA
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
+        raise ValueError(
+            f"device must be one that torch has here, such as 'cpu' or 'cuda', not {described(device)}."
+        ) from None
+    return found
+
+
 def alpha_grid(alphas: Alphas) -> Tensor:
     """The alphas, float64 `[n_alphas]`; a count stands for as many evenly spaced ones from 0 to 1.
 

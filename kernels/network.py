@@ -167,11 +167,14 @@ class Architecture:
         import torch
 
         from kernels import streams
+        from kernels.arguments import float_dtype, place
         from kernels.initialisation import INITIALISATIONS, initial_parameters
 
         nearest("scheme", scheme, INITIALISATIONS)
-        seeds = streams.seeds_on(torch.device(device), seed, whole("n_networks", n_networks, least=1))
-        return initial_parameters(self, seeds, scheme, scale, dtype or torch.float32)
+        number("scale", scale)
+        dtype = float_dtype(dtype, default=torch.float32)
+        seeds = streams.seeds_on(place(device), seed, whole("n_networks", n_networks, least=1))
+        return initial_parameters(self, seeds, scheme, scale, dtype)
 
     def to_torch(self, params: Float[Tensor, " n_parameters"]) -> nn.Sequential:
         """One network as a torch.nn.Sequential: Linear, LayerNorm if `normalise`, activation; in Residual if they skip.

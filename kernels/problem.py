@@ -13,8 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.arguments import FLOATS, Alphas, Seeds, alpha_grid, first_of_group, item_seeds, network_params, switches
-from kernels.checks import described, instance, per_network, whole
+from kernels.arguments import (
+    Alphas,
+    Seeds,
+    alpha_grid,
+    first_of_group,
+    float_dtype,
+    item_seeds,
+    network_params,
+    switches,
+)
+from kernels.checks import instance, per_network, whole
 from kernels.network import Architecture
 from kernels.samples import Data, Datasets, Samples, checked_samples
 from kernels.shown import Short
@@ -203,7 +212,7 @@ def path_problem(
     data: Data,
     *,
     loss: str = "mse",
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = None,
     dataset: Datasets = None,
     n_samples: int | None = None,
     seeds: Seeds = 0,
@@ -216,8 +225,7 @@ def path_problem(
     ValueError: params_a and params_b must have one shape, not [3, 7] and [2, 7].
     """
     instance("architecture", architecture, Architecture, "Architecture((2, 16, 1))")
-    if not isinstance(dtype, torch.dtype) or dtype not in FLOATS:
-        raise ValueError(f"dtype must be torch.float32 or torch.float64, not {described(dtype)}.")
+    dtype = float_dtype(dtype, default=torch.float64)
     a = network_params("params_a", architecture, params_a, "pairs").to(dtype)
     b = network_params("params_b", architecture, params_b, "pairs").to(dtype)
     if a.shape != b.shape:

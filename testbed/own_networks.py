@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels import Architecture
-from kernels.checks import described, nearest, numbers
+from kernels.checks import described, instance, nearest, numbers
 from kernels.network import ACTIVATIONS
 from kernels.shown import Short
 
@@ -37,12 +37,16 @@ def read(field: str, given: Any, architecture: Architecture | None, activation: 
     """One network or several, in any of these forms. ValueError names what cannot be read.
 
     architecture: of arrays of parameters, `[n_parameters]` or `[n_networks, n_parameters]`; checked where the networks
-    say theirs. activation: of dicts of weights.
+    say theirs. activation: of dicts of weights; checked as well where the networks say theirs.
 
     >>> networks = read("a", [nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))] * 2, None, None)
     >>> networks.architecture.widths, networks.params.shape
     ((2, 3, 1), torch.Size([2, 13]))
     """
+    if architecture is not None:
+        instance("architecture", architecture, Architecture, "Architecture((2, 16, 1))")
+    if activation is not None:
+        nearest("activation", activation, ACTIVATIONS)
     items = list(given) if isinstance(given, list | tuple) and not _is_array(given) else [given]
     if not items:
         raise ValueError(f"{field} must hold at least one network.")
@@ -52,8 +56,11 @@ def read(field: str, given: Any, architecture: Architecture | None, activation: 
             raise ValueError(
                 f"{name} is of another architecture than {field}: {networks.architecture}, not {found[0].architecture}."
             )
+    own = found[0].architecture
+    if activation not in (None, own.activation) and len(own.widths) > 2:
+        raise ValueError(f"activation={activation!r}, but {field} has {own.activation!r}: leave activation out.")
     dtype = torch.float64 if any(networks.params.dtype is torch.float64 for networks in found) else torch.float32
-    return OwnNetworks(found[0].architecture, torch.cat([networks.params.cpu().to(dtype) for networks in found]))
+    return OwnNetworks(own, torch.cat([networks.params.cpu().to(dtype) for networks in found]))
 
 
 class Sorted(dict[str, Any]):
@@ -86,7 +93,7 @@ def _one(field: str, item: Any, architecture: Architecture | None, activation: s
     """A model, a dict, or an array of one network or of several."""
     try:
         if isinstance(item, nn.Module):
-            own = architecture or Architecture.of_torch(item)
+            own = Architecture.of_torch(item) if architecture is None else architecture
             return OwnNetworks(own, own.from_torch(item)[None])
         if isinstance(item, Mapping):
             return _of_dict(item, architecture, activation)
@@ -113,7 +120,6 @@ def _of_dict(item: Mapping[str, Any], architecture: Architecture | None, activat
     if architecture is None:
         if activation is None:
             raise ValueError("a dict of weights does not say its activation: give activation='relu', or another.")
-        nearest("activation", activation, ACTIVATIONS)
         biases = layers[0][1] is not None
         architecture = Architecture((layers[0][0].shape[1], *(len(w) for w, _ in layers)), activation, biases)
     shapes = [(layer.fan_out, layer.fan_in) for layer in architecture.layout]

@@ -281,12 +281,13 @@ RIGHT = {
     Schedule: {"kind": "cosine"},
     Training: {"steps": 2},
     Teacher: {"architecture": ARCHITECTURE, "params": A},
+    ARCHITECTURE.initial: {"n_networks": 2},
     ARCHITECTURE.layers: {"params": A},
     ARCHITECTURE.to_torch: {"params": A[0]},
     ARCHITECTURE.from_torch: {"model": ARCHITECTURE.to_torch(A[0])},
 }
-NAMES = {"data": ("data", "x", "y"), "params": ("params",), "kind": ("schedule.kind",)}
-SLOW = {"alphas", "threads"}  # a large one is right, and takes memory or time
+NAMES = {"data": ("data", "x", "y"), "params": ("params",), "kind": ("schedule.kind",), "seed": ("seed",)}
+SLOW = {"alphas", "n_networks", "threads"}  # a large one is right, and takes memory or time
 
 
 @given(

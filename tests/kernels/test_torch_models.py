@@ -16,7 +16,7 @@ ARCHITECTURE = Architecture((4, 5, 3))
 
 
 def fresh(architecture=ARCHITECTURE, dtype=torch.float64):
-    return architecture.to_torch(architecture.initial(1, 7, scheme="torch", dtype=dtype)[0])
+    return architecture.to_torch(architecture.initial(1, 7, scheme="torch", dtype=torch.float64)[0].to(dtype))
 
 
 def is_the_same_function(architecture, model):
