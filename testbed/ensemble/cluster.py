@@ -125,8 +125,9 @@ def _share_of_cores(n: int) -> Any:
 
         def setup(self, worker: Any) -> None:
             number = int(worker.name)
-            mine = sorted(os.sched_getaffinity(0))[number % min(n, cores()) :: n]
-            os.sched_setaffinity(0, mine)
+            if hasattr(os, "sched_setaffinity"):  # Linux
+                mine = sorted(os.sched_getaffinity(0))[number % min(n, cores()) :: n]
+                os.sched_setaffinity(0, mine)
             take_gpu(number)
 
     return Share()

@@ -105,7 +105,7 @@ def test_damage_is_mended(folders, tmp_path, capfd, of):
 @pytest.mark.slow
 @pytest.mark.parametrize("of", ["finished", "cut"])
 def test_much_damage_is_mended(folders, tmp_path, capfd, of):
-    print(of, damage_and_mend(folders, tmp_path, capfd, of, n=20))
+    print(of, damage_and_mend(folders, tmp_path, capfd, of, n=6))
 
 
 def test_the_command_says_what_holds(folders, tmp_path, capsys):
