@@ -5,7 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "vector.h"
+#include "functions.h"
 
 #define LMC_ACTIVATIONS(X)  \
   X(identity, kIdentity)    \

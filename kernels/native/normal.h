@@ -1,6 +1,6 @@
 // One and two Gaussian variables: what the moments of activations are made of, a vector of pairs at a time.
 #pragma once
-#include "vector.h"
+#include "functions.h"
 
 using V = Vec<double>;
 using I = IntVec<double>;

@@ -1,7 +1,7 @@
 // Philox 4x32-10 and what is made of its words, one stream per lane: kernels/streams.py in vectors, where each formula
 // is explained.
 #pragma once
-#include "vector.h"
+#include "functions.h"
 
 // The last counter word: what the numbers are for.
 enum class Purpose : uint32_t { kSeed = 1, kInitial = 2, kPermutation = 3, kReplacement = 4, kGaussian = 5 };
