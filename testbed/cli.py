@@ -22,6 +22,8 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)  # by a scheduler, by `kill`, by a term
 class Ended(KeyboardInterrupt):
     """A signal that ends the process; what cleans up after Ctrl-C does so after it."""
 
+    last = signal.SIGINT  # that was raised: a library may have taken it, and a KeyboardInterrupt followed
+
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
@@ -34,11 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of torch that spin take the cores from all else
     _take_every_character()
+    Ended.last = signal.SIGINT
     try:
         with _signals_raised():
             code = _run(arguments)
     except KeyboardInterrupt as error:
-        number = error.number if isinstance(error, Ended) else signal.SIGINT
+        number = error.number if isinstance(error, Ended) else Ended.last
         print(f"testbed: stopped by {signal.Signals(number).name}; the same command continues.", file=sys.stderr)
         code = 128 + number
     if code:
@@ -95,6 +98,7 @@ def _signals_raised() -> Iterator[None]:
 
 
 def _raise_ended(number: int, frame: FrameType | None) -> None:
+    Ended.last = signal.Signals(number)
     raise Ended(number)
 
 

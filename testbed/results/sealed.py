@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 ENTRY = "lmc-testbed"
+UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def json_bytes(fields: dict[str, Any]) -> bytes:
@@ -87,15 +89,31 @@ def tensors_of(path: Path, unchecked: bool = False) -> tuple[dict[str, Tensor], 
     unchecked: they are taken to be what was written. ValueError if they are not, or if this is no file of a run.
     """
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            about = json.loads(file.metadata()[ENTRY])
+        tensors, about = _opened(path)
         found = about.pop("sha256")
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except UNREADABLE:
         raise ValueError("this is no file of a run.") from None
     if not unchecked and found != _of_tensors(tensors, about):
         raise ValueError("this is not what was written.")
     return tensors, about
+
+
+def _opened(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        return _read(path)
+    except UNREADABLE:
+        whole = _read(path)
+        # What a signal raises, torch takes for an error of its own where it falls into its C++: of a file that can be
+        # read the second time it is raised again. Signals fall into the main thread alone.
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt from None
+        return whole
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()[ENTRY])
 
 
 def _of_json(fields: Any) -> str:
