@@ -64,10 +64,12 @@ def place(device: torch.device | str) -> torch.device:
     try:
         found = torch.device(device)
         torch.empty(1, device=found).cpu()  # AssertionError: this torch knows of no CUDA
-    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
+    except torch.cuda.OutOfMemoryError:  # it is there, and full
+        raise
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device must be one that torch has here, such as 'cpu' or 'cuda', not {described(device)}."
-        ) from None
+        ) from error
     return found
 
 
