@@ -31,7 +31,8 @@ constexpr int64_t kMargin = 64;
 
 // Two normals a lane, as numpy makes them: ϑ is the double next to 2π b/2³². `doubt` is set where one is so near 0 that
 // the distance between ϑ and 2π b/2³² would count.
-__attribute__((always_inline)) inline void normals_of_numpy(Words<double> a, Words<double> b, D& first, D& second, IntVec<double>& doubt) {
+__attribute__((always_inline)) inline void normals_of_numpy(Words<double> a, Words<double> b, D& first, D& second,
+                                                            IntVec<double>& doubt) {
   const D r = radius<double>(a);
   constexpr double high = 1.57079632673412561417;     // π/2 to 33 bits, so that its multiples are exact
   constexpr double low = 6.07710050650619224932e-11;  // what is left of π/2

@@ -286,7 +286,7 @@ RIGHT = {
     ARCHITECTURE.to_torch: {"params": A[0]},
     ARCHITECTURE.from_torch: {"model": ARCHITECTURE.to_torch(A[0])},
 }
-NAMES = {"data": ("data", "x", "y"), "params": ("params",), "kind": ("schedule.kind",), "seed": ("seed",)}
+NAMES = {"data": ("data", "x", "y"), "params": ("params",), "kind": ("schedule.kind",)}
 SLOW = {"alphas", "n_networks", "threads"}  # a large one is right, and takes memory or time
 
 

@@ -194,11 +194,7 @@ OTHER = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
         ((MODELS[0].state_dict(), MODELS[1], (X, Y)), {}, r"a: a dict of weights does not say its activation"),
         ((MODELS[0].state_dict(), MODELS[1], (X, Y)), {"activation": "tahn"}, r"^activation .*Did you mean 'tanh'"),
         ((MODELS[0], MODELS[1], (X, Y)), {"activation": "erf"}, r"activation='erf', but a has 'tanh': leave"),
-        (
-            (MODELS[0], MODELS[1], (X, Y)),
-            {"architecture": (3, 5, 2)},
-            r"^architecture must be an Architecture",
-        ),
+        ((MODELS[0], MODELS[1], (X, Y)), {"architecture": (3, 5, 2)}, r"^architecture must be an Architecture"),
         ((PARAMS, None, (X, Y)), {}, r"a is torch\.float32 \[4, 38\], which does not say its architecture"),
         ((PARAMS[:, :9], None, (X, Y)), {"architecture": ARCHITECTURE}, r"a must have shape \[38\]"),
         ((MODELS[0], nn.Sequential(nn.Conv2d(1, 1, 3)), (X, Y)), {}, r"b: the model has no Linear layer"),
