@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 import kernels
+from kernels.checks import instance
 from testbed import memory
 from testbed.default_device import on_cpu
 from testbed.ensemble import backend as backends
@@ -68,8 +69,8 @@ def run_study(
 
     A run that was cut off continues and ends in the same bytes; a finished one only gets its report anew. StudyError,
     with nothing written, if the folder holds another study or a run on another backend than is asked for, if the
-    backend cannot run the study, or if a data file cannot be used. What is damaged in the folder is computed anew, and
-    said on stderr.
+    backend cannot run the study, or if a data file cannot be used; ValueError for what is no Study. What is damaged in
+    the folder is computed anew, and said on stderr.
 
     >>> import tempfile
     >>> from testbed.results import Results
@@ -78,6 +79,7 @@ def run_study(
     >>> report.name, Results.load(report.parent).factors
     ('report.html', ['architecture.hidden', 'ensemble.spawn_step'])
     """
+    instance("study", study, Study, 'Study.load("teacher_student")')
     return run_to_page(study, out, backend=backend, progress=progress, cluster=cluster).path
 
 

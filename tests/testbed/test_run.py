@@ -142,6 +142,12 @@ def test_a_run_that_was_killed_ends_in_the_same_bytes(raw, tmp_path):
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
+def test_a_study_by_its_name_is_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"study must be a Study, such as Study\.load\(.*\), not 'sgd'"):
+        run_study("sgd", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_networks_as_initialised_are_a_study(raw, tmp_path, backend):
     """training.steps = 0, alone and as a level, and shrunk by --quick: the final parameters are the initial ones."""
